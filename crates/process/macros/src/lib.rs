@@ -1,1 +1,1 @@
-//! process/macros
+//! macros
