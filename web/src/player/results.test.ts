@@ -22,10 +22,11 @@ describe('Results', () => {
     expect(results.match(1, FRAME_S)).toEqual([]);
   });
 
-  it('holds the last one for a slower analyser, weaker and weaker, until it is too old', () => {
+  it('holds the last one for a slower analyser, then fades it away', () => {
     const results = new Results();
     results.add(result(1));
     const [soon] = results.match(1.04, FRAME_S);
+    expect(results.match(1.12, FRAME_S)[0]?.strength).toBe(soon?.strength);
     const [late] = results.match(1.2, FRAME_S);
     expect(soon?.exact).toBe(false);
     expect(soon?.strength).toBeGreaterThan(late?.strength ?? 1);

@@ -23,7 +23,8 @@ export interface Match {
   found: Found;
   /** Found in this very picture; else held from an earlier one. */
   exact: boolean;
-  /** 1 in the picture it was found in, falling to 0 at `HOLD_S`. */
+  /** 1 in the picture it was found in; while held first steady, so that an analyser of 7 pictures a second doesn't
+   * flicker, then falling to 0 at `HOLD_S`. */
   strength: number;
 }
 
@@ -54,7 +55,7 @@ export class Results {
       const age_s = media_s - found.media_s;
       const exact = Math.abs(age_s) < tolerance_s;
       if (!exact && age_s > HOLD_S) continue;
-      matches.push({ source, found, exact, strength: exact ? 1 : 1 - age_s / HOLD_S });
+      matches.push({ source, found, exact, strength: exact ? 1 : held(age_s) });
     }
     return matches;
   }
@@ -70,6 +71,10 @@ export class Results {
   clear(): void {
     this.#bySource.clear();
   }
+}
+
+function held(age_s: number): number {
+  return 0.85 * Math.min(1, (1 - age_s / HOLD_S) / 0.4);
 }
 
 /** How far apart two pictures are, learnt from those shown. */
