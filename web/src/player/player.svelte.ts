@@ -3,7 +3,7 @@
 import type { LiveMessage } from '../wire/types';
 import { LiveClock, wallClock_ms } from './clock';
 import { Feed } from './feed';
-import { steer } from './lag';
+import { JUMP_S, Jumps, steer } from './lag';
 import { Overlay } from './overlay';
 import { FrameInterval, Results } from './results';
 import { LiveSocket } from './socket';
@@ -13,6 +13,9 @@ import { cannotPlay } from './support';
 const OLD_MS = 1000;
 /** How often it looks whether that is so; also how often a person can read another number. */
 const TICK_MS = 200;
+/** A new timeline begins with what the server has since a key frame: its first pictures flit by on the way to live.
+ * They aren't shown; but after this long anything is, so that a picture each few seconds is seen too. */
+const SETTLE_MS = 1500;
 /** A camera that streams sends a clock message each second; without any for so long the connection is dead. */
 const SILENCE_MS = 5000;
 /** A hidden tab is soon shown again, or not for hours: after this long it stops costing the server anything. */
@@ -39,6 +42,8 @@ export class Player {
   behind_s = $state<number | null>(null);
   /** How old the picture on the screen is, once it is too old to be called live. */
   old_s = $state<number | null>(null);
+  /** The video element shows pictures of this timeline; else the still of the last one covers for it. */
+  settled = $state(false);
   /** The browser wants a click before it plays. */
   blocked = $state(false);
   /** Boxes on the picture now, of all sources. */
@@ -48,10 +53,12 @@ export class Player {
   #clock = new LiveClock();
   #results = new Results();
   #interval = new FrameInterval();
+  #jumps = new Jumps();
   #feed: Feed | null = null;
   #screen: Screen | null = null;
   #overlay: Overlay | null = null;
   #presented_ms = 0;
+  #began_ms = 0;
   /** How far behind live the newest picture was when it was shown; a tick later it can be read. */
   #nextBehind_s: number | null = null;
   #heard_ms = 0;
@@ -141,10 +148,13 @@ export class Player {
     this.#clock.newTimeline();
     this.#results.clear();
     this.#interval = new FrameInterval();
+    this.#jumps = new Jumps();
     this.size = width > 0 && height > 0 ? { width, height } : null;
     this.codec = /codecs="([^"]*)"/.exec(mime)?.[1] ?? null;
+    this.settled = false;
+    this.#began_ms = performance.now();
     this.problem = cannotPlay(mime);
-    if (this.problem !== null) return;
+    if (this.problem !== null) return this.#blank(this.#screen);
     this.#feed = new Feed(this.#screen.video, mime, {
       appended: () => this.#steer(),
       broken: (why) => this.#broken(why),
@@ -158,14 +168,17 @@ export class Player {
   }
 
   #presented(now: number, { mediaTime, expectedDisplayTime }: VideoFrameCallbackMetadata): void {
+    if (this.#feed === null) return; // the last of a feed that is gone
+    const end_s = this.#feed.ranges.at(-1)?.end_s ?? mediaTime;
+    this.settled ||= end_s - mediaTime <= JUMP_S || now - this.#began_ms > SETTLE_MS;
+    if (!this.settled) return;
+
     this.#presented_ms = now;
     this.#interval.note(mediaTime);
     this.media_s = mediaTime;
     this.old_s = null;
-    if (this.#feed !== null) {
-      this.problem = null;
-      this.#socket.healthy();
-    }
+    this.problem = null;
+    this.#socket.healthy();
     const behind_s = this.#clock.behind_s(mediaTime, performance.timeOrigin + expectedDisplayTime);
     this.#nextBehind_s = behind_s === null ? null : Math.max(0, behind_s);
     this.#drawResults();
@@ -183,8 +196,10 @@ export class Player {
   #steer(): void {
     const video = this.#screen?.video;
     if (video === undefined || this.#feed === null || video.readyState === 0 || video.seeking) return;
-    const next = steer(video.currentTime, this.#feed.ranges, video.playbackRate);
+    const now = performance.now();
+    const next = steer(video.currentTime, this.#feed.ranges, video.playbackRate, this.#jumps.may(now));
     if (next.do === 'seek') {
+      this.#jumps.note(now);
       video.currentTime = next.to_s;
       video.playbackRate = 1;
     } else if (video.playbackRate !== next.rate) {
@@ -221,11 +236,21 @@ export class Player {
       return;
     }
     this.#socket.start();
+    this.#jumps = new Jumps();
     this.#steer(); // the browser paused it meanwhile: this jumps to live
   }
 
+  /** No picture at all, rather than the last of something else. */
+  #blank({ video }: Screen): void {
+    this.media_s = this.old_s = this.behind_s = this.#nextBehind_s = null;
+    this.#overlay?.clear();
+    this.found = 0;
+    video.removeAttribute('src');
+    video.load();
+  }
+
   #keepStill({ video, still }: Screen): void {
-    if (video.readyState < 2) return;
+    if (video.readyState < 2 || !this.settled) return; // then the still before it is the better one
     still.width = video.videoWidth;
     still.height = video.videoHeight;
     still.getContext('2d')?.drawImage(video, 0, 0);
