@@ -11,6 +11,7 @@ export async function until(what, limit_ms, probe) {
       const value = await probe();
       if (value !== null && value !== undefined && value !== false) return value;
     } catch (error) {
+      if (/has been closed|Target crashed/.test(error.message)) throw error; // it won't come back
       last = error;
     }
     if (performance.now() - began_ms > limit_ms) {
