@@ -1,0 +1,170 @@
+//! A mapped memfd, and the few ways in which the rest of the crate may touch it.
+
+use std::{io, os::fd::AsFd, ptr::NonNull, sync::atomic::AtomicU8};
+
+use rustix::{
+    fs::{SealFlags, fcntl_get_seals, fstat},
+    mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap},
+};
+
+use super::MemoryError;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// A range of shared memory, mapped until this value is dropped.
+#[derive(Debug)]
+pub struct Mapping {
+    start: NonNull<u8>,
+    bytes: usize,
+    writable: bool,
+}
+
+// SAFETY: the mapping belongs to the process, not to a thread; what can be reached through `&Mapping` is atomics, or
+// unsafe methods whose contract covers concurrent use.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps the first `bytes` of a memfd for reading only.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryError::Alleged`] if it is smaller than that, or could be made smaller later (it lacks the seal); then
+    /// reading it could kill us. [`MemoryError::System`] if the kernel refuses.
+    pub fn read_only(descriptor: impl AsFd, bytes: usize) -> Result<Self, MemoryError> {
+        check_size(&descriptor, bytes)?;
+        Self::map(descriptor, bytes, false)
+    }
+
+    /// Maps the first `bytes` of a memfd for reading and writing.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_only`](Self::read_only), and [`MemoryError::System`] if it is sealed against writing.
+    pub fn read_write(descriptor: impl AsFd, bytes: usize) -> Result<Self, MemoryError> {
+        check_size(&descriptor, bytes)?;
+        Self::map(descriptor, bytes, true)
+    }
+
+    /// Maps what [`create`](super::create) has just made, before it is sealed.
+    pub(super) fn writable(descriptor: impl AsFd, bytes: usize) -> Result<Self, MemoryError> {
+        Self::map(descriptor, bytes, true)
+    }
+
+    fn map(descriptor: impl AsFd, bytes: usize, writable: bool) -> Result<Self, MemoryError> {
+        let failed = |call| move |source: rustix::io::Errno| MemoryError::System { call, bytes, source: source.into() };
+        let protection = if writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
+        // SAFETY: a null hint lets the kernel choose a range that nothing else uses.
+        let start = unsafe { mmap(std::ptr::null_mut(), bytes, protection, MapFlags::SHARED, descriptor, 0) }
+            .map_err(failed("map"))?;
+        let start =
+            NonNull::new(start.cast::<u8>()).ok_or(MemoryError::Alleged { bytes, why: "mapped at address 0" })?;
+        let mapping = Self { start, bytes, writable };
+        let advice = if writable { Advice::LinuxPopulateWrite } else { Advice::LinuxPopulateRead };
+        // SAFETY: the range is our own mapping, and populating changes no content.
+        match unsafe { madvise(mapping.start.as_ptr().cast(), bytes, advice) } {
+            // Before 5.14 the advice is unknown; pages then come on first use, which `fallocate` has paid for.
+            Ok(()) | Err(rustix::io::Errno::INVAL) => Ok(mapping),
+            Err(errno) => Err(failed("populate")(errno)),
+        }
+    }
+
+    /// Its size in bytes.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "the kernel maps no empty range")]
+    pub fn len(&self) -> usize {
+        self.bytes
+    }
+
+    /// The 32-bit word at `offset` bytes.
+    ///
+    /// # Panics
+    ///
+    /// If it isn't aligned or doesn't lie inside: offsets are this crate's constants, never read from memory.
+    pub(crate) fn word32(&self, offset: usize) -> &AtomicU32 {
+        assert!(offset.is_multiple_of(4) && offset + 4 <= self.bytes, "no 32-bit word at {offset} of {}", self.bytes);
+        // SAFETY: inside the mapping and aligned (the mapping is page-aligned), valid for as long as `self`. Every
+        // access to this range, in any process, is atomic. Where the mapping is read-only, callers only load.
+        unsafe { AtomicU32::from_ptr(self.start.as_ptr().add(offset).cast()) }
+    }
+
+    /// The 64-bit word at `offset` bytes.
+    ///
+    /// # Panics
+    ///
+    /// As [`word32`](Self::word32).
+    pub(crate) fn word64(&self, offset: usize) -> &AtomicU64 {
+        assert!(offset.is_multiple_of(8) && offset + 8 <= self.bytes, "no 64-bit word at {offset} of {}", self.bytes);
+        // SAFETY: as in `word32`.
+        unsafe { AtomicU64::from_ptr(self.start.as_ptr().add(offset).cast()) }
+    }
+
+    /// Copies bytes out of memory that another process may be writing: what it writes meanwhile comes out mixed.
+    ///
+    /// # Panics
+    ///
+    /// If they don't lie inside, or `offset` isn't a multiple of 8.
+    pub(crate) fn copy_out(&self, offset: usize, into: &mut [u8]) {
+        let (words, rest) = into.as_chunks_mut::<8>();
+        for (index, word) in words.iter_mut().enumerate() {
+            *word = self.word64(offset + index * 8).load(Ordering::Relaxed).to_ne_bytes();
+        }
+        let start = offset + words.len() * 8;
+        assert!(start + rest.len() <= self.bytes, "bytes outside of the mapping");
+        for (index, byte) in rest.iter_mut().enumerate() {
+            // SAFETY: inside the mapping, as just checked; accessed atomically.
+            *byte = unsafe { AtomicU8::from_ptr(self.start.as_ptr().add(start + index)) }.load(Ordering::Relaxed);
+        }
+    }
+
+    /// The bytes from `offset`.
+    ///
+    /// # Panics
+    ///
+    /// If they don't lie inside: the caller checks what it was told.
+    ///
+    /// # Safety
+    ///
+    /// Nobody, in any process, writes them while the slice lives.
+    pub(crate) unsafe fn bytes(&self, offset: usize, length: usize) -> &[u8] {
+        assert!(offset.checked_add(length).is_some_and(|end| end <= self.bytes), "bytes outside of the mapping");
+        // SAFETY: inside the mapping; not written meanwhile, by this function's contract.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr().add(offset), length) }
+    }
+
+    /// The bytes from `offset`, to fill.
+    ///
+    /// # Panics
+    ///
+    /// If they don't lie inside, or the mapping is read-only.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else, in any process, reads or writes them while the slice lives.
+    #[expect(clippy::mut_from_ref, reason = "exclusive by the contract: slots of one mapping are lent one by one")]
+    pub(crate) unsafe fn bytes_mut(&self, offset: usize, length: usize) -> &mut [u8] {
+        assert!(self.writable && offset.checked_add(length).is_some_and(|end| end <= self.bytes), "bytes outside");
+        // SAFETY: inside the mapping, which is writable; exclusive by this function's contract.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().add(offset), length) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping, and every borrow of it has ended with `self`. It can't fail for such a range.
+        let _ = unsafe { munmap(self.start.as_ptr().cast(), self.bytes) };
+    }
+}
+
+fn check_size(descriptor: impl AsFd, bytes: usize) -> Result<(), MemoryError> {
+    let system = |source: io::Error| MemoryError::System { call: "inspect", bytes, source };
+    let size = fstat(&descriptor).map_err(|errno| system(errno.into()))?.st_size;
+    if bytes == 0 || u64::try_from(size).is_ok_and(|size| size < bytes as u64) {
+        return Err(MemoryError::Alleged { bytes, why: "it is smaller than that" });
+    }
+    let seals = fcntl_get_seals(&descriptor).map_err(|errno| system(errno.into()))?;
+    if !seals.contains(SealFlags::SHRINK) {
+        return Err(MemoryError::Alleged { bytes, why: "it isn't sealed, so it could be truncated under us" });
+    }
+    Ok(())
+}

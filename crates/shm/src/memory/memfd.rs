@@ -1,0 +1,69 @@
+//! Memfds: how they come to be, and the seals that the other side relies on.
+
+use std::{io, os::fd::OwnedFd};
+
+use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, memfd_create};
+
+use super::{Budget, Mapping, OverBudget};
+
+/// Why memory could not be made or mapped.
+#[derive(Debug, thiserror::Error)]
+pub enum MemoryError {
+    /// There isn't enough.
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
+    /// The kernel refused.
+    #[error("{call} {bytes} bytes of shared memory: {source}")]
+    System {
+        /// The system call.
+        call: &'static str,
+        /// How much it was for.
+        bytes: usize,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The memory that another process handed us isn't what it said.
+    #[error("map {bytes} bytes that another process sent: {why}")]
+    Alleged {
+        /// How much it was said to be.
+        bytes: usize,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+/// Who may still write after creation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sealing {
+    /// Only the mapping made here; everybody else can map it for reading only.
+    OneWriter,
+    /// Whoever is handed the descriptor. The size is fixed in any case.
+    ManyWriters,
+}
+
+/// Makes `bytes` of zeroed memory, paid for at once, mapped here for writing, and sealed.
+///
+/// # Errors
+///
+/// [`MemoryError::OverBudget`] if there isn't enough, before any is taken; [`MemoryError::System`] otherwise.
+///
+/// ```
+/// # fn main() -> Result<(), shm::memory::MemoryError> {
+/// let (memory, descriptor) = shm::memory::create("example", 4096, shm::memory::Sealing::OneWriter)?;
+/// let seen = shm::memory::Mapping::read_only(&descriptor, 4096)?;
+/// assert_eq!(seen.len(), memory.len());
+/// # Ok(()) }
+/// ```
+pub fn create(name: &str, bytes: usize, sealing: Sealing) -> Result<(Mapping, OwnedFd), MemoryError> {
+    Budget::now().check(bytes as u64)?;
+    let failed = |call| move |source: rustix::io::Errno| MemoryError::System { call, bytes, source: source.into() };
+    let descriptor = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).map_err(failed("create"))?;
+    fallocate(&descriptor, FallocateFlags::empty(), 0, bytes as u64).map_err(failed("allocate"))?;
+    let mapping = Mapping::writable(&descriptor, bytes)?;
+    let mut seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
+    if sealing == Sealing::OneWriter {
+        seals |= SealFlags::FUTURE_WRITE;
+    }
+    fcntl_add_seals(&descriptor, seals).map_err(failed("seal"))?;
+    Ok((mapping, descriptor))
+}

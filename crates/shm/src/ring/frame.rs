@@ -1,0 +1,127 @@
+//! A reader's hold on a published frame.
+
+use std::{fmt, sync::Arc};
+
+use super::{
+    Info,
+    layout::{ControlMap, ReaderPage},
+    protocol,
+};
+use crate::{
+    memory::Mapping,
+    sync::{AtomicU64, Ordering},
+    wire::Socket,
+};
+
+/// What a reader and its frames share: all of it stays until the last of them is dropped.
+#[derive(Debug)]
+pub(super) struct Joined {
+    pub control: ControlMap,
+    pub page: ReaderPage,
+    pub depth: u32,
+    pub epoch: u64,
+    /// Open as long as a frame is held: its end is what tells the writer that all holds are over.
+    #[expect(dead_code, reason = "kept open, not used")]
+    pub session: Arc<Socket>,
+    /// One bit for each hazard word that is in use.
+    pub held: AtomicU64,
+}
+
+impl Joined {
+    /// Takes a free hazard word.
+    pub(super) fn take_lease(&self) -> Option<u32> {
+        let leases = protocol::ReaderWords::leases(&self.page);
+        let mut held = self.held.load(Ordering::Relaxed);
+        loop {
+            let lease = held.trailing_ones();
+            if lease >= leases {
+                return None;
+            }
+            match self.held.compare_exchange_weak(held, held | 1 << lease, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return Some(lease),
+                Err(now) => held = now,
+            }
+        }
+    }
+
+    /// Clears a hazard word and gives it back.
+    pub(super) fn give_back(&self, lease: u32) {
+        protocol::release(&self.page, lease);
+        // Release, with the Acquire in `take_lease`: the word is clear before the next lease sets it.
+        self.held.fetch_and(!(1 << lease), Ordering::Release);
+    }
+}
+
+/// A published frame, held: its bytes don't change and its slot isn't reused until the last clone is dropped, even
+/// if the writer dies meanwhile.
+#[derive(Clone)]
+pub struct Frame(Arc<Held>);
+
+struct Held {
+    joined: Arc<Joined>,
+    lease: u32,
+    sequence: u64,
+    info: Info,
+    segment: Arc<Mapping>,
+    offset: usize,
+    bytes: usize,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.joined.give_back(self.lease);
+    }
+}
+
+impl Frame {
+    /// # Safety
+    ///
+    /// `lease` holds the slot that `placed` describes, and belongs to this frame from now on.
+    pub(super) unsafe fn new(
+        joined: Arc<Joined>,
+        lease: u32,
+        sequence: u64,
+        info: Info,
+        place: (Arc<Mapping>, usize, usize),
+    ) -> Self {
+        let (segment, offset, bytes) = place;
+        Self(Arc::new(Held { joined, lease, sequence, info, segment, offset, bytes }))
+    }
+
+    /// Its bytes, in the shared memory itself.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the lease keeps a writer that follows the protocol from writing the slot, and the mapping is kept
+        // by `segment`. A writer that breaks the protocol could change the bytes under us; a ring is only as
+        // honest as the process at its writing end.
+        unsafe { self.0.segment.bytes(self.0.offset, self.0.bytes) }
+    }
+
+    /// What its publisher says of it.
+    #[must_use]
+    pub fn info(&self) -> &Info {
+        &self.0.info
+    }
+
+    /// Its number in the ring: 1, 2, 3, … without gaps as published.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.0.sequence
+    }
+
+    /// Which ring it is from; a restarted writer's ring has another.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.0.joined.epoch
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame")
+            .field("sequence", &self.0.sequence)
+            .field("bytes", &self.0.bytes)
+            .field("info", &self.0.info)
+            .finish_non_exhaustive()
+    }
+}

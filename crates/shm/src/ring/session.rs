@@ -1,0 +1,41 @@
+//! What a reader and a writer say to each other over their socket.
+
+use serde::{Deserialize, Serialize};
+
+use super::Policy;
+use crate::wire::Passed;
+
+/// Both sides of a ring are usually of one build; where they aren't, this tells.
+pub(super) const VERSION: u32 = 1;
+
+/// What a reader asks for when it joins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wish {
+    /// What to take when it can't take everything.
+    pub policy: Policy,
+    /// How many frames it may hold at once, 1 to 64. Each costs the ring one more slot.
+    pub leases: u32,
+}
+
+/// The reader's one message.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Join {
+    pub version: u32,
+    pub wish: Wish,
+    /// Rung when something is published while the reader sleeps.
+    pub bell: Passed,
+}
+
+/// The writer's messages.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Answer {
+    /// Joined, when `head` was the newest. All segments were sent before, so that whoever has read this can read
+    /// whatever is published.
+    Joined { depth: u32, epoch: u64, head: u64, control: Passed, page: Passed },
+    /// Not joined, and why.
+    Refused { why: String },
+    /// The memory of segment number `id`; sent before the first frame in it is published.
+    Segment { id: u32, bytes: u64, memory: Passed },
+    /// No later frame is in segment `id`; frames still held keep it.
+    Retired { id: u32 },
+}

@@ -1,0 +1,188 @@
+//! The one writer of a ring.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{
+    Info, Port, RingError,
+    layout::{ControlMap, MAX_DEPTH, MAX_SLOTS, Placed},
+    port::Sessions,
+    protocol::Slots,
+    store::Store,
+};
+use crate::memory::{self, Mapping, Sealing};
+
+/// What a ring is made for.
+#[derive(Clone, Copy, Debug)]
+pub struct RingOptions {
+    /// How many of the newest frames stay readable for a reader that lags, 1 to 512.
+    pub depth: u32,
+    /// The size of a frame, in bytes; a larger one later grows the ring.
+    pub frame_bytes: usize,
+}
+
+/// The writing end. Dropping it ends the ring: readers see `WriterGone` after what they still can read.
+#[derive(Debug)]
+pub struct Writer {
+    shared: Arc<Shared>,
+}
+
+/// What the writer and its [`Port`]s share inside the process.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub control: ControlMap,
+    pub depth: u32,
+    pub state: Mutex<State>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub slots: Slots,
+    pub store: Store,
+    pub sessions: Sessions,
+}
+
+impl Shared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic under the lock leaves counters behind at worst, never a half-published frame.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Writer {
+    /// Makes a ring and pays for its memory.
+    ///
+    /// # Errors
+    ///
+    /// [`RingError::Depth`] if the depth is out of range; [`RingError::Memory`] if there is too little memory.
+    pub fn create(options: RingOptions) -> Result<Self, RingError> {
+        if options.depth == 0 || options.depth > MAX_DEPTH {
+            return Err(RingError::Depth(options.depth));
+        }
+        let (mapping, control) = memory::create("framewire-control", ControlMap::BYTES, Sealing::OneWriter)?;
+        let mut state = State {
+            slots: Slots::new(options.depth),
+            store: Store::new(options.frame_bytes),
+            sessions: Sessions::new(control)?,
+        };
+        state.add_slots(options.depth + 1)?;
+        let shared = Shared { control: ControlMap::new(mapping), depth: options.depth, state: Mutex::new(state) };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Where readers are let in.
+    #[must_use]
+    pub fn port(&self) -> Port {
+        Port::new(self.shared.clone())
+    }
+
+    /// Lends a slot to fill with `bytes` bytes. It holds what an earlier frame left there. Dropped without
+    /// [`publish`](Slot::publish), nobody sees it.
+    ///
+    /// # Errors
+    ///
+    /// [`RingError::Memory`] if the frame is larger than any before and there is no memory for more of its size.
+    pub fn reserve(&mut self, bytes: usize) -> Result<Slot<'_>, RingError> {
+        let (claimed, segment, mapping, offset) = self.claim(bytes)?;
+        Ok(Slot { writer: self, slot: claimed, mapping, segment, offset, bytes, published: false })
+    }
+
+    fn claim(&self, bytes: usize) -> Result<(u32, u32, Arc<Mapping>, u64), RingError> {
+        let mut state = self.shared.lock();
+        let state = &mut *state;
+        if state.store.grow_to(bytes)? {
+            state.sessions.announce_last(&state.store);
+        }
+        let pages = state.sessions.pages();
+        let claimed = state
+            .slots
+            .claim(&self.shared.control, pages.clone(), |slot| state.store.fits(slot, bytes))
+            .or_else(|| state.slots.claim(&self.shared.control, pages, |_| true))
+            // depth + 1 + all leases: so many slots can't all be held or recent.
+            .expect("a ring has more slots than can be held");
+        if !state.store.fits(claimed, bytes) {
+            state.store.move_to_spare(claimed);
+            for id in state.store.retire() {
+                state.sessions.retire(id);
+            }
+        }
+        let (segment, offset) = state.store.place(claimed);
+        Ok((claimed, segment.id, segment.mapping.clone(), offset))
+    }
+
+    /// How many frames were published so far.
+    #[must_use]
+    pub fn published(&self) -> u64 {
+        self.shared.lock().slots.next() - 1
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // A port may be kept longer, but there is nothing to read at it any more.
+        self.port().close();
+    }
+}
+
+impl State {
+    pub(super) fn add_slots(&mut self, count: u32) -> Result<(), RingError> {
+        self.store.add_slots(count)?;
+        self.slots.grow(count);
+        debug_assert!(self.store.slots() <= MAX_SLOTS);
+        Ok(())
+    }
+}
+
+/// A slot lent by [`Writer::reserve`].
+#[derive(Debug)]
+#[must_use = "a slot that isn't published is given back"]
+pub struct Slot<'w> {
+    writer: &'w mut Writer,
+    slot: u32,
+    mapping: Arc<Mapping>,
+    segment: u32,
+    offset: u64,
+    bytes: usize,
+    published: bool,
+}
+
+impl Slot<'_> {
+    /// The bytes to fill.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: the slot is claimed (`Slots::claim` found no hazard on it and unmarked it), so no reader reads it;
+        // `&mut self` makes this the only slice of it here.
+        unsafe { self.mapping.bytes_mut(self.offset as usize, self.bytes) }
+    }
+
+    /// The sequence that it will be published as.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.writer.published() + 1
+    }
+
+    /// Shortens it: the frame turned out smaller than what was reserved.
+    pub fn truncate(&mut self, bytes: usize) {
+        self.bytes = self.bytes.min(bytes);
+    }
+
+    /// Makes it the newest frame, wakes the readers that sleep, and gives its sequence.
+    pub fn publish(mut self, info: Info) -> u64 {
+        let shared = &*self.writer.shared;
+        let placed = Placed { segment: self.segment, offset: self.offset, length: self.bytes as u64, info };
+        // SAFETY: claimed, as in `bytes_mut`.
+        unsafe { shared.control.place(self.slot, placed) };
+        let mut state = shared.lock();
+        let sequence = state.slots.publish(&shared.control, self.slot);
+        state.sessions.wake();
+        drop(state);
+        self.published = true;
+        sequence
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        if !self.published {
+            self.writer.shared.lock().slots.abandon(self.slot);
+        }
+    }
+}

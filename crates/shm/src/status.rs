@@ -1,0 +1,218 @@
+//! One page of shared memory for each process, in which it says how it does.
+//!
+//! The process itself and its supervisor write it; anybody who is handed the descriptor reads it at any time, also
+//! after the process died, and at no cost to the process: each update is a store or two.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::atomic::Ordering,
+};
+
+use rustix::fs::{Mode, OFlags};
+
+use crate::{
+    memory::{self, Mapping, MemoryError, Sealing},
+    wire::Passed,
+};
+
+const BYTES: usize = 4096;
+const TEXT_BYTES: usize = 256;
+
+/// A number on the page. Its value is its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Number {
+    /// Supervisor: process identifier, 0 while none runs.
+    Pid = 0,
+    /// Supervisor: a code of the `process` crate.
+    State = 8,
+    /// Supervisor: how often it was started again.
+    Restarts = 16,
+    /// Supervisor: `CLOCK_MONOTONIC` of this incarnation's start, in nanoseconds.
+    StartedNs = 24,
+    /// Process: turns of its event loop.
+    Heartbeat = 128,
+    /// Process: frames taken from its inputs.
+    FramesIn = 136,
+    /// Process: frames published at its outputs.
+    FramesOut = 144,
+    /// Process: frames that its inputs dropped or skipped.
+    Dropped = 152,
+    /// Process: a code of the block's own, such as a camera's state.
+    Condition = 160,
+    /// Process: a number of the block's own, such as how many viewers it serves.
+    Clients = 168,
+    /// Process: width of its picture, in pixels.
+    Width = 176,
+    /// Process: height of its picture, in pixels.
+    Height = 184,
+}
+
+/// A text on the page: at most 240 bytes of UTF-8, cut at a character.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Text {
+    /// Supervisor: how the previous incarnation ended.
+    LastExit = 512,
+    /// Process: what it does now, for a person.
+    Detail = 768,
+    /// Process: the codec of its stream, by RFC 6381.
+    Codec = 1024,
+}
+
+/// A page that this process may write.
+#[derive(Debug)]
+pub struct StatusPage {
+    view: StatusView,
+    memory: OwnedFd,
+}
+
+/// A page that this process only reads.
+#[derive(Debug)]
+pub struct StatusView(Mapping);
+
+impl StatusPage {
+    /// Makes an empty page.
+    ///
+    /// # Errors
+    ///
+    /// If memory or descriptors are used up.
+    pub fn create() -> Result<Self, MemoryError> {
+        let (mapping, memory) = memory::create("framewire-status", BYTES, Sealing::ManyWriters)?;
+        Ok(Self { view: StatusView(mapping), memory })
+    }
+
+    /// Maps a page that another process made, to write it.
+    ///
+    /// # Errors
+    ///
+    /// If it isn't one.
+    pub fn open(memory: OwnedFd) -> Result<Self, MemoryError> {
+        Ok(Self { view: StatusView(Mapping::read_write(&memory, BYTES)?), memory })
+    }
+
+    /// A descriptor with which another process can write the page.
+    ///
+    /// # Errors
+    ///
+    /// If the process has no descriptor left.
+    pub fn writable(&self) -> io::Result<Passed> {
+        Ok(Passed::new(self.memory.try_clone()?))
+    }
+
+    /// A descriptor with which another process can only read the page.
+    ///
+    /// # Errors
+    ///
+    /// If the process has no descriptor left, or `/proc` isn't mounted.
+    pub fn read_only(&self) -> io::Result<Passed> {
+        use std::os::fd::AsRawFd;
+        let path = format!("/proc/self/fd/{}", self.memory.as_fd().as_raw_fd());
+        Ok(Passed::new(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?))
+    }
+
+    /// Reads it.
+    #[must_use]
+    pub fn view(&self) -> &StatusView {
+        &self.view
+    }
+
+    /// Sets a number.
+    pub fn set(&self, number: Number, value: u64) {
+        self.view.0.word64(number as usize).store(value, Ordering::Relaxed);
+    }
+
+    /// Adds to a number.
+    pub fn add(&self, number: Number, more: u64) {
+        self.view.0.word64(number as usize).fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// Sets a text. One thread at a time writes one text; a reader meanwhile gets the old or the new one whole.
+    pub fn set_text(&self, text: Text, value: &str) {
+        let words = (TEXT_BYTES - 16) / 8;
+        let value = &value.as_bytes()[..value.floor_char_boundary(words * 8)];
+        let (turn, length) = (self.view.0.word64(text as usize), self.view.0.word64(text as usize + 8));
+        let now = turn.load(Ordering::Relaxed) | 1;
+        // A seqlock over atomics: odd while it is being written. SYNC POINT T, with the two loads in `text`.
+        turn.store(now, Ordering::Relaxed);
+        std::sync::atomic::fence(Ordering::Release);
+        length.store(value.len() as u64, Ordering::Relaxed);
+        for (index, chunk) in value.chunks(8).enumerate() {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.view.0.word64(text as usize + 16 + index * 8).store(u64::from_ne_bytes(word), Ordering::Relaxed);
+        }
+        turn.store(now.wrapping_add(1), Ordering::Release);
+    }
+}
+
+impl StatusView {
+    /// Maps a page that another process made, to read it.
+    ///
+    /// # Errors
+    ///
+    /// If it isn't one.
+    pub fn open(memory: &Passed) -> Result<Self, MemoryError> {
+        Ok(Self(Mapping::read_only(memory, BYTES)?))
+    }
+
+    /// A number as it is now.
+    #[must_use]
+    pub fn get(&self, number: Number) -> u64 {
+        self.0.word64(number as usize).load(Ordering::Relaxed)
+    }
+
+    /// A text as it is now; empty if none was set, or if its writer died while it wrote.
+    #[must_use]
+    pub fn text(&self, text: Text) -> String {
+        // A writer takes well under a microsecond; one that was killed in the middle must not hold us up.
+        for _ in 0..100 {
+            let turn = self.0.word64(text as usize).load(Ordering::Acquire);
+            if !turn.is_multiple_of(2) {
+                std::hint::spin_loop();
+                continue;
+            }
+            let mut bytes = [0; TEXT_BYTES - 16];
+            let length = self.0.word64(text as usize + 8).load(Ordering::Relaxed).min(bytes.len() as u64) as usize;
+            self.0.copy_out(text as usize + 16, &mut bytes);
+            std::sync::atomic::fence(Ordering::Acquire);
+            if self.0.word64(text as usize).load(Ordering::Relaxed) == turn {
+                return String::from_utf8_lossy(&bytes[..length]).into_owned();
+            }
+        }
+        String::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_side_says_the_other_reads() {
+        let page = StatusPage::create().unwrap();
+        let child = StatusPage::open(page.writable().unwrap().into_owned().unwrap()).unwrap();
+        let view = StatusView::open(&page.read_only().unwrap()).unwrap();
+        child.add(Number::FramesIn, 3);
+        child.add(Number::FramesIn, 4);
+        page.set(Number::Pid, 42);
+        assert_eq!((view.get(Number::FramesIn), view.get(Number::Pid)), (7, 42));
+        assert_eq!(view.text(Text::Detail), "");
+        child.set_text(Text::Detail, "connecting");
+        assert_eq!(view.text(Text::Detail), "connecting");
+        child.set_text(Text::Detail, &"ü".repeat(200));
+        assert_eq!(view.text(Text::Detail), "ü".repeat(120), "cut at a character");
+        assert!(StatusPage::open(page.read_only().unwrap().into_owned().unwrap()).is_err(), "read-only stays so");
+    }
+
+    #[test]
+    fn a_writer_that_died_in_the_middle_holds_nobody_up() {
+        let page = StatusPage::create().unwrap();
+        page.set_text(Text::Detail, "whole");
+        page.view.0.word64(Text::Detail as usize).fetch_or(1, Ordering::Relaxed);
+        assert_eq!(page.view().text(Text::Detail), "");
+        page.set_text(Text::Detail, "its successor");
+        assert_eq!(page.view().text(Text::Detail), "its successor");
+    }
+}

@@ -1,0 +1,13 @@
+//! Messages between two processes: any serde value, of any size, with descriptors inside it.
+//!
+//! A message is MessagePack with field names (so that Python reads it as a dict) in one `SOCK_SEQPACKET` datagram:
+//! it arrives whole or not at all, so the death of a sender can't leave half of one. What is too large for a datagram
+//! travels as a sealed memfd.
+
+mod codec;
+mod passed;
+mod socket;
+
+pub use codec::{DecodeError, EncodeError, Packet};
+pub use passed::Passed;
+pub use socket::{MAX_DESCRIPTORS, ReceiveError, SendError, Socket};

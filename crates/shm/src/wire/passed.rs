@@ -1,0 +1,85 @@
+//! A descriptor as a field of a message.
+
+use std::{
+    cell::RefCell,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+
+/// An open descriptor that can be a field of any message.
+///
+/// It serialises as an index; the descriptor itself goes beside the bytes (`SCM_RIGHTS`). Outside of a
+/// [`Packet`](super::Packet) it can't be serialised: that is an error, not a number that means nothing elsewhere.
+#[derive(Clone, Debug)]
+pub struct Passed(Arc<OwnedFd>);
+
+impl Passed {
+    /// Wraps a descriptor for the way.
+    #[must_use]
+    pub fn new(descriptor: impl Into<OwnedFd>) -> Self {
+        Self(Arc::new(descriptor.into()))
+    }
+
+    /// A descriptor of one's own.
+    ///
+    /// # Errors
+    ///
+    /// If it is shared with a clone and the process has no descriptor left to copy it.
+    pub fn into_owned(self) -> std::io::Result<OwnedFd> {
+        Arc::try_unwrap(self.0).or_else(|shared| shared.try_clone())
+    }
+}
+
+impl AsFd for Passed {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+thread_local! {
+    /// What the message being encoded on this thread takes along.
+    static LEAVING: RefCell<Option<Vec<Passed>>> = const { RefCell::new(None) };
+    /// What the message being decoded on this thread brought.
+    static ARRIVED: RefCell<Option<Vec<Passed>>> = const { RefCell::new(None) };
+}
+
+/// Runs `encode` and gives the descriptors that it met.
+pub(super) fn collecting<T>(encode: impl FnOnce() -> T) -> (T, Vec<Passed>) {
+    let outer = LEAVING.replace(Some(Vec::new()));
+    let done = encode();
+    let met = LEAVING.replace(outer).unwrap_or_default();
+    (done, met)
+}
+
+/// Runs `decode` with `descriptors` at hand.
+pub(super) fn supplying<T>(descriptors: Vec<Passed>, decode: impl FnOnce() -> T) -> T {
+    let outer = ARRIVED.replace(Some(descriptors));
+    let done = decode();
+    ARRIVED.set(outer);
+    done
+}
+
+impl Serialize for Passed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let index = LEAVING.with_borrow_mut(|leaving| {
+            let leaving = leaving.as_mut()?;
+            leaving.push(self.clone());
+            u32::try_from(leaving.len() - 1).ok()
+        });
+        match index {
+            Some(index) => serializer.serialize_u32(index),
+            None => Err(ser::Error::custom("a descriptor can travel only in a message between processes")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Passed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let index = u32::deserialize(deserializer)?;
+        ARRIVED
+            .with_borrow(|arrived| arrived.as_ref()?.get(index as usize).cloned())
+            .ok_or_else(|| de::Error::custom(format_args!("descriptor {index} didn't come with the message")))
+    }
+}

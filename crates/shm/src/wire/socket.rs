@@ -1,0 +1,294 @@
+//! One end of a private `SOCK_SEQPACKET` pair.
+
+use std::{
+    io::{self, IoSlice, IoSliceMut},
+    mem::MaybeUninit,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+use rustix::{
+    io::Errno,
+    net::{
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+        SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    },
+};
+
+use super::{Packet, Passed};
+use crate::memory::{self, Mapping, MemoryError, Sealing};
+
+/// The kernel's `SCM_MAX_FD`: how many descriptors one datagram can carry.
+pub const MAX_DESCRIPTORS: usize = 253;
+
+/// Larger payloads go as a memfd: a datagram is capped by the socket's send buffer (some 200 KiB by default), which
+/// several of this size must fit into.
+const MAX_INLINE_BYTES: usize = 64 * 1024;
+
+/// First byte of a datagram: the payload follows.
+const INLINE: u8 = 0;
+/// First byte of a datagram: eight bytes of length follow, and the payload is in the last descriptor.
+const IN_MEMORY: u8 = 1;
+
+/// One end of a connection. Sending and receiving take `&self`: the kernel keeps datagrams whole among threads.
+#[derive(Debug)]
+pub struct Socket(OwnedFd);
+
+/// A message could not be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The other end's queue is full; try again when the socket is writable.
+    #[error("send a message: the other side hasn't read the earlier ones yet")]
+    Full,
+    /// The other end is closed.
+    #[error("send a message: the other side is gone")]
+    Gone,
+    /// More descriptors than one message carries.
+    #[error("send {0} descriptors in one message: at most {MAX_DESCRIPTORS} can; split it")]
+    TooManyDescriptors(usize),
+    /// There is no memory for a large payload.
+    #[error("send a large message: could not {0}")]
+    Memory(#[from] MemoryError),
+    /// Anything else.
+    #[error("send a message: {0}")]
+    System(#[source] io::Error),
+}
+
+/// A message could not be received.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    /// Nothing is there yet (only without waiting).
+    #[error("receive a message: none is there yet")]
+    Empty,
+    /// The other end is closed, and everything it sent has been received.
+    #[error("receive a message: the other side is gone")]
+    Gone,
+    /// Descriptors were lost on the way: this process has no number left for them.
+    #[error("receive a message's descriptors: this process has too many open; raise its limit (ulimit -n)")]
+    DescriptorsLost,
+    /// The datagram isn't of this protocol.
+    #[error("receive a message: {0}")]
+    Malformed(&'static str),
+    /// The memory with a large payload can't be mapped.
+    #[error("receive a large message: could not {0}")]
+    Memory(#[from] MemoryError),
+    /// Anything else.
+    #[error("receive a message: {0}")]
+    System(#[source] io::Error),
+}
+
+impl Socket {
+    /// Two connected ends. Both close on exec.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says, such as too many open files.
+    pub fn pair() -> io::Result<(Self, Self)> {
+        let (one, other) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        Ok((Self(one), Self(other)))
+    }
+
+    /// Takes over a descriptor that is such an end.
+    #[must_use]
+    pub fn from_owned(descriptor: OwnedFd) -> Self {
+        Self(descriptor)
+    }
+
+    /// Gives the descriptor, to be passed on.
+    #[must_use]
+    pub fn into_owned(self) -> OwnedFd {
+        self.0
+    }
+
+    /// Sends without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`] if it would have to wait; nothing was sent then.
+    pub fn try_send(&self, packet: &Packet) -> Result<(), SendError> {
+        self.send_with(packet, SendFlags::DONTWAIT)
+    }
+
+    /// Sends, and waits while the other side's queue is full.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Gone`] if the other side is closed, also while waiting.
+    pub fn send(&self, packet: &Packet) -> Result<(), SendError> {
+        self.send_with(packet, SendFlags::empty())
+    }
+
+    fn send_with(&self, packet: &Packet, flags: SendFlags) -> Result<(), SendError> {
+        let large = packet.bytes.len() > MAX_INLINE_BYTES;
+        let count = packet.descriptors.len() + usize::from(large);
+        if count > MAX_DESCRIPTORS {
+            return Err(SendError::TooManyDescriptors(count));
+        }
+        let memory = if large { Some(into_memory(&packet.bytes)?) } else { None };
+        let descriptors: Vec<BorrowedFd<'_>> =
+            packet.descriptors.iter().map(AsFd::as_fd).chain(memory.as_ref().map(AsFd::as_fd)).collect();
+        let length = (packet.bytes.len() as u64).to_le_bytes();
+        let datagram = if large {
+            [IoSlice::new(&[IN_MEMORY]), IoSlice::new(&length)]
+        } else {
+            [IoSlice::new(&[INLINE]), IoSlice::new(&packet.bytes)]
+        };
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        if !descriptors.is_empty() {
+            ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+        }
+        let sent =
+            rustix::io::retry_on_intr(|| sendmsg(&self.0, &datagram, &mut ancillary, flags | SendFlags::NOSIGNAL));
+        match sent {
+            Ok(_) => Ok(()),
+            Err(Errno::AGAIN) => Err(SendError::Full),
+            Err(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN) => Err(SendError::Gone),
+            Err(errno) => Err(SendError::System(errno.into())),
+        }
+    }
+
+    /// Receives what is there, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`ReceiveError::Empty`] if nothing is there yet.
+    pub fn try_receive(&self) -> Result<Packet, ReceiveError> {
+        self.receive_with(RecvFlags::DONTWAIT)
+    }
+
+    /// Waits for a message.
+    ///
+    /// # Errors
+    ///
+    /// [`ReceiveError::Gone`] when the other side closes.
+    pub fn receive(&self) -> Result<Packet, ReceiveError> {
+        self.receive_with(RecvFlags::empty())
+    }
+
+    fn receive_with(&self, flags: RecvFlags) -> Result<Packet, ReceiveError> {
+        let mut datagram = vec![0; 1 + MAX_INLINE_BYTES];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let received = rustix::io::retry_on_intr(|| {
+            recvmsg(&self.0, &mut [IoSliceMut::new(&mut datagram)], &mut ancillary, flags | RecvFlags::CMSG_CLOEXEC)
+        });
+        let received = match received {
+            Ok(received) => received,
+            Err(Errno::AGAIN) => return Err(ReceiveError::Empty),
+            Err(Errno::CONNRESET) => return Err(ReceiveError::Gone),
+            Err(errno) => return Err(ReceiveError::System(errno.into())),
+        };
+        let descriptors = ancillary.drain().flat_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(rights) => rights.map(Passed::new).collect(),
+            _ => Vec::new(),
+        });
+        let descriptors: Vec<Passed> = descriptors.collect();
+        if received.flags.contains(ReturnFlags::CTRUNC) {
+            return Err(ReceiveError::DescriptorsLost);
+        }
+        if received.flags.contains(ReturnFlags::TRUNC) {
+            return Err(ReceiveError::Malformed("it is longer than any of this protocol"));
+        }
+        datagram.truncate(received.bytes);
+        unpack(datagram, descriptors)
+    }
+}
+
+fn unpack(mut datagram: Vec<u8>, mut descriptors: Vec<Passed>) -> Result<Packet, ReceiveError> {
+    match datagram.first() {
+        // Every message has a first byte, so an empty read is the end of the connection.
+        None => Err(ReceiveError::Gone),
+        Some(&INLINE) => {
+            datagram.drain(..1);
+            Ok(Packet { bytes: datagram, descriptors })
+        }
+        Some(&IN_MEMORY) => {
+            let length: [u8; 8] =
+                datagram[1..].try_into().map_err(|_| ReceiveError::Malformed("its length isn't eight bytes"))?;
+            let memory = descriptors.pop().ok_or(ReceiveError::Malformed("its payload is missing"))?;
+            Ok(Packet { bytes: out_of_memory(&memory, u64::from_le_bytes(length))?, descriptors })
+        }
+        Some(_) => Err(ReceiveError::Malformed("its first byte is unknown")),
+    }
+}
+
+fn into_memory(bytes: &[u8]) -> Result<OwnedFd, MemoryError> {
+    let (mapping, descriptor) = memory::create("framewire-message", bytes.len(), Sealing::OneWriter)?;
+    // SAFETY: the memory was made on the line above and nobody else has its descriptor yet.
+    unsafe { mapping.bytes_mut(0, bytes.len()) }.copy_from_slice(bytes);
+    drop(mapping);
+    // With the only writable mapping gone, FUTURE_WRITE means that nobody can ever write it again.
+    Ok(descriptor)
+}
+
+fn out_of_memory(memory: &Passed, length: u64) -> Result<Vec<u8>, ReceiveError> {
+    let length = usize::try_from(length).map_err(|_| ReceiveError::Malformed("its length is impossible"))?;
+    let mapping = Mapping::read_only(memory, length)?;
+    let mut bytes = vec![0; length];
+    // A hostile sender may have kept a writable mapping: then this reads changing values, but it is no data race.
+    mapping.copy_out(0, &mut bytes);
+    Ok(bytes)
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, io::Read, io::Seek, io::Write};
+
+    use super::*;
+
+    #[test]
+    fn small_and_large_messages_arrive_as_they_were() {
+        let (one, other) = Socket::pair().unwrap();
+        for size in [0, 1, 1000, MAX_INLINE_BYTES, MAX_INLINE_BYTES + 1, 3_000_003] {
+            let bytes: Vec<u8> = (0..size).map(|byte| byte as u8).collect();
+            one.send(&Packet { bytes: bytes.clone(), descriptors: Vec::new() }).unwrap();
+            assert_eq!(other.receive().unwrap().bytes, bytes, "{size} bytes");
+        }
+    }
+
+    #[test]
+    fn a_descriptor_travels_as_a_field() {
+        let (one, other) = Socket::pair().unwrap();
+        let memory = rustix::fs::memfd_create("t", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        let mut file = File::from(memory.try_clone().unwrap());
+        file.write_all(b"hello").unwrap();
+        one.send(&Packet::encode(&("file", Some(Passed::new(memory)))).unwrap()).unwrap();
+        let (name, passed): (String, Option<Passed>) = other.receive().unwrap().decode().unwrap();
+        let mut received = File::from(passed.unwrap().into_owned().unwrap());
+        received.rewind().unwrap();
+        let mut text = String::new();
+        received.read_to_string(&mut text).unwrap();
+        assert_eq!((name.as_str(), text.as_str()), ("file", "hello"));
+    }
+
+    #[test]
+    fn what_goes_wrong_is_said() {
+        let (one, other) = Socket::pair().unwrap();
+        assert!(matches!(other.try_receive(), Err(ReceiveError::Empty)));
+        let many = Packet { bytes: Vec::new(), descriptors: vec![Passed::new(other.0.try_clone().unwrap()); 254] };
+        assert!(matches!(one.send(&many), Err(SendError::TooManyDescriptors(254))));
+        let filled = std::iter::repeat_with(|| one.try_send(&Packet { bytes: vec![0; 60_000], descriptors: vec![] }));
+        assert!(matches!(filled.take(10_000).find(Result::is_err), Some(Err(SendError::Full))));
+        drop((many, other)); // both hold the other end
+        assert!(matches!(one.send(&Packet::default()), Err(SendError::Gone)));
+    }
+
+    #[test]
+    fn hostile_datagrams_are_errors() {
+        for datagram in [&[7u8][..], &[IN_MEMORY], &[IN_MEMORY, 1, 0, 0, 0, 0, 0, 0, 0]] {
+            assert!(unpack(datagram.to_vec(), Vec::new()).is_err(), "{datagram:?}");
+        }
+        let unsealed = rustix::fs::memfd_create("t", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        let mut datagram = vec![IN_MEMORY];
+        datagram.extend(100u64.to_le_bytes());
+        let told = unpack(datagram, vec![Passed::new(unsealed)]);
+        assert!(matches!(told, Err(ReceiveError::Memory(_))), "{told:?}");
+        assert!(Packet { bytes: vec![3], descriptors: Vec::new() }.decode::<Passed>().is_err());
+    }
+}
