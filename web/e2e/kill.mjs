@@ -10,8 +10,10 @@ const LIMIT_MS = 15_000;
 export async function killEach(page, camera) {
   const report = [];
   for (const { name, kind, camera: own } of await processes(page)) {
-    // What works for one camera is watched on that camera's tile.
-    if (kind !== 'supervisor') report.push(await killOne(page, name, own ?? camera));
+    if (kind === 'supervisor') continue;
+    // What works for one camera is watched on that camera's tile, unless there is nothing to see on it anyway.
+    const seen = own !== null && (await look(page, own)).picture === 'live';
+    report.push(await killOne(page, name, seen ? own : camera));
   }
   return report;
 }

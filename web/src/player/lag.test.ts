@@ -20,7 +20,7 @@ describe('steer', () => {
   });
 
   it('jumps when more than a second behind, to just before the end', () => {
-    expect(steer(8, buffered([5, 10]), 1, true)).toEqual({ do: 'seek', to_s: 9.84 });
+    expect(steer(8, buffered([5, 10]), 1, true)).toEqual({ do: 'jump', to_s: 9.84 });
   });
 
   it('rushes instead while it may not jump', () => {

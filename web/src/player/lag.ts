@@ -5,7 +5,8 @@ export interface Range {
   end_s: number;
 }
 
-export type Steer = { do: 'rate'; rate: number } | { do: 'seek'; to_s: number };
+/** It seeks where there is nothing to play on with; it jumps, where it may, where it only fell behind. */
+export type Steer = { do: 'rate'; rate: number } | { do: 'seek' | 'jump'; to_s: number };
 
 /** Behind this much, it catches up by playing faster. */
 const HURRY_S = 0.5;
@@ -27,13 +28,13 @@ export function steer(position_s: number, ranges: readonly Range[], rate: number
   const last = ranges.at(-1);
   if (last === undefined) return { do: 'rate', rate: 1 };
 
-  const edge = { do: 'seek', to_s: Math.max(last.start_s, last.end_s - TARGET_S) } as const;
+  const to_s = Math.max(last.start_s, last.end_s - TARGET_S);
   const here = ranges.find((it) => it.start_s <= position_s && position_s <= it.end_s);
-  if (here === undefined) return edge; // before, after or between all that is there
-  if (here !== last && here.end_s - position_s < BRINK_S) return edge; // a hole ahead
+  if (here === undefined) return { do: 'seek', to_s }; // before, after or between all that is there
+  if (here !== last && here.end_s - position_s < BRINK_S) return { do: 'seek', to_s }; // a hole ahead
 
   const lag_s = last.end_s - position_s;
-  if (lag_s > JUMP_S) return mayJump ? edge : { do: 'rate', rate: RUSH_RATE };
+  if (lag_s > JUMP_S) return mayJump ? { do: 'jump', to_s } : { do: 'rate', rate: RUSH_RATE };
   const hurries = lag_s > (rate > 1 ? RELAXED_S : HURRY_S);
   return { do: 'rate', rate: hurries ? HURRY_RATE : 1 };
 }
@@ -50,7 +51,7 @@ export class Jumps {
     return now_ms - this.#last_ms >= this.#pause_ms;
   }
 
-  /** It jumps now, for whatever reason. */
+  /** It jumps now. */
   note(now_ms: number): void {
     const again = now_ms - this.#last_ms < 2 * this.#pause_ms;
     this.#pause_ms = again ? Math.min(2 * this.#pause_ms, LAST_PAUSE_MS) : FIRST_PAUSE_MS;

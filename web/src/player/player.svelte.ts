@@ -16,6 +16,10 @@ const TICK_MS = 200;
 /** A new timeline begins with what the server has since a key frame: its first pictures flit by on the way to live.
  * They aren't shown; but after this long anything is, so that a picture each few seconds is seen too. */
 const SETTLE_MS = 1500;
+/** Those first pictures come in one go, with less than this between two; only after them is the end the end. */
+const BURST_GAP_MS = 15;
+/** A camera of over 66 pictures a second, or a slow network, has no such gap. */
+const BURST_MS = 400;
 /** A camera that streams sends a clock message each second; without any for so long the connection is dead. */
 const SILENCE_MS = 5000;
 /** A hidden tab is soon shown again, or not for hours: after this long it stops costing the server anything. */
@@ -63,6 +67,7 @@ export class Player {
   #nextBehind_s: number | null = null;
   #heard_ms = 0;
   #hiding: number | undefined;
+  #burst: number | undefined;
 
   constructor(camera: string) {
     const url = new URL(`/api/cameras/${encodeURIComponent(camera)}/live`, location.href);
@@ -88,6 +93,7 @@ export class Player {
     return () => {
       document.removeEventListener('visibilitychange', visibility);
       window.clearTimeout(this.#hiding);
+      window.clearTimeout(this.#burst);
       window.clearInterval(tick);
       stopFrames();
       this.#socket.stop();
@@ -138,6 +144,9 @@ export class Player {
   #media(fragment: ArrayBuffer): void {
     this.#heard_ms = performance.now();
     this.#feed?.append(fragment);
+    if (this.settled) return;
+    window.clearTimeout(this.#burst);
+    this.#burst = window.setTimeout(() => this.#steer(), BURST_GAP_MS);
   }
 
   #init(mime: string, width: number, height: number): void {
@@ -176,11 +185,12 @@ export class Player {
     this.#presented_ms = now;
     this.#interval.note(mediaTime);
     this.media_s = mediaTime;
-    this.old_s = null;
     this.problem = null;
     this.#socket.healthy();
     const behind_s = this.#clock.behind_s(mediaTime, performance.timeOrigin + expectedDisplayTime);
     this.#nextBehind_s = behind_s === null ? null : Math.max(0, behind_s);
+    if (this.old_s !== null) this.behind_s = this.#nextBehind_s; // not the age of the old one until the next tick
+    this.old_s = null;
     this.#drawResults();
     this.#results.prune(mediaTime);
   }
@@ -197,9 +207,11 @@ export class Player {
     const video = this.#screen?.video;
     if (video === undefined || this.#feed === null || video.readyState === 0 || video.seeking) return;
     const now = performance.now();
+    const bursts = now - this.#heard_ms < BURST_GAP_MS && now - this.#began_ms < BURST_MS;
+    if (bursts && !this.settled) return; // `#media` has seen to it that this is called again
     const next = steer(video.currentTime, this.#feed.ranges, video.playbackRate, this.#jumps.may(now));
-    if (next.do === 'seek') {
-      this.#jumps.note(now);
+    if (next.do !== 'rate') {
+      if (next.do === 'jump') this.#jumps.note(now);
       video.currentTime = next.to_s;
       video.playbackRate = 1;
     } else if (video.playbackRate !== next.rate) {
