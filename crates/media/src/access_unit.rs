@@ -1,7 +1,9 @@
+use std::fmt;
+
 use bytes::Bytes;
 
 /// One encoded picture, as a camera or a file delivers it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct AccessUnit {
     /// The H.264 NAL units of the picture, each preceded by its length as four big-endian bytes ("AVCC").
     ///
@@ -15,4 +17,16 @@ pub struct AccessUnit {
     pub keyframe: bool,
     /// Whether something is missing, or the source's clock jumped, between the unit before and this one.
     pub discontinuity: bool,
+}
+
+/// With the length of the data in place of the data.
+impl fmt::Debug for AccessUnit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessUnit")
+            .field("length", &self.data.len())
+            .field("pts_ns", &self.pts_ns)
+            .field("keyframe", &self.keyframe)
+            .field("discontinuity", &self.discontinuity)
+            .finish()
+    }
 }

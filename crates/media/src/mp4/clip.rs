@@ -1,3 +1,4 @@
+use std::fmt;
 use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::h264::{self, H264Error, ParameterSets};
 const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// The H.264 video of an MP4 file, ready to be played any number of times. Audio is left out.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Clip {
     units: Vec<AccessUnit>,
     /// When each unit is due for decoding, in nanoseconds from the first.
@@ -107,6 +108,15 @@ impl Clip {
     /// The clip for ever: after the last picture comes the first, and the times go on.
     pub fn looped(&self) -> Looped<'_> {
         Looped::new(self)
+    }
+}
+
+/// Without the pictures, which would fill pages.
+impl fmt::Debug for Clip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { units, size, .. } = self;
+        let (pictures, duration) = (units.len(), self.duration());
+        f.debug_struct("Clip").field("pictures", &pictures).field("size", size).field("duration", &duration).finish()
     }
 }
 

@@ -15,8 +15,9 @@ impl Pace {
     /// Whether the picture at `pts_ns` is to be rendered. To be asked of each picture once, in order of presentation.
     pub fn is_due(&mut self, pts_ns: i64) -> bool {
         let Some(interval_ns) = self.interval_ns else { return true };
-        // A quarter of an interval early is on time: the camera's times tremble.
-        let tolerance_ns = interval_ns / 4;
+        // An eighth of an interval early is on time, as the camera's times tremble; much more would take the picture
+        // before the right one.
+        let tolerance_ns = interval_ns / 8;
         let next_ns = self.next_ns.unwrap_or(pts_ns);
         let jumped_back = pts_ns < next_ns.saturating_sub(interval_ns.saturating_mul(2));
         if pts_ns < next_ns - tolerance_ns && !jumped_back {
