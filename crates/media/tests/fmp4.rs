@@ -1,5 +1,7 @@
 //! The live stream is well-formed, by the measure of a parser, and its times are those of the source.
 
+#![expect(clippy::unwrap_used, reason = "a failing step fails the test")]
+
 mod rig;
 
 use media::fmp4::{Fragments, Mp4Error, TIMESCALE, init_segment};
@@ -26,8 +28,8 @@ fn the_initialisation_segment_says_what_is_to_come() {
     assert_eq!(mdia.mdhd.timescale, TIMESCALE);
     let Codec::Avc1(avc1) = &mdia.minf.stbl.stsd.codecs[0] else { panic!("{mdia:?}") };
     assert_eq!((avc1.visual.width, avc1.visual.height, avc1.visual.data_reference_index), (1280, 720, 1));
-    assert_eq!(avc1.avcc.sequence_parameter_sets, [parameters.sps.clone()]);
-    assert_eq!(avc1.avcc.picture_parameter_sets, [parameters.pps.clone()]);
+    assert_eq!(avc1.avcc.sequence_parameter_sets, std::slice::from_ref(&parameters.sps));
+    assert_eq!(avc1.avcc.picture_parameter_sets, std::slice::from_ref(&parameters.pps));
     assert_eq!(parameters.codec(), format!("avc1.4d{:02x}1f", parameters.sps[2]));
 }
 
@@ -58,6 +60,8 @@ fn decoding_times_rise_and_pictures_are_shown_when_they_should() {
             let start = traf[0].trun[0].data_offset.unwrap() as usize;
             assert_eq!(&fragment.bytes[start..], &data[..]);
             assert_eq!(sample.size, Some(data.len() as u32));
+            // What `docs/design/live-mp4.md` says that the boxes cost.
+            assert_eq!(fragment.bytes.len() - data.len(), 112);
             assert!(nal_units(data).all(|nal| !matches!(nal.unwrap()[0] & 31, 7..=9)));
         }
     }

@@ -1,5 +1,6 @@
 //! What several tests need: the repository's clips, and a fake camera on a port of its own.
 
+#![expect(clippy::unwrap_used, reason = "a failing step fails the test")]
 #![expect(dead_code, reason = "each test file uses a part of the rig")]
 
 use std::net::SocketAddr;
