@@ -1,8 +1,12 @@
 use std::time::Instant;
 
-/// A camera's clock may run this far off ours between two pictures before it counts as a jump: more than a long pause
-/// of a camera that sends only on motion would be, its clock going on with ours.
-const MAX_SLIP_NS: i64 = 3_000_000_000;
+/// A camera's clock may gain this much on ours between two pictures before it counts as a leap: more than the pictures of
+/// a burst gain, which are dated a frame apart and come at once.
+///
+/// That it falls behind means nothing: the network stood still, and what it held back is about to come.
+const MAX_GAIN_NS: i64 = 3_000_000_000;
+/// And go back this far, which is more than B-frames ever do.
+const MAX_BACK_NS: i64 = 1_000_000_000;
 
 /// Turns a camera's timestamps into an axis that begins at zero and never jumps.
 #[derive(Debug, Default)]
@@ -28,12 +32,11 @@ impl Clock {
             }
             Some(last) => {
                 let passed_ns = i64::try_from(received.saturating_duration_since(last.received).as_nanos());
-                let slip_ns = camera_ns.saturating_sub(last.camera_ns).saturating_sub(passed_ns.unwrap_or(i64::MAX));
-                // A camera may deliver a backlog in one go, so its clock may run ahead of ours as it catches up; but
-                // it can't go back, except for B-frames, or leap.
-                let jumped = slip_ns.saturating_abs() > MAX_SLIP_NS;
+                let step_ns = camera_ns.saturating_sub(last.camera_ns);
+                let gain_ns = step_ns.saturating_sub(passed_ns.unwrap_or(i64::MAX));
+                let jumped = gain_ns > MAX_GAIN_NS || step_ns < -MAX_BACK_NS;
                 if jumped {
-                    self.shift_ns = self.shift_ns.saturating_sub(slip_ns);
+                    self.shift_ns = self.shift_ns.saturating_sub(gain_ns);
                 }
                 jumped
             }
@@ -57,6 +60,16 @@ mod tests {
         assert_eq!(clock.place(77 * SECOND, now), (0, false));
         assert_eq!(clock.place(78 * SECOND, now + Duration::from_millis(900)), (SECOND, false));
         assert_eq!(clock.place(78 * SECOND - 40, now + Duration::from_millis(901)), (SECOND - 40, false));
+    }
+
+    #[test]
+    fn a_network_that_stood_still_is_no_jump() {
+        let (mut clock, now) = (Clock::default(), Instant::now());
+        clock.place(0, now);
+        let later = now + Duration::from_secs(20);
+        for second in 1..=20 {
+            assert_eq!(clock.place(second * SECOND, later), (second * SECOND, false));
+        }
     }
 
     #[test]
