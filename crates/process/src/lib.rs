@@ -1,1 +1,83 @@
-//! process
+//! Message processes: isolated children with typed commands, events, a start and a stop, under a supervisor.
+//!
+//! A process is a type with a [`Process`] impl (its life) and a [`commands`] block (its protocol). The executable is
+//! started again for each: [`Program`] is the table of what it can become, and stands in `main`. Every call ends, in
+//! an answer, an error, a timeout, or the news that the process died and how.
+//!
+//! ```no_run
+//! use process::{BoxError, Context, Process, Program, Restart, System, commands};
+//!
+//! /// Counts.
+//! struct Counter(u64);
+//!
+//! impl Process for Counter {
+//!     const KIND: &'static str = "counter";
+//!     type Config = u64;
+//!     type Event = ();
+//!     fn start(first: u64, _cx: &mut Context<Self>) -> Result<Self, BoxError> {
+//!         Ok(Self(first))
+//!     }
+//! }
+//!
+//! #[commands]
+//! impl Counter {
+//!     /// Adds, and says what that makes.
+//!     pub fn add(&mut self, more: u64) -> u64 {
+//!         self.0 += more;
+//!         self.0
+//!     }
+//! }
+//!
+//! fn main() -> std::process::ExitCode {
+//!     Program::new().process::<Counter>().run(app)
+//! }
+//!
+//! fn app(system: &System) -> Result<(), BoxError> {
+//!     let counter = system.spawn::<Counter>(40).restart(Restart::on_failure()).start()?;
+//!     assert_eq!(counter.add(2).wait()?, 42);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! This crate has never heard of a frame.
+
+#![forbid(unsafe_code)]
+
+mod call;
+mod child;
+mod connection;
+mod exit;
+mod handle;
+mod launch;
+mod logs;
+mod message;
+mod process;
+mod program;
+mod restart;
+mod supervisor;
+mod system;
+
+pub use self::{
+    call::{Call, CallError, CallFuture},
+    child::{Context, Turn, Watch},
+    connection::Events,
+    exit::Exit,
+    handle::Handle,
+    process::{BoxError, Commands, Process},
+    program::Program,
+    restart::Restart,
+    supervisor::{Change, State},
+    system::{Spawn, StartError, System},
+};
+
+/// Writes, for an inherent `impl` block, the enum of its public methods (`NAMECommand`), the dispatcher
+/// ([`Commands`]) and the typed handle (`NAMEHandle`), whose methods give a [`Call`]. Private methods stay what they
+/// are. A parameter `cx: &mut Context<Self>` doesn't travel: it is the child's own.
+pub use process_macros::commands;
+
+/// What `#[commands]` writes refers to these.
+#[doc(hidden)]
+pub mod macro_support {
+    pub use serde::{self, Deserialize, Serialize};
+    pub use shm::wire::{EncodeError, Packet};
+}

@@ -3,6 +3,8 @@
 //!
 //! A reader process is this test program, started again with `SHM_TEST_READER` set and its session as standard input.
 
+#![expect(clippy::unwrap_used, reason = "a test's unwrap is an assertion")]
+
 use std::{
     fs,
     os::{fd::AsFd, unix::process::ExitStatusExt},

@@ -1,5 +1,7 @@
 //! The ring as two programs use it, with both ends in this process.
 
+#![expect(clippy::unwrap_used, reason = "a test's unwrap is an assertion")]
+
 use std::time::Duration;
 
 use shm::{

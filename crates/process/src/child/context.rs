@@ -1,0 +1,107 @@
+//! What a process can reach outside of itself.
+
+use std::{
+    fmt, io,
+    marker::PhantomData,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+};
+
+use rustix::event::epoll;
+use shm::{doorbell::Doorbell, status::StatusPage};
+
+use super::Line;
+use crate::{BoxError, Process, message::Kind};
+
+type Callback<P> = Arc<dyn Fn(&mut P, &mut Context<P>) -> Result<(), BoxError>>;
+
+/// A process's view of the world: its name, its status page, its parent, and what its event loop waits for.
+pub struct Context<P: Process> {
+    name: String,
+    line: Line,
+    status: Arc<StatusPage>,
+    bell: Doorbell,
+    pub(super) epoll: OwnedFd,
+    pub(super) watched: Vec<Watched<P>>,
+    next_token: u64,
+    kind: PhantomData<fn(P)>,
+}
+
+pub(super) struct Watched<P: Process> {
+    pub token: u64,
+    descriptor: OwnedFd,
+    pub callback: Callback<P>,
+}
+
+/// A descriptor being watched; [`Context::unwatch`] takes it.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "it is what ends the watch"]
+pub struct Watch(u64);
+
+impl<P: Process> Context<P> {
+    pub(super) fn new(name: String, line: Line, status: Arc<StatusPage>) -> Result<Self, BoxError> {
+        let (bell, epoll) = (Doorbell::new()?, epoll::create(epoll::CreateFlags::CLOEXEC)?);
+        epoll::add(&epoll, &bell, epoll::EventData::new_u64(super::event_loop::BELL), epoll::EventFlags::IN)?;
+        let next_token = super::event_loop::FIRST_WATCH;
+        Ok(Self { name, line, status, bell, epoll, watched: Vec::new(), next_token, kind: PhantomData })
+    }
+
+    pub(super) fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// This process's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The page in which this process says how it does; it outlives it.
+    #[must_use]
+    pub fn status(&self) -> &Arc<StatusPage> {
+        &self.status
+    }
+
+    /// The doorbell that wakes the event loop: for rings, and for this process's other threads.
+    #[must_use]
+    pub fn bell(&self) -> &Doorbell {
+        &self.bell
+    }
+
+    /// Says something to whoever listens at the parent's [`Events`](crate::Events). It may be dropped if nobody does.
+    pub fn emit(&self, event: &P::Event) {
+        self.line.say(Kind::Event, 0, event);
+    }
+
+    /// Calls `callback` whenever `descriptor` is readable (level-triggered), or has hung up.
+    ///
+    /// # Errors
+    ///
+    /// If the descriptor can't be watched (a plain file can't), or there are too many.
+    pub fn watch(
+        &mut self,
+        descriptor: impl AsFd,
+        callback: impl Fn(&mut P, &mut Self) -> Result<(), BoxError> + 'static,
+    ) -> io::Result<Watch> {
+        let (descriptor, token) = (descriptor.as_fd().try_clone_to_owned()?, self.next_token);
+        epoll::add(&self.epoll, &descriptor, epoll::EventData::new_u64(token), epoll::EventFlags::IN)?;
+        self.next_token += 1;
+        self.watched.push(Watched { token, descriptor, callback: Arc::new(callback) });
+        Ok(Watch(token))
+    }
+
+    /// Ends a watch.
+    pub fn unwatch(&mut self, watch: Watch) {
+        if let Some(index) = self.watched.iter().position(|watched| watched.token == watch.0) {
+            let watched = self.watched.swap_remove(index);
+            // The original may stay open elsewhere, so closing our copy wouldn't do.
+            let _ = epoll::delete(&self.epoll, &watched.descriptor);
+        }
+    }
+}
+
+impl<P: Process> fmt::Debug for Context<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("name", &self.name).finish_non_exhaustive()
+    }
+}

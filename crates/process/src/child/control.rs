@@ -1,0 +1,101 @@
+//! The child's end of its line to the parent, and the thread that listens there.
+
+use std::{
+    collections::VecDeque,
+    fs::File,
+    io,
+    os::fd::AsFd,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
+
+use rustix::process::{Signal, getpid, kill_process};
+use serde::Serialize;
+use shm::{
+    doorbell::Doorbell,
+    wire::{Packet, Socket},
+};
+
+use crate::{
+    BoxError,
+    message::{Kind, Message},
+};
+
+/// The line to the parent. Clones are the same line.
+#[derive(Clone, Debug)]
+pub(crate) struct Line(Arc<Socket>);
+
+/// What the parent has said and the event loop hasn't done yet.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    messages: Mutex<VecDeque<Message>>,
+    pub bell: Doorbell,
+}
+
+impl Line {
+    /// The line came as descriptor 0. It moves away from there at once, so that nothing reads it by mistake.
+    pub(crate) fn take_over_stdin() -> io::Result<Self> {
+        let stdin = io::stdin();
+        // SEQPACKET, or this was started by hand.
+        rustix::net::sockopt::socket_type(stdin.as_fd())?;
+        let socket = Socket::from_owned(rustix::io::fcntl_dupfd_cloexec(stdin.as_fd(), 3)?);
+        rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+        Ok(Self(Arc::new(socket)))
+    }
+
+    pub(crate) fn receive(&self) -> Result<Message, BoxError> {
+        Ok(Message::take_apart(self.0.receive()?)?)
+    }
+
+    /// Says something that may be lost if the parent doesn't listen: it isn't worth to stop for.
+    pub(crate) fn say<T: Serialize>(&self, kind: Kind, id: u64, body: &T) {
+        if let Ok(message) = Message::encode(kind, id, body) {
+            let _ = self.0.try_send(&message);
+        }
+    }
+
+    /// Says something that mustn't be lost, and waits while the parent doesn't listen. If the parent is gone, so
+    /// are we in a moment.
+    pub(crate) fn say_surely<T: Serialize>(&self, kind: Kind, body: &T) {
+        if let Ok(message) = Message::encode(kind, 0, body) {
+            let _ = self.0.send(&message);
+        }
+    }
+
+    /// Answers a call.
+    pub(crate) fn answer(&self, kind: Kind, id: u64, body: Packet) -> Result<(), shm::wire::SendError> {
+        self.0.send(&Message::wrap(kind, id, body))
+    }
+}
+
+impl Inbox {
+    /// The next message, in order.
+    pub(crate) fn next(&self) -> Option<Message> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    fn put(&self, message: Message) {
+        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        match message.kind {
+            Kind::Cancel => messages.retain(|waiting| waiting.kind != Kind::Call || waiting.id != message.id),
+            _ => messages.push_back(message),
+        }
+        drop(messages);
+        self.bell.ring();
+    }
+}
+
+/// Starts the thread that listens, also while a handler computes. When the parent is gone it ends this process,
+/// whatever that does: there is nobody left to work for.
+pub(crate) fn listen(line: Line) -> io::Result<Arc<Inbox>> {
+    let inbox = Arc::new(Inbox { messages: Mutex::default(), bell: Doorbell::new()? });
+    let filled = inbox.clone();
+    thread::Builder::new().name("control".to_owned()).stack_size(128 * 1024).spawn(move || {
+        while let Ok(message) = line.receive() {
+            filled.put(message);
+        }
+        // Not `exit`: that runs other people's clean-up code, which may wait for a lock.
+        let _ = kill_process(getpid(), Signal::KILL);
+    })?;
+    Ok(inbox)
+}

@@ -1,0 +1,109 @@
+//! How a child comes to be: this executable again, with its line to the parent as descriptor 0.
+
+use std::{
+    io,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::process::CommandExt,
+    },
+    process::{Command, Stdio},
+    sync::Arc,
+};
+
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, pidfd_send_signal, waitid,
+};
+use shm::{
+    status::StatusPage,
+    wire::{Packet, Socket},
+};
+
+use crate::{
+    BoxError, Exit,
+    message::{Hello, Kind, Message},
+    program::CHILD,
+};
+
+/// What doesn't change from one incarnation to the next.
+#[derive(Debug)]
+pub(crate) struct Blueprint {
+    pub name: String,
+    pub kind: &'static str,
+    pub protocol: u64,
+    pub config: Packet,
+}
+
+/// A child process that exists. It is reaped by [`reap`](Self::reap).
+#[derive(Debug)]
+pub(crate) struct Launched {
+    pub pid: Pid,
+    pub pidfd: OwnedFd,
+    pub socket: Arc<Socket>,
+    pub stdout: OwnedFd,
+    pub stderr: OwnedFd,
+}
+
+/// Starts an incarnation and sends it its first messages. Must be called from a thread that lives as long as the
+/// process: the kernel's parent-death signal fires when the *thread* that started a child ends.
+pub(crate) fn launch(blueprint: &Blueprint, status: &StatusPage) -> Result<Launched, BoxError> {
+    let (ours, theirs) = Socket::pair()?;
+    let hello = Hello {
+        name: blueprint.name.clone(),
+        parent: rustix::process::getpid().as_raw_pid(),
+        protocol: blueprint.protocol,
+        status: status.writable()?,
+    };
+    // They wait in the socket until the child reads: sent before it exists, they can't be waited for.
+    ours.try_send(&Message::encode(Kind::Hello, 0, &hello)?)?;
+    ours.try_send(&Message::wrap(Kind::Config, 0, blueprint.config.clone()))?;
+    // The link, not its target: it leads to this very program also after the file was replaced by a newer one.
+    let mut child = Command::new("/proc/self/exe")
+        .arg0("framewire")
+        .args([CHILD, blueprint.kind, &blueprint.name])
+        // Readiness and the watchdog are the supervisor's own affair with systemd.
+        .env_remove("NOTIFY_SOCKET")
+        .env_remove("WATCHDOG_USEC")
+        .env_remove("WATCHDOG_PID")
+        .env_remove("LISTEN_FDS")
+        // A group of its own: a terminal's Ctrl-C reaches the supervisor alone, and grandchildren can be found.
+        .process_group(0)
+        .stdin(Stdio::from(theirs.into_owned()))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let pid = Pid::from_child(&child);
+    let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err(io::Error::other("a child without pipes").into());
+    };
+    // Nobody else reaps this child, so its number is still its own here, even if it has died already.
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).inspect_err(|_| {
+        let _ = child.kill();
+        let _ = child.wait();
+    })?;
+    let (stdout, stderr) = (OwnedFd::from(stdout), OwnedFd::from(stderr));
+    for pipe in [&stdout, &stderr] {
+        rustix::io::ioctl_fionbio(pipe, true)?;
+    }
+    Ok(Launched { pid, pidfd, socket: Arc::new(ours), stdout, stderr })
+}
+
+impl Launched {
+    /// Sends a signal to the process and to all of its group.
+    pub(crate) fn signal(&self, signal: Signal) {
+        // An error can only be that it has ended. The group's number is safe: its leader isn't reaped yet.
+        let _ = pidfd_send_signal(&self.pidfd, signal);
+        let _ = kill_process_group(self.pid, signal);
+    }
+
+    /// Takes the status of a child that has ended; what it has left of its own goes too.
+    pub(crate) fn reap(&self) -> Exit {
+        self.signal(Signal::KILL);
+        let ended = waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED);
+        Exit::from_wait(ended.ok().flatten())
+    }
+
+    /// What tells that it lives or has something to say, in a fixed order.
+    pub(crate) fn descriptors(&self) -> [BorrowedFd<'_>; 4] {
+        [self.pidfd.as_fd(), self.socket.as_fd(), self.stdout.as_fd(), self.stderr.as_fd()]
+    }
+}

@@ -1,0 +1,124 @@
+//! What parent and child say to each other: a fixed header of 16 bytes (kind, then an id), then MessagePack.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use shm::wire::{DecodeError, EncodeError, Packet, Passed};
+
+const HEADER_BYTES: usize = 16;
+
+/// What a message is. The numbers are the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    // To the child.
+    /// [`Hello`]: who it is.
+    Hello = 1,
+    /// The kind's own configuration.
+    Config = 2,
+    /// A command; the answer bears the same id.
+    Call = 3,
+    /// The answer to this id isn't wanted any more.
+    Cancel = 4,
+    /// Stop in order.
+    Stop = 5,
+    // To the parent.
+    /// It works.
+    Ready = 16,
+    /// It can't go on: a text.
+    Failed = 17,
+    /// The answer to a call.
+    Answer = 18,
+    /// A call went wrong inside: a text.
+    CallFailed = 19,
+    /// An event of the kind's own.
+    Event = 20,
+    /// [`Record`](crate::logs::Record): a line for the log.
+    Log = 21,
+    /// It panics: a text. Its last message, unless the panic is caught.
+    Panic = 22,
+}
+
+impl Kind {
+    fn from_number(number: u8) -> Option<Self> {
+        use Kind::*;
+        let all = [Hello, Config, Call, Cancel, Stop, Ready, Failed, Answer, CallFailed, Event, Log, Panic];
+        all.into_iter().find(|kind| *kind as u8 == number)
+    }
+}
+
+/// The first message to a child.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    /// The process's own name, such as `door.camera`.
+    pub name: String,
+    /// Whoever started it: if that isn't its parent any more, it is an orphan.
+    pub parent: i32,
+    /// What the parent takes the kind's protocol to be.
+    pub protocol: u64,
+    /// The page in which it says how it does.
+    pub status: Passed,
+}
+
+/// A message, taken apart.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub kind: Kind,
+    pub id: u64,
+    pub body: Packet,
+}
+
+/// What came isn't a message.
+#[derive(Debug, thiserror::Error)]
+#[error("take a message apart: it has {bytes} bytes and begins with {first:?}")]
+pub(crate) struct NotAMessage {
+    bytes: usize,
+    first: Option<u8>,
+}
+
+impl Message {
+    pub(crate) fn encode<T: Serialize>(kind: Kind, id: u64, body: &T) -> Result<Packet, EncodeError> {
+        Ok(Self::wrap(kind, id, Packet::encode(body)?))
+    }
+
+    /// Puts the header before an encoded body.
+    pub(crate) fn wrap(kind: Kind, id: u64, body: Packet) -> Packet {
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + body.bytes.len());
+        bytes.extend([kind as u8, 0, 0, 0, 0, 0, 0, 0]);
+        bytes.extend(id.to_le_bytes());
+        bytes.extend(body.bytes);
+        Packet { bytes, descriptors: body.descriptors }
+    }
+
+    pub(crate) fn take_apart(mut packet: Packet) -> Result<Self, NotAMessage> {
+        let wrong = NotAMessage { bytes: packet.bytes.len(), first: packet.bytes.first().copied() };
+        let Some((header, _)) = packet.bytes.split_first_chunk::<HEADER_BYTES>() else { return Err(wrong) };
+        let [kind, .., _, _, _, _, _, _, _, _] = *header;
+        let id = header.last_chunk::<8>().map_or(0, |id| u64::from_le_bytes(*id));
+        let kind = Kind::from_number(kind).ok_or(wrong)?;
+        packet.bytes.drain(..HEADER_BYTES);
+        Ok(Self { kind, id, body: packet })
+    }
+
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
+        self.body.decode()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_comes_apart_as_it_was_put_together() {
+        let packet = Message::encode(Kind::Call, 0x0102_0304_0506_0708, &"what").unwrap();
+        let message = Message::take_apart(packet).unwrap();
+        assert_eq!((message.kind, message.id), (Kind::Call, 0x0102_0304_0506_0708));
+        assert_eq!(message.read::<String>().unwrap(), "what");
+    }
+
+    #[test]
+    fn what_is_none_is_refused() {
+        for bytes in [vec![], vec![3; 15], vec![99; 16]] {
+            assert!(Message::take_apart(Packet { bytes, descriptors: Vec::new() }).is_err());
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! One process through all its incarnations.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+use shm::{status::StatusPage, wire::ReceiveError};
+
+use super::{
+    Change, Plan, State,
+    output::{Output, Stream},
+    watch::{Watcher, What},
+};
+use crate::{
+    CallError, Exit,
+    launch::{Launched, launch},
+    logs,
+    message::{Kind, Message},
+    restart::{History, Verdict},
+};
+
+/// As many messages are taken from one child in a round; then the others get their turn.
+const MESSAGES_A_ROUND: usize = 64;
+
+/// A process whose main function was left by a panic.
+const PANICKED: i32 = 101;
+
+/// How a killed process is given up on: SIGKILL can't be refused, but a process in the kernel's hands (a dead disk)
+/// may take it late. It is asked again after this.
+const KILL_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+pub(super) struct Child {
+    plan: Plan,
+    phase: Phase,
+    history: History,
+    restarts: u64,
+    /// Whether the first start succeeded: from then on it is restarted by its policy.
+    started: bool,
+    changes: Vec<Change>,
+}
+
+/// The states of [`State`], each with what only it has.
+pub(super) enum Phase {
+    Starting { incarnation: Incarnation, deadline: Instant },
+    Ready { incarnation: Incarnation, since: Instant },
+    Stopping { incarnation: Incarnation, terminate_at: Option<Instant>, kill_at: Instant },
+    Restarting { at: Instant },
+    Over { state: State },
+}
+
+pub(super) struct Incarnation {
+    launched: Launched,
+    output: Output,
+    /// What it said of its end before it came.
+    last_words: Option<Exit>,
+    last_panic: Option<String>,
+    /// Why we killed it.
+    killed_for: Option<Exit>,
+}
+
+impl Child {
+    pub(super) fn new(plan: Plan) -> Self {
+        let phase = Phase::Over { state: State::Exited };
+        Self { plan, phase, history: History::default(), restarts: 0, started: false, changes: Vec::new() }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.plan.blueprint.name
+    }
+
+    pub(super) fn status(&self) -> &Arc<StatusPage> {
+        &self.plan.status
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over { .. })
+    }
+
+    pub(super) fn state(&self) -> State {
+        match &self.phase {
+            Phase::Starting { .. } => State::Starting,
+            Phase::Ready { .. } => State::Ready,
+            Phase::Stopping { .. } => State::Stopping,
+            Phase::Restarting { .. } => State::Restarting,
+            Phase::Over { state } => *state,
+        }
+    }
+
+    /// When it must be looked at, whatever happens.
+    pub(super) fn due(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Starting { deadline, .. } => Some(*deadline),
+            Phase::Stopping { terminate_at, kill_at, .. } => Some(terminate_at.unwrap_or(*kill_at)),
+            Phase::Restarting { at } => Some(*at),
+            Phase::Ready { .. } | Phase::Over { .. } => None,
+        }
+    }
+
+    /// What is to be told, if anything happened since it was in `before`.
+    pub(super) fn take_changes(&mut self, before: State) -> Vec<Change> {
+        let changed = self.changes.last().map_or(before, |change| change.state) != self.state();
+        if changed {
+            self.note(None, None);
+        }
+        std::mem::take(&mut self.changes)
+    }
+
+    fn note(&mut self, exit: Option<(Exit, Vec<String>)>, delay: Option<Duration>) {
+        let pid = self.incarnation().map(|incarnation| incarnation.launched.pid.as_raw_pid());
+        let (name, state) = (self.name().to_owned(), self.state());
+        self.changes.push(Change { name, state, pid, restarts: self.restarts, exit, delay });
+    }
+
+    fn incarnation(&mut self) -> Option<&mut Incarnation> {
+        match &mut self.phase {
+            Phase::Starting { incarnation, .. }
+            | Phase::Ready { incarnation, .. }
+            | Phase::Stopping { incarnation, .. } => Some(incarnation),
+            Phase::Restarting { .. } | Phase::Over { .. } => None,
+        }
+    }
+
+    pub(super) fn launch(&mut self, id: u64, watcher: &mut Watcher) {
+        let launched = launch(&self.plan.blueprint, &self.plan.status)
+            .and_then(|launched| watcher.add(id, &launched).map(|()| launched).map_err(Into::into));
+        match launched {
+            Ok(launched) => {
+                let deadline = Instant::now() + self.plan.ready_within;
+                let incarnation = Incarnation {
+                    launched,
+                    output: Output::default(),
+                    last_words: None,
+                    last_panic: None,
+                    killed_for: None,
+                };
+                self.phase = Phase::Starting { incarnation, deadline };
+                self.note(None, None);
+            }
+            Err(error) => self.follow(Exit::Failed(format!("it could not be started: {error}")), Vec::new(), None),
+        }
+    }
+
+    pub(super) fn on_time(&mut self, id: u64, watcher: &mut Watcher, now: Instant) {
+        match &mut self.phase {
+            Phase::Restarting { .. } => {
+                self.restarts += 1;
+                self.launch(id, watcher);
+            }
+            Phase::Starting { incarnation, deadline } => {
+                incarnation.killed_for = Some(Exit::NotReadyInTime);
+                incarnation.launched.signal(Signal::KILL);
+                *deadline = now + KILL_AGAIN_AFTER;
+            }
+            Phase::Stopping { incarnation, terminate_at: terminate_at @ Some(_), .. } => {
+                *terminate_at = None;
+                incarnation.launched.signal(Signal::TERM);
+            }
+            Phase::Stopping { incarnation, terminate_at: None, kill_at } => {
+                incarnation.launched.signal(Signal::KILL);
+                *kill_at = now + KILL_AGAIN_AFTER;
+            }
+            Phase::Ready { .. } | Phase::Over { .. } => {}
+        }
+    }
+
+    pub(super) fn on_seen(&mut self, id: u64, what: What, watcher: &mut Watcher) {
+        let name = self.name().to_owned();
+        let Some(incarnation) = self.incarnation() else { return };
+        match what {
+            What::Ended => self.ended(watcher),
+            What::Message => self.hear(id, watcher, MESSAGES_A_ROUND),
+            What::Stdout | What::Stderr => {
+                let (stream, pipe) = match what {
+                    What::Stdout => (Stream::Stdout, &incarnation.launched.stdout),
+                    _ => (Stream::Stderr, &incarnation.launched.stderr),
+                };
+                if !incarnation.output.read(&name, stream, pipe) {
+                    watcher.remove_one(what, &incarnation.launched);
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, id: u64, watcher: &mut Watcher, at_most: usize) {
+        for _ in 0..at_most {
+            let Some(incarnation) = self.incarnation() else { return };
+            let packet = match incarnation.launched.socket.try_receive() {
+                Ok(packet) => packet,
+                Err(ReceiveError::Empty) => return,
+                Err(error) => {
+                    // It has closed its line, or what it says can't be received. Whoever can't be talked to is
+                    // killed; usually it is dying anyway, and its exit tells more.
+                    if !matches!(error, ReceiveError::Gone) {
+                        incarnation.killed_for = Some(Exit::Failed(format!("its line broke: could not {error}")));
+                    }
+                    watcher.remove_one(What::Message, &incarnation.launched);
+                    incarnation.launched.signal(Signal::KILL);
+                    return;
+                }
+            };
+            match Message::take_apart(packet) {
+                Ok(message) => self.heard(&message),
+                Err(error) => tracing::warn!(process = self.name(), id, "could not {error}"),
+            }
+        }
+    }
+
+    fn heard(&mut self, message: &Message) {
+        let name = self.name().to_owned();
+        let text = || message.read::<String>().unwrap_or_else(|error| format!("(could not {error})"));
+        match message.kind {
+            Kind::Ready => self.ready(),
+            Kind::Answer => self.plan.connection.answer(message.id, Ok(message.body.clone())),
+            Kind::CallFailed => {
+                self.plan.connection.answer(message.id, Err(CallError::HandlerFailed { name, why: text() }));
+            }
+            Kind::Event => self.plan.connection.event(message.body.clone()),
+            Kind::Log => match message.read() {
+                Ok(record) => logs::relay(&name, &record),
+                Err(error) => tracing::warn!(process = name, "could not {error}"),
+            },
+            Kind::Failed => {
+                let cause = text();
+                if let Some(incarnation) = self.incarnation() {
+                    incarnation.last_words = Some(Exit::Failed(cause));
+                }
+            }
+            Kind::Panic => {
+                let panic = text();
+                if let Some(incarnation) = self.incarnation() {
+                    incarnation.last_panic = Some(panic);
+                }
+            }
+            other => tracing::warn!(process = name, "a child said {other:?}, which only a parent says"),
+        }
+    }
+
+    fn ready(&mut self) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Over { state: State::Exited });
+        self.phase = match phase {
+            Phase::Starting { incarnation, .. } => {
+                self.plan.connection.open(incarnation.launched.socket.clone());
+                if !std::mem::replace(&mut self.started, true) {
+                    let _ = self.plan.ready.send(Ok(()));
+                }
+                Phase::Ready { incarnation, since: Instant::now() }
+            }
+            other => other,
+        };
+    }
+
+    pub(super) fn stop(&mut self, grace: Duration) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Over { state: State::Exited });
+        self.phase = match phase {
+            Phase::Starting { incarnation, .. } | Phase::Ready { incarnation, .. } => {
+                let stop = Message::wrap(Kind::Stop, 0, shm::wire::Packet::default());
+                // A queue that is full belongs to a process that doesn't read; the signals are for that one.
+                let _ = incarnation.launched.socket.try_send(&stop);
+                let now = Instant::now();
+                Phase::Stopping { incarnation, terminate_at: Some(now + grace / 2), kill_at: now + grace }
+            }
+            Phase::Restarting { .. } => {
+                self.plan.connection.end();
+                Phase::Over { state: State::Exited }
+            }
+            other => other,
+        };
+    }
+
+    fn ended(&mut self, watcher: &mut Watcher) {
+        let name = self.name().to_owned();
+        // What it said before it ended is still to be heard.
+        self.hear(0, watcher, usize::MAX);
+        let phase = std::mem::replace(&mut self.phase, Phase::Over { state: State::Exited });
+        let (mut incarnation, since, stopping) = match phase {
+            Phase::Starting { incarnation, .. } => (incarnation, None, false),
+            Phase::Ready { incarnation, since } => (incarnation, Some(since), false),
+            Phase::Stopping { incarnation, .. } => (incarnation, None, true),
+            other => return self.phase = other,
+        };
+        incarnation.output.read(&name, Stream::Stdout, &incarnation.launched.stdout);
+        incarnation.output.read(&name, Stream::Stderr, &incarnation.launched.stderr);
+        watcher.remove(&incarnation.launched);
+        let exit = match (incarnation.launched.reap(), incarnation.last_panic, incarnation.last_words) {
+            (exit, ..) if incarnation.killed_for.is_some() => incarnation.killed_for.unwrap_or(exit),
+            (Exit::Code(PANICKED), Some(panic), _) => Exit::Panic(panic),
+            (Exit::Code(_), _, Some(last_words)) => last_words,
+            (exit, ..) => exit,
+        };
+        let lines = incarnation.output.take_last();
+        self.plan.connection.close(&exit);
+        if stopping {
+            if !self.started {
+                let _ = self.plan.ready.send(Err("it was stopped before it was ready".to_owned()));
+            }
+            self.plan.connection.end();
+            self.note(Some((exit, lines)), None);
+        } else {
+            self.follow(exit, lines, since);
+        }
+    }
+
+    /// Decides what comes after an end that nobody asked for.
+    fn follow(&mut self, exit: Exit, lines: Vec<String>, since: Option<Instant>) {
+        let now = Instant::now();
+        let verdict = if self.started {
+            self.history.judge(self.plan.restart, &exit, now, since, chance())
+        } else {
+            // Whoever starts it waits for this, unless it is gone itself.
+            let _ = self.plan.ready.send(Err(not_ready(&exit, &lines)));
+            Verdict::GiveUp
+        };
+        let mut wait = None;
+        self.phase = match verdict {
+            Verdict::Again { delay } => {
+                wait = Some(delay);
+                Phase::Restarting { at: now + delay }
+            }
+            Verdict::Enough => Phase::Over { state: State::Exited },
+            Verdict::GiveUp => Phase::Over { state: State::Failed },
+        };
+        if self.is_over() {
+            self.plan.connection.end();
+        }
+        self.note(Some((exit, lines)), wait);
+    }
+}
+
+fn not_ready(exit: &Exit, lines: &[String]) -> String {
+    let said = if lines.is_empty() { String::new() } else { format!("; it wrote: {}", lines.join(" | ")) };
+    format!("{exit}{said}")
+}
+
+/// A random number from 0 to 1.
+fn chance() -> f64 {
+    let mut bytes = [0; 4];
+    // Without randomness there is no jitter, which is no harm.
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK);
+    f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX)
+}

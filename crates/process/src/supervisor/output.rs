@@ -1,0 +1,73 @@
+//! What a child writes to its standard output and error, line by line.
+
+use std::{collections::VecDeque, os::fd::OwnedFd};
+
+use crate::logs;
+
+/// A line longer than this is cut into several: a child that never ends its line mustn't fill our memory.
+const MAX_LINE_BYTES: usize = 8 * 1024;
+/// So many go into the report of a death.
+const LAST_LINES: usize = 20;
+/// One child's flood mustn't keep the others waiting: the rest is read in the next round.
+const READS_A_ROUND: usize = 8;
+
+/// The lines of one incarnation.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    partial: [Vec<u8>; 2],
+    last: VecDeque<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stream {
+    Stdout = 0,
+    Stderr = 1,
+}
+
+impl Output {
+    /// Reads what is there. `false` once the stream has ended.
+    pub(super) fn read(&mut self, process: &str, stream: Stream, pipe: &OwnedFd) -> bool {
+        let mut buffer = [0; 4096];
+        for _ in 0..READS_A_ROUND {
+            match rustix::io::read(pipe, &mut buffer) {
+                Ok(0) => {
+                    self.end_line(process, stream);
+                    return false;
+                }
+                Ok(count) => buffer[..count].iter().for_each(|byte| self.put(process, stream, *byte)),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => return true,
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    fn put(&mut self, process: &str, stream: Stream, byte: u8) {
+        let partial = &mut self.partial[stream as usize];
+        if byte != b'\n' {
+            partial.push(byte);
+        }
+        if byte == b'\n' || partial.len() == MAX_LINE_BYTES {
+            self.end_line(process, stream);
+        }
+    }
+
+    fn end_line(&mut self, process: &str, stream: Stream) {
+        let line = std::mem::take(&mut self.partial[stream as usize]);
+        if line.is_empty() {
+            return;
+        }
+        let line = String::from_utf8_lossy(&line).into_owned();
+        logs::output(process, if stream == Stream::Stdout { "stdout" } else { "stderr" }, &line);
+        if self.last.len() == LAST_LINES {
+            self.last.pop_front();
+        }
+        self.last.push_back(line);
+    }
+
+    /// The last lines, for the report of its death.
+    pub(super) fn take_last(&mut self) -> Vec<String> {
+        self.last.drain(..).collect()
+    }
+}

@@ -1,0 +1,71 @@
+//! What the supervisor waits for: one epoll for all children.
+
+use std::{io, mem::MaybeUninit, os::fd::OwnedFd, time::Duration};
+
+use rustix::event::{Timespec, epoll};
+use shm::doorbell::Doorbell;
+
+use crate::launch::Launched;
+
+/// Something to look at.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// Somebody has an order.
+    Orders,
+    /// Something happened to a child.
+    Child { id: u64, what: What },
+}
+
+/// Which of a child's descriptors is ready, in the order of [`Launched::descriptors`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Ended = 0,
+    Message = 1,
+    Stdout = 2,
+    Stderr = 3,
+}
+
+const ALL: [What; 4] = [What::Ended, What::Message, What::Stdout, What::Stderr];
+const ORDERS: u64 = u64::MAX;
+
+pub(super) struct Watcher(OwnedFd);
+
+impl Watcher {
+    pub(super) fn new(orders: &Doorbell) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, orders, epoll::EventData::new_u64(ORDERS), epoll::EventFlags::IN)?;
+        Ok(Self(epoll))
+    }
+
+    pub(super) fn add(&mut self, id: u64, launched: &Launched) -> io::Result<()> {
+        for (what, descriptor) in ALL.into_iter().zip(launched.descriptors()) {
+            let token = epoll::EventData::new_u64(id * 4 + what as u64);
+            epoll::add(&self.0, descriptor, token, epoll::EventFlags::IN)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, launched: &Launched) {
+        // The socket may be open in a caller's hands for a moment longer, so closing ours wouldn't do.
+        for descriptor in launched.descriptors() {
+            let _ = epoll::delete(&self.0, descriptor);
+        }
+    }
+
+    pub(super) fn remove_one(&mut self, what: What, launched: &Launched) {
+        let _ = epoll::delete(&self.0, launched.descriptors()[what as usize]);
+    }
+
+    /// Waits until there is something to see, or `limit` is over.
+    pub(super) fn wait(&mut self, limit: Option<Duration>) -> Vec<Seen> {
+        let mut events = [MaybeUninit::<epoll::Event>::uninit(); 64];
+        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        // The only errors are an interruption and our own mistakes; both mean another turn.
+        let Ok((events, _)) = epoll::wait(&self.0, &mut events, limit.as_ref()) else { return Vec::new() };
+        let seen = events.iter().map(|event| match event.data.u64() {
+            ORDERS => Seen::Orders,
+            token => Seen::Child { id: token / 4, what: ALL[token as usize % 4] },
+        });
+        seen.collect()
+    }
+}

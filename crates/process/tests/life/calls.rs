@@ -1,0 +1,167 @@
+//! Every way in which a call can end.
+
+use std::{io::Write, time::Duration};
+
+use process::{CallError, Restart, System};
+use shm::wire::Passed;
+
+use super::{
+    LIMIT, Test,
+    subject::{Config, Subject, SubjectHandle},
+    wait_until,
+};
+
+pub const TESTS: &[Test] = &[
+    ("a_call_is_answered", a_call_is_answered),
+    ("the_handlers_own_error_comes_back_as_it_is", the_handlers_own_error_comes_back_as_it_is),
+    ("a_panic_in_a_handler_is_the_calls_error_and_the_process_lives", a_panic_in_a_handler),
+    ("arguments_and_answers_of_any_size", arguments_and_answers_of_any_size),
+    ("descriptors_travel_in_configuration_and_commands", descriptors_travel),
+    ("a_limit_ends_a_wait_and_the_late_answer_is_dropped", a_limit_ends_a_wait),
+    ("calls_are_awaited_under_any_runtime", calls_are_awaited),
+    ("a_call_that_is_dropped_before_it_began_is_never_run", a_dropped_call),
+    ("calls_from_many_threads_get_their_own_answers", many_threads),
+    ("events_come_in_order_and_the_oldest_are_dropped_and_counted", events),
+    ("a_call_ends_with_the_process_that_was_asked", a_call_ends_with_the_process),
+];
+
+pub fn start(system: &System, name: &str) -> SubjectHandle {
+    system.spawn::<Subject>(Config::default()).name(name).start().unwrap()
+}
+
+fn a_call_is_answered(system: &System) {
+    let subject = start(system, "a");
+    assert_eq!(subject.add(2).wait().unwrap(), 2);
+    subject.add(3).detach();
+    assert_eq!(subject.add(1).wait_for(LIMIT).unwrap(), 6);
+    subject.stop(LIMIT);
+    assert!(matches!(subject.add(1).wait(), Err(CallError::Died { .. })));
+}
+
+fn the_handlers_own_error_comes_back_as_it_is(system: &System) {
+    let subject = start(system, "a");
+    assert_eq!(subject.checked_half(4).wait().unwrap(), Ok(2));
+    assert_eq!(subject.checked_half(5).wait().unwrap(), Err("5 is odd".to_owned()));
+    subject.stop(LIMIT);
+}
+
+fn a_panic_in_a_handler(system: &System) {
+    let subject = start(system, "a");
+    let told = subject.panic("oh".to_owned()).wait().unwrap_err();
+    assert!(matches!(&told, CallError::HandlerFailed { why, .. } if why.contains("oh")), "{told}");
+    assert_eq!(subject.add(1).wait().unwrap(), 1);
+    subject.stop(LIMIT);
+}
+
+fn arguments_and_answers_of_any_size(system: &System) {
+    let subject = start(system, "a");
+    for size in [0, 65_000, 66_000, 2_000_001] {
+        let bytes: Vec<u8> = (0..size).map(|index: usize| index as u8).collect();
+        let mut answer = subject.reverse(bytes.clone()).wait().unwrap();
+        answer.reverse();
+        assert!(answer == bytes, "{size} bytes");
+    }
+    subject.stop(LIMIT);
+}
+
+fn descriptors_travel(system: &System) {
+    let pipe = |text: &str| {
+        let (read, mut write) = std::io::pipe().unwrap();
+        write.write_all(text.as_bytes()).unwrap();
+        Passed::new(read)
+    };
+    let config = Config { file: Some(pipe("first, ")), ..Config::default() };
+    let subject = system.spawn::<Subject>(config).name("a").start().unwrap();
+    assert_eq!(subject.read(pipe("second")).wait().unwrap().unwrap(), "first, second");
+    subject.stop(LIMIT);
+}
+
+fn a_limit_ends_a_wait(system: &System) {
+    let subject = start(system, "a");
+    let told = subject.spin(300).wait_for(Duration::from_millis(20)).unwrap_err();
+    assert!(matches!(told, CallError::TimedOut { .. }), "{told}");
+    assert_eq!(subject.add(1).wait().unwrap(), 1, "and not the late answer");
+    subject.stop(LIMIT);
+}
+
+fn calls_are_awaited(system: &System) {
+    let subject = start(system, "a");
+    futures::executor::block_on(async {
+        assert_eq!(subject.add(40).await.unwrap(), 40);
+        assert_eq!(subject.add(2).await.unwrap(), 42);
+    });
+    subject.stop(LIMIT);
+}
+
+fn a_dropped_call(system: &System) {
+    let subject = start(system, "a");
+    subject.spin(100).detach(); // keeps it from looking at the next one
+    let mut dropped = Box::pin(std::future::IntoFuture::into_future(subject.add(100)));
+    let waker = futures::task::noop_waker();
+    let polled = dropped.as_mut().poll(&mut std::task::Context::from_waker(&waker));
+    assert!(polled.is_pending());
+    drop(dropped);
+    assert_eq!(subject.add(1).wait().unwrap(), 1);
+    subject.stop(LIMIT);
+}
+
+fn many_threads(system: &System) {
+    let subject = start(system, "a");
+    std::thread::scope(|scope| {
+        for thread in 0..8u64 {
+            let subject = &subject;
+            scope.spawn(move || {
+                for round in 0..200u64 {
+                    let number = (thread * 1000 + round) * 2;
+                    assert_eq!(subject.checked_half(number).wait().unwrap(), Ok(number / 2));
+                }
+            });
+        }
+    });
+    subject.stop(LIMIT);
+}
+
+fn events(system: &System) {
+    let subject = start(system, "a");
+    let events = subject.events::<u64>();
+    subject.count(3).wait().unwrap();
+    let three: Vec<_> = (0..3).map(|_| events.next_for(LIMIT).unwrap()).collect();
+    assert_eq!(three, [Some(1), Some(2), Some(3)]);
+    for _ in 0..20 {
+        subject.count(100).wait().unwrap();
+    }
+    wait_until("some are dropped", || events.dropped() == 2000 - 1024);
+    subject.stop(LIMIT);
+    let left = std::iter::from_fn(|| events.next_for(Duration::ZERO).unwrap()).count();
+    assert_eq!(left, 1024);
+}
+
+/// The parent waits for an answer while the child is killed, at ever other points of the call.
+fn a_call_ends_with_the_process(system: &System) {
+    let restart = Restart::always().at_most(1000).longest_delay(Duration::ZERO);
+    let subject = system.spawn::<Subject>(Config::default()).name("a").restart(restart).start().unwrap();
+    for round in 0..40u32 {
+        let mut pid = None;
+        wait_until("it is back", || {
+            pid = subject.pid().wait_for(LIMIT).ok();
+            pid.is_some()
+        });
+        std::thread::scope(|scope| {
+            let calling = scope.spawn(|| {
+                loop {
+                    if let Err(error) = subject.reverse(vec![7; 30_000]).wait() {
+                        return error;
+                    }
+                }
+            });
+            for _ in 0..round * 2000 {
+                std::hint::spin_loop();
+            }
+            let pid = rustix::process::Pid::from_raw(pid.unwrap() as i32).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+            let told = calling.join().unwrap();
+            assert!(matches!(told, CallError::Died { .. }), "{told}");
+        });
+    }
+    subject.stop(LIMIT);
+}

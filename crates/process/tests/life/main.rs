@@ -1,0 +1,55 @@
+//! Processes as an application uses them: real children, real deaths. This program is its own children, so it has a
+//! `main` and no test harness.
+
+#![expect(clippy::unwrap_used, reason = "a test's unwrap is an assertion")]
+
+mod calls;
+mod deaths;
+mod orphans;
+mod subject;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use process::{BoxError, Program, System};
+
+/// Long enough for a loaded machine; only failures take so long.
+pub const LIMIT: Duration = Duration::from_secs(20);
+
+type Test = (&'static str, fn(&System));
+
+fn main() -> ExitCode {
+    let program = Program::new().process::<subject::Subject>();
+    if std::env::args().nth(1).as_deref() == Some(orphans::PARENT) {
+        return program.run(orphans::parent);
+    }
+    program.run(|system| {
+        let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+        let tests = [calls::TESTS, deaths::TESTS, orphans::TESTS].concat();
+        let chosen = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| name.contains(wanted.as_str()));
+        run(system, tests.into_iter().filter(|(name, _)| chosen(name)))
+    })
+}
+
+fn run(system: &System, tests: impl Iterator<Item = Test>) -> Result<(), BoxError> {
+    let (mut passed, mut failed) = (0, 0);
+    for (name, test) in tests {
+        let ok = catch_unwind(AssertUnwindSafe(|| test(system))).is_ok();
+        println!("test {name} ... {}", if ok { "ok" } else { "FAILED" });
+        *(if ok { &mut passed } else { &mut failed }) += 1;
+    }
+    println!("\n{passed} passed, {failed} failed");
+    if failed == 0 { Ok(()) } else { Err("pass all tests".into()) }
+}
+
+/// Waits for a condition, within the limit.
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + LIMIT;
+    while !condition() {
+        assert!(Instant::now() < end, "{what}: not within {LIMIT:?}");
+        std::thread::yield_now();
+    }
+}

@@ -1,0 +1,54 @@
+//! The supervisor itself is killed: nobody survives it.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use process::{BoxError, System};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Test, calls::start, wait_until};
+
+pub const TESTS: &[Test] = &[("nobody_survives_the_supervisor", nobody_survives_the_supervisor)];
+
+/// The argument that makes this program a parent to be killed.
+pub const PARENT: &str = "parent";
+
+/// Starts an idle, a busy and a stopped child, says who they are, and waits to be killed.
+pub fn parent(system: &System) -> Result<(), BoxError> {
+    let children = ["idle", "busy", "stopped"].map(|name| start(system, name));
+    let pids = children.each_ref().map(|child| child.pid().wait().map(|pid| pid as i32));
+    children[1].spin(600_000).detach();
+    let [idle, busy, stopped] = pids;
+    let (idle, busy, stopped) = (idle?, busy?, stopped?);
+    kill_process(Pid::from_raw(stopped).ok_or("no pid")?, Signal::STOP)?;
+    println!("{idle} {busy} {stopped}");
+    loop {
+        std::thread::park();
+    }
+}
+
+fn nobody_survives_the_supervisor(_system: &System) {
+    let mut parent = Command::new("/proc/self/exe").arg(PARENT).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(parent.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let children: Vec<i32> = line.split_whitespace().map(|pid| pid.parse().unwrap()).collect();
+    assert_eq!(children.len(), 3, "{line:?}");
+    assert!(children.iter().all(|pid| !is_gone(*pid)));
+    parent.kill().unwrap();
+    let killed = Instant::now();
+    wait_until("all children are gone", || children.iter().all(|pid| is_gone(*pid)));
+    println!("     (all gone {:.1} ms after the supervisor)", killed.elapsed().as_secs_f64() * 1000.0);
+    parent.wait().unwrap();
+}
+
+/// Whether it has ended; somebody may still have to take its status.
+pub fn is_gone(pid: i32) -> bool {
+    match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with(['Z', 'X'])),
+        Err(_) => true,
+    }
+}
