@@ -141,11 +141,7 @@ fn a_call_ends_with_the_process(system: &System) {
     let restart = Restart::always().at_most(1000).longest_delay(Duration::ZERO);
     let subject = system.spawn::<Subject>(Config::default()).name("a").restart(restart).start().unwrap();
     for round in 0..40u32 {
-        let mut pid = None;
-        wait_until("it is back", || {
-            pid = subject.pid().wait_for(LIMIT).ok();
-            pid.is_some()
-        });
+        wait_until("it is back", || subject.add(0).wait_for(LIMIT).is_ok());
         std::thread::scope(|scope| {
             let calling = scope.spawn(|| {
                 loop {
@@ -154,11 +150,15 @@ fn a_call_ends_with_the_process(system: &System) {
                     }
                 }
             });
-            for _ in 0..round * 2000 {
-                std::hint::spin_loop();
-            }
-            let pid = rustix::process::Pid::from_raw(pid.unwrap() as i32).unwrap();
-            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+            // A kill between two calls is noticed by none of them if its successor is quick: then again.
+            wait_until("a call meets a death", || {
+                (0..round * 2000).for_each(|_| std::hint::spin_loop());
+                let pid = subject.status().view().get(shm::status::Number::Pid);
+                if let Some(pid) = rustix::process::Pid::from_raw(pid as i32) {
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                }
+                calling.is_finished()
+            });
             let told = calling.join().unwrap();
             assert!(matches!(told, CallError::Died { .. }), "{told}");
         });
