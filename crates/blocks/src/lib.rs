@@ -1,1 +1,26 @@
-//! blocks
+//! Stock blocks: the only place where media and the graph meet.
+//!
+//! ```text
+//! Camera ── Packet ──▶ Decoder ── Picture ──▶ Motion ── Found ──▶
+//!    └────── Packet ──────────────────────────────────────────▶ (the browser)
+//! ```
+//!
+//! [`Camera`] reads a network camera or a file, [`Decoder`] makes pictures of what it sends, [`Motion`] finds what
+//! moves in them; [`FakeCamera`] is a camera to try all that with.
+#![forbid(unsafe_code)]
+
+mod camera;
+mod clocks;
+mod decoder;
+mod fake_camera;
+mod motion;
+mod payload;
+
+pub use self::{
+    camera::{Camera, CameraConfig, Condition},
+    clocks::Moment,
+    decoder::{Decoder, DecoderConfig},
+    fake_camera::{FakeCamera, FakeCameraConfig},
+    motion::{Motion, MotionConfig},
+    payload::{Found, Packet, Picture, Region},
+};

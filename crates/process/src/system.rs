@@ -57,6 +57,7 @@ impl System {
             config: Packet::encode(&config).map_err(|error| format!("could not {error}")),
             restart: Restart::never(),
             ready_within: READY_WITHIN,
+            status: None,
             kind: PhantomData,
         }
     }
@@ -94,6 +95,7 @@ pub struct Spawn<'s, P> {
     config: Result<Packet, String>,
     restart: Restart,
     ready_within: Duration,
+    status: Option<Arc<StatusPage>>,
     kind: PhantomData<P>,
 }
 
@@ -116,6 +118,12 @@ impl<P: Commands> Spawn<'_, P> {
         self
     }
 
+    /// Its status page, if somebody shall see it before the process is started; by default a new one.
+    pub fn status(mut self, page: Arc<StatusPage>) -> Self {
+        self.status = Some(page);
+        self
+    }
+
     /// Starts it and returns when its `start` has returned in the child.
     ///
     /// # Errors
@@ -129,7 +137,8 @@ impl<P: Commands> Spawn<'_, P> {
             return Err(failed(why));
         }
         let config = self.config.clone().map_err(&failed)?;
-        let status = Arc::new(StatusPage::create().map_err(|error| failed(format!("could not {error}")))?);
+        let new_page = || StatusPage::create().map(Arc::new).map_err(|error| failed(format!("could not {error}")));
+        let status = self.status.clone().map_or_else(new_page, Ok)?;
         let connection = Connection::new(self.name.clone());
         let blueprint = Blueprint { name: self.name.clone(), kind: P::KIND, protocol: P::PROTOCOL, config };
         let (ready, is_ready) = mpsc::channel();

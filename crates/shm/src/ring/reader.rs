@@ -97,6 +97,12 @@ impl Reader {
         self.joined.is_some()
     }
 
+    /// Whether the writer has ended. What it left can still be read.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// What was read and what wasn't, since joining.
     #[must_use]
     pub fn counts(&self) -> Counts {

@@ -1,0 +1,127 @@
+//! The process around a block: its event loop, its wires, and the two commands by which these are joined.
+
+use process::{BoxError, Context, Process, Turn, Watch, commands};
+use shm::{
+    ring::Wish,
+    wire::{Passed, Socket},
+};
+
+use crate::{
+    Arrived, Block, BlockContext,
+    input::{Input, Look},
+};
+
+/// A block as a process.
+pub struct BlockHost<B: Block> {
+    block: B,
+    cx: BlockContext,
+    inputs: Vec<(Input, Option<Watch>)>,
+}
+
+impl<B: Block> Process for BlockHost<B> {
+    const KIND: &'static str = B::KIND;
+    type Config = B::Config;
+    type Event = ();
+
+    fn start(config: B::Config, cx: &mut Context<Self>) -> Result<Self, BoxError> {
+        let mut block_cx = BlockContext::new(cx.name(), cx.status().clone(), cx.bell().clone());
+        let block = B::start(config, &mut block_cx)?;
+        let mut host = Self { block, cx: block_cx, inputs: Vec::new() };
+        host.adopt_outputs(cx)?;
+        Ok(host)
+    }
+
+    fn turn(&mut self, cx: &mut Context<Self>) -> Result<Turn, BoxError> {
+        let mut busy = false;
+        // One frame of each wire, then commands get their turn again.
+        let mut index = 0;
+        while let Some((input, _)) = self.inputs.get_mut(index) {
+            match input.look(self.cx.status())? {
+                Look::Frame(frame) => {
+                    busy = true;
+                    let from = Arrived { input: &input.port, label: &input.label };
+                    self.block.frame(from, frame, &mut self.cx)?;
+                }
+                Look::Nothing => {}
+                Look::Lost => {
+                    self.lose(index, cx);
+                    continue;
+                }
+            }
+            index += 1;
+        }
+        self.adopt_outputs(cx)?;
+        let quiet = !busy && self.inputs.iter().all(|(input, _)| input.reader.arm());
+        Ok(if quiet { Turn::Sleep } else { Turn::Again })
+    }
+
+    fn stop(self) {
+        self.block.stop();
+    }
+}
+
+#[commands]
+impl<B: Block> BlockHost<B> {
+    /// Somebody will read this output: the other end of `session`.
+    pub fn attach(&mut self, output: String, session: Passed) -> Result<(), String> {
+        let session = session.into_owned().map_err(|error| error.to_string())?;
+        self.cx.outputs.attach(output, Socket::from_owned(session)).map_err(|error| error.to_string())
+    }
+
+    /// There is something to read for this input, at the other end of `session`. A wire of the same input and label
+    /// that was there before is replaced.
+    pub fn connect(
+        &mut self,
+        input: String,
+        label: String,
+        session: Passed,
+        wish: Wish,
+        cx: &mut Context<Self>,
+    ) -> Result<(), String> {
+        let joined = || -> Result<(Input, Option<Watch>), BoxError> {
+            let session = Socket::from_owned(session.into_owned()?);
+            let joined = Input::connect(input.clone(), label.clone(), session, cx.bell(), wish)?;
+            let (input, label) = (input.clone(), label.clone());
+            let watch = cx.watch(&joined.reader, move |host, cx| {
+                host.hear(&input, &label, cx);
+                Ok(())
+            })?;
+            Ok((joined, Some(watch)))
+        };
+        let joined = joined().map_err(|error| format!("could not {error}"))?;
+        let former = self.inputs.iter().position(|(known, _)| known.port == input && known.label == label);
+        if let Some(former) = former {
+            self.lose(former, cx);
+        }
+        self.inputs.push(joined);
+        Ok(())
+    }
+
+    /// A writer has said something.
+    fn hear(&mut self, port: &str, label: &str, cx: &mut Context<Self>) {
+        let index = self.inputs.iter().position(|(input, _)| input.port == port && input.label == label);
+        let Some((input, watch)) = index.map(|index| &mut self.inputs[index]) else { return };
+        if !input.service() || input.reader.has_ended() {
+            // Watching what has hung up would wake us for ever. `turn` reads what is left, then lets go of the wire.
+            watch.take().into_iter().for_each(|watch| cx.unwatch(watch));
+        }
+    }
+
+    fn lose(&mut self, index: usize, cx: &mut Context<Self>) {
+        let (input, watch) = self.inputs.swap_remove(index);
+        tracing::debug!(input = input.port, label = input.label, "the wire is gone");
+        watch.into_iter().for_each(|watch| cx.unwatch(watch));
+    }
+
+    fn adopt_outputs(&mut self, cx: &mut Context<Self>) -> Result<(), BoxError> {
+        for port in self.cx.outputs.adopt()? {
+            // For as long as this process lives: a block that makes an output again leaves the old one's port silent.
+            let descriptor = port.descriptor()?;
+            let _for_ever = cx.watch(descriptor, move |_, _| {
+                port.service();
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,69 @@
+//! The inputs of a block, from inside.
+
+use shm::{
+    doorbell::Doorbell,
+    ring::{Frame, ReadError, Reader, Wish},
+    status::{Number, StatusPage},
+    wire::Socket,
+};
+
+/// One wire into this block.
+#[derive(Debug)]
+pub(crate) struct Input {
+    pub port: String,
+    pub label: String,
+    pub reader: Reader,
+    /// What its counters were when they were last added to the status page.
+    passed_over: u64,
+}
+
+/// What came of looking at a wire.
+#[derive(Debug)]
+pub(crate) enum Look {
+    Frame(Frame),
+    Nothing,
+    /// Its writer has ended or can't be read; a new wire will come when there is a new writer.
+    Lost,
+}
+
+impl Input {
+    pub(crate) fn connect(
+        port: String,
+        label: String,
+        session: Socket,
+        bell: &Doorbell,
+        wish: Wish,
+    ) -> Result<Self, ReadError> {
+        Ok(Self { port, label, reader: Reader::connect(session, bell, wish)?, passed_over: 0 })
+    }
+
+    /// Takes in what the writer says; `false` if the wire is lost.
+    pub(crate) fn service(&mut self) -> bool {
+        self.reader.service().inspect_err(|error| self.complain(error)).is_ok()
+    }
+
+    pub(crate) fn look(&mut self, status: &StatusPage) -> Result<Look, ReadError> {
+        match self.reader.try_next() {
+            Ok(Some(frame)) => {
+                let counts = self.reader.counts();
+                let passed_over = counts.dropped + counts.skipped;
+                status.add(Number::FramesIn, 1);
+                status.add(Number::Dropped, passed_over - self.passed_over);
+                self.passed_over = passed_over;
+                Ok(Look::Frame(frame))
+            }
+            Ok(None) => Ok(Look::Nothing),
+            // A fault of the block itself, and not one that goes by.
+            Err(error @ ReadError::AllLeasesHeld { .. }) => Err(error),
+            Err(ReadError::WriterGone) => Ok(Look::Lost),
+            Err(error) => {
+                self.complain(&error);
+                Ok(Look::Lost)
+            }
+        }
+    }
+
+    fn complain(&self, error: &ReadError) {
+        tracing::warn!(input = self.port, label = self.label, "could not {error}");
+    }
+}

@@ -1,0 +1,128 @@
+//! A graph at work: who is ready, and which wires to join now.
+
+use std::time::Duration;
+
+use process::{Change, StartError, State, System};
+use shm::wire::{Passed, Socket};
+
+use crate::{
+    BlockHostHandle, Graph,
+    build::{Planned, Wire},
+};
+
+/// How long the blocks of one level have to stop. A graph is some five levels deep, and all of it shall be gone within
+/// two seconds, also if every single block hangs.
+const GRACE: Duration = Duration::from_millis(350);
+
+/// A running graph.
+#[derive(Debug)]
+pub struct Runtime {
+    system: System,
+    nodes: Vec<Running>,
+    wires: Vec<Wire>,
+}
+
+#[derive(Debug)]
+struct Running {
+    name: String,
+    handle: BlockHostHandle,
+    ready: bool,
+}
+
+impl Runtime {
+    pub(crate) fn start(graph: Graph, system: &System) -> Result<Self, StartError> {
+        let Graph { nodes, wires } = graph;
+        let levels = levels(nodes.len(), &wires);
+        let mut order: Vec<(usize, Planned)> = nodes.into_iter().enumerate().collect();
+        order.sort_by_key(|(index, _)| std::cmp::Reverse(levels[*index]));
+        let mut started: Vec<(usize, Running)> = Vec::new();
+        for (index, Planned { name, start }) in order {
+            match start(system) {
+                Ok(handle) => started.push((index, Running { name, handle, ready: false })),
+                Err(error) => {
+                    let names: Vec<&str> = started.iter().map(|(_, running)| running.name.as_str()).collect();
+                    system.stop(&names, GRACE);
+                    return Err(error);
+                }
+            }
+        }
+        started.sort_by_key(|(index, _)| *index);
+        Ok(Self { system: system.clone(), nodes: started.into_iter().map(|(_, running)| running).collect(), wires })
+    }
+
+    /// Follows a change of some process, of those that [`System::changes`] told since before the start: a block that
+    /// has become ready gets its wires, and so do those at their other ends.
+    pub fn follow(&mut self, change: &Change) {
+        let Some(index) = self.nodes.iter().position(|node| node.name == change.name) else { return };
+        self.nodes[index].ready = change.state == State::Ready;
+        if !self.nodes[index].ready {
+            return;
+        }
+        for wire in self.wires.iter().filter(|wire| wire.from.0 == index || wire.to.0 == index) {
+            let (from, to) = (&self.nodes[wire.from.0], &self.nodes[wire.to.0]);
+            if from.ready && to.ready {
+                join(wire, from, to);
+            }
+        }
+    }
+
+    /// Stops all blocks in order: those that feed others first. Returns when all are gone, at most some seconds later.
+    pub fn stop(self) {
+        let levels = levels(self.nodes.len(), &self.wires);
+        let deepest = levels.iter().max().copied().unwrap_or_default();
+        for level in 0..=deepest {
+            let here = self.nodes.iter().zip(&levels).filter(|(_, its)| **its == level);
+            let names: Vec<&str> = here.map(|(node, _)| node.name.as_str()).collect();
+            self.system.stop(&names, GRACE);
+        }
+    }
+}
+
+/// Hands each side one end of a new session. If either dies meanwhile, it is joined anew when it is back.
+fn join(wire: &Wire, from: &Running, to: &Running) {
+    let (writing, reading) = match Socket::pair() {
+        Ok(pair) => pair,
+        Err(error) => {
+            tracing::error!(from = from.name, to = to.name, "could not join a wire: {error}");
+            return;
+        }
+    };
+    let (writing, reading) = (Passed::new(writing.into_owned()), Passed::new(reading.into_owned()));
+    from.handle.attach(wire.from.1.to_owned(), writing).detach();
+    to.handle.connect(wire.to.1.to_owned(), wire.label.clone(), reading, wire.wish).detach();
+}
+
+/// How far each block is from a source: 0 if nothing feeds it.
+fn levels(nodes: usize, wires: &[Wire]) -> Vec<usize> {
+    let mut levels = vec![0; nodes];
+    // A graph without cycles settles within as many rounds as it has blocks; one with a cycle is cut there.
+    for _ in 0..nodes {
+        for wire in wires {
+            levels[wire.to.0] = levels[wire.to.0].max((levels[wire.from.0] + 1).min(nodes));
+        }
+    }
+    levels
+}
+
+#[cfg(test)]
+mod tests {
+    use shm::ring::{Policy, Wish};
+
+    use super::*;
+
+    fn wire(from: usize, to: usize) -> Wire {
+        let wish = Wish { policy: Policy::Latest, leases: 1 };
+        Wire { from: (from, "out"), to: (to, "in"), label: String::new(), wish }
+    }
+
+    #[test]
+    fn a_consumer_is_deeper_than_all_that_feed_it() {
+        let wires = [wire(2, 3), wire(0, 1), wire(1, 2), wire(0, 3)];
+        assert_eq!(levels(5, &wires), [0, 1, 2, 3, 0]);
+    }
+
+    #[test]
+    fn a_cycle_ends() {
+        assert_eq!(levels(2, &[wire(0, 1), wire(1, 0)]).len(), 2);
+    }
+}
