@@ -1,1 +1,48 @@
-fn main() {}
+//! The project's own chores, as `cargo xtask …`.
+
+#![forbid(unsafe_code)]
+
+mod program;
+mod target;
+mod test;
+mod tidy;
+mod tree;
+
+use std::{env, error::Error, process::ExitCode};
+
+/// A chore ends well, or says what was tried, why it failed, and what to do.
+type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+
+const USAGE: &str = "\
+cargo xtask test [STEP…]     everything that must hold, or only the named steps; sets up what they need
+cargo xtask test --list      the steps
+cargo xtask tidy             what the compiler doesn't check: edges between crates, licences, links, …
+cargo xtask bench [OPTION…]  the benchmarks, in release; `cargo xtask bench --help` names their options
+";
+
+fn main() -> ExitCode {
+    match chore() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn chore() -> Outcome {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match arguments.split_first() {
+        Some((chore, rest)) if chore == "test" => test::run(rest),
+        Some((chore, [])) if chore == "tidy" => tidy::run(),
+        Some((chore, rest)) if chore == "bench" => {
+            let _claim = target::claim()?;
+            program::run(program::cargo(&["run", "--release", "--package", "framewire-bench", "--"]).args(rest))
+        }
+        Some((chore, [])) if matches!(chore.as_str(), "help" | "--help" | "-h") => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(format!("`cargo xtask {}` is no chore; there are:\n{USAGE}", arguments.join(" ")).into()),
+    }
+}

@@ -1,0 +1,61 @@
+//! The target folder, which all clones of one user share: a fresh clone finds the dependencies built.
+//!
+//! Cargo names a workspace's artifacts by paths inside the workspace, and tells by times whether they are fresh. So
+//! it takes another clone's newer build for ours: tests would pass that test other code. Hence [`claim`].
+
+use std::{
+    env,
+    ffi::OsString,
+    fs::{self, File, TryLockError},
+    io::{Read, Seek, Write},
+    path::PathBuf,
+};
+
+use crate::{
+    Outcome,
+    program::{cargo, run},
+    tree,
+};
+
+/// What the environment names, else a folder of the user's cache; none, if there is no such place.
+pub fn folder() -> Option<PathBuf> {
+    if let Some(named) = env::var_os("CARGO_TARGET_DIR") {
+        return Some(tree::root().join(named));
+    }
+    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
+    Some(cache.join("framewire").join("target"))
+}
+
+/// Keeps other clones from the target folder, until it is dropped or the process ends.
+#[must_use]
+pub struct Claim {
+    #[expect(dead_code, reason = "its lock is what counts")]
+    lock: Option<File>,
+}
+
+/// Makes the target folder ours: waits until no other clone's chore uses it, and forgets what another clone built of
+/// its own packages. The dependencies stay.
+pub fn claim() -> Outcome<Claim> {
+    let Some(folder) = folder() else { return Ok(Claim { lock: None }) };
+    let path = folder.join(".clone");
+    let failed = |error| format!("claim the target folder by {}: {error}", path.display());
+    fs::create_dir_all(&folder).map_err(failed)?;
+    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            println!("Waiting for another chore that uses {}.", folder.display());
+            file.lock().map_err(failed)?;
+        }
+        Err(TryLockError::Error(error)) => return Err(failed(error).into()),
+    }
+    let (ours, mut last) = (OsString::from(tree::root()).into_encoded_bytes(), Vec::new());
+    file.read_to_end(&mut last).map_err(failed)?;
+    if last != ours {
+        run(&mut cargo(&["clean", "--quiet", "--workspace"]))?;
+        run(&mut cargo(&["clean", "--quiet", "--workspace", "--release"]))?;
+        file.rewind().and_then(|()| file.set_len(0)).and_then(|()| file.write_all(&ours)).map_err(failed)?;
+    }
+    Ok(Claim { lock: Some(file) })
+}

@@ -1,0 +1,113 @@
+//! What is tested, cheapest first.
+
+use std::{env, process::Command};
+
+use super::machine::Need;
+use crate::{
+    Outcome,
+    program::{cargo, git, output, program, run},
+    tidy,
+};
+
+/// One step of the test.
+pub struct Step {
+    pub name: &'static str,
+    pub what: &'static str,
+    /// What must be on the machine.
+    pub needs: &'static [Need],
+    pub run: fn() -> Outcome,
+}
+
+/// In the order in which they run: seconds before minutes, and `e2e`, which needs all the rest to be right, last.
+pub const STEPS: &[Step] = &[
+    Step { name: "fmt", what: "the code is formatted", needs: &[Need::Rustfmt], run: fmt },
+    Step {
+        name: "tidy",
+        what: "edges between crates, licences, links and the rules of the tree",
+        needs: &[],
+        run: tidy::run,
+    },
+    Step {
+        name: "web",
+        what: "the browser page: types, tests, and dist/ is what its source gives",
+        needs: &[Need::NodeModules],
+        run: web,
+    },
+    Step { name: "clippy", what: "no warning in any target", needs: &[Need::Clippy], run: clippy },
+    Step { name: "unit", what: "all tests that need nothing but Rust", needs: &[], run: unit },
+    Step { name: "loom", what: "the slot protocol under every interleaving", needs: &[], run: loom },
+    Step {
+        name: "foreign",
+        what: "media against FFmpeg and GStreamer",
+        needs: &[Need::Ffmpeg, Need::GStreamer],
+        run: foreign,
+    },
+    Step { name: "doc", what: "the documentation builds without a warning", needs: &[], run: doc },
+    Step {
+        name: "e2e",
+        what: "the released program, with cameras and a browser",
+        needs: &[Need::Chromium, Need::Ffmpeg, Need::NodeModules],
+        run: e2e,
+    },
+];
+
+fn fmt() -> Outcome {
+    run(&mut cargo(&["fmt", "--all", "--check"]))
+}
+
+fn clippy() -> Outcome {
+    run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
+}
+
+fn unit() -> Outcome {
+    run(&mut quiet(cargo(&["test", "--workspace"])))
+}
+
+fn loom() -> Outcome {
+    // In release: there are millions of interleavings.
+    run(&mut quiet(cargo(&["test", "--release", "--package", "framewire-shm", "--features", "loom", "--lib", "loom"])))
+}
+
+fn foreign() -> Outcome {
+    run(&mut quiet(cargo(&["test", "--package", "framewire-media", "--", "--ignored"])))
+}
+
+fn web() -> Outcome {
+    for script in ["check", "test", "build"] {
+        run(&mut program("npm", "web", &["run", "--silent", script]))?;
+    }
+    let new = output(&mut git(&["ls-files", "--others", "--exclude-standard", "--", "web/dist"]))?;
+    run(&mut git(&["diff", "--exit-code", "--stat", "--", "web/dist"]))
+        .and_then(|()| if new.is_empty() { Ok(()) } else { Err(format!("not in git: {}", new.trim()).into()) })
+        .map_err(|error| {
+            format!("web/dist isn't what the source gives; it is now, so commit it with the source ({error})").into()
+        })
+}
+
+fn doc() -> Outcome {
+    run(cargo(&["doc", "--no-deps", "--workspace"]).env("RUSTDOCFLAGS", "--deny warnings"))
+}
+
+fn e2e() -> Outcome {
+    run(&mut cargo(&["build", "--release"]))?;
+    let test = [
+        "test",
+        "--release",
+        "--package",
+        "framewire-server",
+        "--test",
+        "e2e",
+        "--",
+        "--include-ignored",
+        "--nocapture",
+    ];
+    run(&mut quiet(cargo(&test)))
+}
+
+/// Tests that let a child panic would fill the output with its backtrace.
+fn quiet(mut tests: Command) -> Command {
+    if env::var_os("RUST_BACKTRACE").is_none() {
+        tests.env("RUST_BACKTRACE", "0");
+    }
+    tests
+}
