@@ -113,7 +113,7 @@ impl Block for Decoder {
         let output = cx.output(Self::PICTURES, RingOptions { depth: DEPTH, frame_bytes: expected(&config.view) })?;
         Ok(Self {
             decoder: default_decoder(),
-            scaler: Scaler::new(config.view.clone()),
+            scaler: Scaler::new(config.view),
             pace: Pace::new(config.view.fps),
             output,
             last: None,

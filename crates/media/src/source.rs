@@ -27,7 +27,6 @@ pub struct CameraUrl {
 
 /// The kinds of source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum SourceKind {
     /// A camera on the network; the URL is without user and password.
     Rtsp(Url),

@@ -1,0 +1,128 @@
+//! What can be said on the command line.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+};
+
+use clap::{Args, Parser, Subcommand};
+use media::source::CameraUrl;
+use process::{BoxError, System};
+
+use crate::{
+    plan::{self, Source},
+    terminal,
+};
+
+/// Runs video streams through isolated processes.
+///
+/// Without a command it runs the demonstration: a fake camera, a decoder, a motion detector and a page to watch
+/// them.
+#[derive(Debug, Parser)]
+#[command(name = "framewire", version)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    page: Page,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watches cameras (rtsp://user:password@host/path) or files, all at once
+    Run {
+        /// Where the pictures come from; without any it is the demonstration
+        sources: Vec<String>,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Is a camera: an RTSP server that loops a clip
+    FakeCamera {
+        /// An MP4 file with H.264; by default the clip of the demonstration
+        clip: Option<PathBuf>,
+        /// Where to listen
+        #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8554")]
+        listen: SocketAddr,
+        /// The stream's path
+        #[arg(long, default_value = "/demo")]
+        path: String,
+        /// Ask for this user …
+        #[arg(long, requires = "password")]
+        user: Option<String>,
+        /// … and this password
+        #[arg(long, requires = "user")]
+        password: Option<String>,
+    },
+}
+
+/// Where the page is, and who may see it.
+#[derive(Clone, Debug, Args)]
+struct Page {
+    /// Where the page is served; any but a loopback address needs a token
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// The token that a browser must show; without it one is made up if the address needs one
+    #[arg(long)]
+    token: Option<String>,
+}
+
+/// Does what the command line says.
+pub fn obey(system: &System) -> Result<(), BoxError> {
+    let CommandLine { command, page } = CommandLine::parse();
+    terminal::log();
+    match command {
+        None => watch(system, &[], page),
+        // `framewire --listen … run` means the same as `framewire run --listen …`.
+        Some(Command::Run { sources, page: own }) => watch(system, &sources, if own.is_default() { page } else { own }),
+        Some(Command::FakeCamera { clip, listen, path, user, password }) => {
+            let listener = bind(listen)?;
+            let path = if path.starts_with('/') { path } else { format!("/{path}") };
+            let address = format!("rtsp://{}{path}", listener.local_addr()?);
+            let graph = plan::fake_camera(clip, listener, path, user.zip(password))?;
+            terminal::supervise(system, graph, &format!("The fake camera is at {address}"))
+        }
+    }
+}
+
+impl Page {
+    fn is_default(&self) -> bool {
+        self.token.is_none() && self.listen == SocketAddr::from(([127, 0, 0, 1], 8080))
+    }
+}
+
+fn watch(system: &System, sources: &[String], page: Page) -> Result<(), BoxError> {
+    let sources = if sources.is_empty() {
+        vec![Source::Demo]
+    } else {
+        let parsed = sources.iter().map(|source| source.parse::<CameraUrl>().map(Source::Camera));
+        parsed.collect::<Result<_, _>>()?
+    };
+    let listener = bind(page.listen)?;
+    let address = listener.local_addr()?;
+    let token = match page.token {
+        Some(token) if token.is_empty() => return Err("use an empty --token: give it at least one character".into()),
+        None if !address.ip().is_loopback() => Some(made_up()?),
+        token => token,
+    };
+    let shown = token.as_ref().map_or_else(String::new, |token| format!("/?token={token}"));
+    let graph = plan::watch(sources, listener, token)?;
+    terminal::supervise(system, graph, &format!("Framewire is at http://{address}{shown}"))
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, BoxError> {
+    TcpListener::bind(address).map_err(|error| {
+        format!(
+            "listen on port {} of {}: {error}; choose another with --listen ADDR:PORT",
+            address.port(),
+            address.ip()
+        )
+        .into()
+    })
+}
+
+/// A token that can't be guessed: 128 random bits.
+fn made_up() -> Result<String, BoxError> {
+    let mut bytes = [0; 16];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,132 @@
+//! Paths and answers: `docs/api.md`.
+
+use std::{io, net::TcpListener, sync::Arc};
+
+use axum::{
+    Json, Router,
+    extract::{Path, Query, Request, State, WebSocketUpgrade, rejection::PathRejection},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::get,
+    serve::ListenerExt,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{access::Access, assets, camera::Camera, live, processes::Processes};
+
+/// What the answers are made of.
+#[derive(Clone, Debug)]
+pub struct App(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    processes: Arc<Processes>,
+    cameras: Vec<Arc<Camera>>,
+}
+
+impl App {
+    pub fn new(processes: Arc<Processes>, cameras: Vec<Arc<Camera>>) -> Self {
+        Self(Arc::new(Inner { processes, cameras }))
+    }
+}
+
+/// Serves for ever.
+pub async fn serve(listener: TcpListener, access: Access, app: App) -> io::Result<()> {
+    let router = Router::new()
+        .route("/api/processes", get(processes))
+        .route("/api/cameras", get(cameras))
+        .route("/api/health", get(health))
+        .route("/api/cameras/{name}/live", get(watch))
+        .fallback(page)
+        .layer(middleware::from_fn_with_state(access, guard))
+        .with_state(app);
+    // A picture is several small writes; waiting to fill a segment would cost 40 ms.
+    let listener = tokio::net::TcpListener::from_std(listener)?.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
+    axum::serve(listener, router).await
+}
+
+#[derive(Debug, Deserialize)]
+struct Shown {
+    token: Option<String>,
+}
+
+async fn guard(
+    State(access): State<Access>,
+    Query(Shown { token }): Query<Shown>,
+    headers: HeaderMap,
+    request: Request,
+    next: Next,
+) -> Response {
+    if let Err((status, why)) = access.check(&headers, token.as_deref()) {
+        return error(status, why);
+    }
+    let mut response = next.run(request).await;
+    let cookie = access.cookie(token.as_deref()).and_then(|cookie| HeaderValue::try_from(cookie).ok());
+    response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
+    response
+}
+
+async fn processes(State(app): State<App>) -> Json<Value> {
+    Json(json!(app.0.processes.rows().await))
+}
+
+async fn cameras(State(app): State<App>) -> Json<Value> {
+    let rows = app.0.processes.rows().await;
+    Json(json!(app.0.cameras.iter().map(|camera| camera.shown(&rows)).collect::<Vec<_>>()))
+}
+
+async fn health(State(app): State<App>) -> Response {
+    let rows = app.0.processes.rows().await;
+    let mut reasons: Vec<String> =
+        rows.iter().filter(|row| row.state != "ready").map(|row| format!("{}: {}", row.name, row.state)).collect();
+    for camera in &app.0.cameras {
+        let state = camera.state().state;
+        if state != "streaming" {
+            reasons.push(format!("{}: {state}", camera.name()));
+        }
+    }
+    if reasons.is_empty() {
+        Json(json!({"status": "ok"})).into_response()
+    } else {
+        let degraded = Json(json!({"status": "degraded", "reasons": reasons}));
+        (StatusCode::SERVICE_UNAVAILABLE, degraded).into_response()
+    }
+}
+
+async fn watch(
+    State(app): State<App>,
+    name: Result<Path<String>, PathRejection>,
+    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+) -> Response {
+    let camera = name.ok().and_then(|Path(name)| app.0.cameras.iter().find(|camera| camera.name() == name).cloned());
+    match (camera, upgrade) {
+        (None, _) => error(StatusCode::NOT_FOUND, "there is no camera of that name; /api/cameras lists them"),
+        (_, Err(rejection)) => error(rejection.status(), "this address speaks WebSocket; see docs/api.md"),
+        (Some(camera), Ok(upgrade)) => upgrade.on_upgrade(move |socket| live::serve(socket, camera)),
+    }
+}
+
+async fn page(uri: Uri) -> Response {
+    match assets::find(uri.path()) {
+        Some((media_type, content)) => {
+            let headers = [
+                (header::CONTENT_TYPE, media_type),
+                // Names don't change with content, so a browser asks each time.
+                (header::CACHE_CONTROL, "no-cache"),
+                (header::CONTENT_SECURITY_POLICY, assets::POLICY),
+                (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+                (header::REFERRER_POLICY, "no-referrer"),
+            ];
+            (headers, content).into_response()
+        }
+        None => error(StatusCode::NOT_FOUND, "there is nothing at this address; the page is at /"),
+    }
+}
+
+fn error(status: StatusCode, why: &str) -> Response {
+    (status, Json(json!({"error": why}))).into_response()
+}
