@@ -1,1 +1,79 @@
-fn main() {}
+//! What a ring costs beside what the machine itself costs, measured in one run in turns, so that whatever else the
+//! machine does strikes both alike. Two real processes: this one writes; it starts itself again as the reader.
+
+#![forbid(unsafe_code)]
+
+mod cores;
+mod doorbells;
+mod frame;
+mod peer;
+mod report;
+mod rings;
+mod samples;
+mod wake;
+
+use std::{error::Error, fs::File, path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+
+use self::{cores::Cores, peer::Peer, report::Report};
+
+/// A failure, saying what was tried.
+type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+
+/// Measures the hand-over from process to process beside its raw limits.
+#[derive(Parser)]
+#[command(name = "framewire-bench")]
+struct Options {
+    /// How often all measurements are taken in turn.
+    #[arg(long, default_value_t = 20)]
+    rounds: u32,
+    /// Wake-ups there and back in each round, for either kind.
+    #[arg(long, default_value_t = 1000)]
+    wakes: u32,
+    /// Frames in each round, for either kind.
+    #[arg(long, default_value_t = 50)]
+    frames: u32,
+    /// How many frames the ring keeps readable.
+    #[arg(long, default_value_t = 1)]
+    depth: u32,
+    /// Lets the scheduler choose cores; otherwise the writer has one for itself and the reader another.
+    #[arg(long)]
+    unpinned: bool,
+    /// Writes the results here, too, as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Not for people: this is the other process, and its orders come by standard input.
+    #[arg(long, hide = true)]
+    peer: bool,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    match if options.peer { peer::serve() } else { measure(&options) } {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: could not {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(options: &Options) -> Outcome {
+    let cores = if options.unpinned { Cores::any() } else { Cores::apart()? };
+    cores.writer.pin()?;
+    let mut peer = Peer::start(cores.reader, options.depth)?;
+    let (mut wakes, mut frames) = (wake::Measured::default(), frame::Measured::new(cores.reader)?);
+    for _ in 0..options.rounds {
+        wakes.round(&mut peer, options.wakes)?;
+        frames.round(&mut peer, options.frames)?;
+    }
+    let report = Report::new(&cores, options.depth, &wakes, &frames)?;
+    print!("{report}");
+    if let Some(path) = &options.json {
+        let failed = |error: &dyn Error| format!("write {}: {error}", path.display());
+        let file = File::create(path).map_err(|error| failed(&error))?;
+        serde_json::to_writer_pretty(file, &report).map_err(|error| failed(&error))?;
+    }
+    Ok(())
+}

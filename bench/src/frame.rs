@@ -1,0 +1,159 @@
+//! How long it takes to hand a picture over: from the first byte written to the last byte read, both sides doing
+//! what they would with any memory.
+
+mod raw;
+
+use std::hint::black_box;
+
+use shm::ring::Info;
+
+use self::raw::{Alone, Threads};
+use crate::{
+    Outcome,
+    cores::Core,
+    peer::{Order, Peer},
+    rings::{ANSWER_BYTES, Ends},
+    samples::{Samples, now_ns},
+};
+
+/// 1920x1080, three bytes a pixel.
+pub const BYTES: usize = 1920 * 1080 * 3;
+
+/// The first of each turn bring the memory into the caches as later ones find it.
+const WARM_UP: u32 = 3;
+
+/// What one hand-over consists of.
+#[derive(Default)]
+pub struct Parts {
+    pub whole: Samples,
+    pub write: Samples,
+    /// From written to the other side having it.
+    pub pass: Samples,
+    pub read: Samples,
+}
+
+/// Through the ring, and two ways that have no ring.
+pub struct Measured {
+    /// From process to process, through the ring.
+    pub ring: Parts,
+    /// The same copy and the same sum on one core, with nobody to wake.
+    pub alone: Parts,
+    /// From thread to thread in plain memory, with an eventfd to wake: what the second core costs by itself.
+    pub threads: Parts,
+    pictures: [Picture; 2],
+    raw_alone: Alone,
+    raw_threads: Threads,
+}
+
+/// Instants of one hand-over.
+struct Times {
+    start: i64,
+    written: i64,
+    had: i64,
+    read: i64,
+}
+
+/// What is sent, and what its reader must make of it.
+struct Picture {
+    bytes: Vec<u8>,
+    sum: u64,
+}
+
+impl Measured {
+    pub fn new(reader: Core) -> Outcome<Self> {
+        Ok(Self {
+            ring: Parts::default(),
+            alone: Parts::default(),
+            threads: Parts::default(),
+            pictures: [Picture::new(3), Picture::new(7)],
+            raw_alone: Alone::new(),
+            raw_threads: Threads::start(reader)?,
+        })
+    }
+
+    /// One turn of each way.
+    pub fn round(&mut self, peer: &mut Peer, count: u32) -> Outcome {
+        peer.order(Order::Frames(WARM_UP + count))?;
+        let pictures = &self.pictures;
+        turn(&mut self.ring, pictures, count, |picture, _| send(&mut peer.rings, picture))?;
+        turn(&mut self.alone, pictures, count, |picture, index| Ok(self.raw_alone.pass(&picture.bytes, index)))?;
+        turn(&mut self.threads, pictures, count, |picture, index| self.raw_threads.pass(&picture.bytes, index))
+    }
+}
+
+fn turn(
+    parts: &mut Parts,
+    pictures: &[Picture; 2],
+    count: u32,
+    mut pass: impl FnMut(&Picture, usize) -> Outcome<(Times, u64)>,
+) -> Outcome {
+    for turn in 0..WARM_UP + count {
+        // Alternating, so that a reader that saw the frame before would be found out.
+        let index = turn as usize % 2;
+        let (times, sum) = pass(&pictures[index], index)?;
+        if sum != pictures[index].sum {
+            return Err("hand a frame over whole: its reader saw other bytes".into());
+        }
+        if turn >= WARM_UP {
+            parts.add(&times);
+        }
+    }
+    Ok(())
+}
+
+impl Parts {
+    fn add(&mut self, times: &Times) {
+        self.whole.add(times.read - times.start);
+        self.write.add(times.written - times.start);
+        self.pass.add(times.had - times.written);
+        self.read.add(times.read - times.had);
+    }
+}
+
+impl Picture {
+    fn new(seed: u64) -> Self {
+        let mut state = seed;
+        let mut noise = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        };
+        let bytes: Vec<u8> = (0..BYTES).map(|_| noise()).collect();
+        let sum = sum(&bytes);
+        Self { bytes, sum }
+    }
+}
+
+/// The writer's side of one hand-over.
+fn send(rings: &mut Ends, picture: &Picture) -> Outcome<(Times, u64)> {
+    let start = now_ns();
+    let mut slot = rings.writer.reserve(BYTES)?;
+    slot.bytes_mut().copy_from_slice(&picture.bytes);
+    let written = now_ns();
+    slot.publish(Info::default());
+    // Its times and its sum come in the answer.
+    let answer = rings.next()?;
+    let sum = answer.bytes().try_into().map(u64::from_ne_bytes).unwrap_or_default();
+    Ok((Times { start, written, had: answer.info().captured_ns, read: answer.info().pts_ns }, sum))
+}
+
+/// The reader's side of `count` hand-overs.
+pub fn answer(rings: &mut Ends, count: u32) -> Outcome {
+    for _ in 0..count {
+        let frame = rings.next()?;
+        let had = now_ns();
+        let sum = sum(frame.bytes());
+        let read = now_ns();
+        drop(frame);
+        let mut slot = rings.writer.reserve(ANSWER_BYTES)?;
+        slot.bytes_mut().copy_from_slice(&sum.to_ne_bytes());
+        slot.publish(Info { captured_ns: had, pts_ns: read, ..Info::default() });
+    }
+    Ok(())
+}
+
+/// Reads every byte, as fast as memory gives them.
+fn sum(bytes: &[u8]) -> u64 {
+    let (words, rest) = black_box(bytes).as_chunks::<8>();
+    let words = words.iter().map(|word| u64::from_ne_bytes(*word)).fold(0, u64::wrapping_add);
+    black_box(rest.iter().map(|byte| u64::from(*byte)).fold(words, u64::wrapping_add))
+}
