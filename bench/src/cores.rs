@@ -5,9 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
 
-/// Where the two sides run.
+/// Where the two sides run. It decides more than all else: to wake another core costs an interrupt, and to read what
+/// another core has just written fetches it from that core's cache.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Cores {
+pub struct Placement {
+    pub name: &'static str,
     pub writer: Core,
     pub reader: Core,
 }
@@ -16,27 +18,20 @@ pub struct Cores {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Core(Option<usize>);
 
-impl Cores {
+impl Placement {
     /// Wherever the scheduler likes.
-    pub fn any() -> Self {
-        Self { writer: Core(None), reader: Core(None) }
+    pub fn any() -> Vec<Self> {
+        vec![Self { name: "not pinned", writer: Core(None), reader: Core(None) }]
     }
 
-    /// The first two cores that we may run on; the scheduler's choice if there are not so many.
-    pub fn apart() -> Outcome<Self> {
+    /// Both sides on one core, and each on its own if we may run on two.
+    pub fn pinned() -> Outcome<Vec<Self>> {
         let ours = sched_getaffinity(None).map_err(|error| format!("ask which cores we may run on: {error}"))?;
         let mut ours = (0..CpuSet::MAX_CPU).filter(|core| ours.is_set(*core));
-        let chosen = ours.next().zip(ours.next());
-        Ok(chosen
-            .map_or_else(Self::any, |(writer, reader)| Self { writer: Core(Some(writer)), reader: Core(Some(reader)) }))
-    }
-
-    /// For the report.
-    pub fn describe(&self) -> String {
-        match (self.writer.0, self.reader.0) {
-            (Some(writer), Some(reader)) => format!("writer pinned to core {writer}, reader to core {reader}"),
-            _ => "neither side pinned".to_owned(),
-        }
+        let (writer, other) = (Core(ours.next()), ours.next());
+        let mut placements = vec![Self { name: "one core", writer, reader: writer }];
+        placements.extend(other.map(|other| Self { name: "two cores", writer, reader: Core(Some(other)) }));
+        Ok(placements)
     }
 }
 

@@ -60,14 +60,16 @@ struct Picture {
 }
 
 impl Measured {
-    pub fn new(reader: Core) -> Outcome<Self> {
+    pub fn new(reader: Core, depth: u32) -> Outcome<Self> {
+        // A ring goes round in its `depth` newest slots and the one that is written.
+        let buffers = depth as usize + 1;
         Ok(Self {
             ring: Parts::default(),
             alone: Parts::default(),
             threads: Parts::default(),
             pictures: [Picture::new(3), Picture::new(7)],
-            raw_alone: Alone::new(),
-            raw_threads: Threads::start(reader)?,
+            raw_alone: Alone::new(buffers),
+            raw_threads: Threads::start(reader, buffers)?,
         })
     }
 
@@ -75,9 +77,9 @@ impl Measured {
     pub fn round(&mut self, peer: &mut Peer, count: u32) -> Outcome {
         peer.order(Order::Frames(WARM_UP + count))?;
         let pictures = &self.pictures;
-        turn(&mut self.ring, pictures, count, |picture, _| send(&mut peer.rings, picture))?;
-        turn(&mut self.alone, pictures, count, |picture, index| Ok(self.raw_alone.pass(&picture.bytes, index)))?;
-        turn(&mut self.threads, pictures, count, |picture, index| self.raw_threads.pass(&picture.bytes, index))
+        turn(&mut self.ring, pictures, count, |picture| send(&mut peer.rings, picture))?;
+        turn(&mut self.alone, pictures, count, |picture| Ok(self.raw_alone.pass(&picture.bytes)))?;
+        turn(&mut self.threads, pictures, count, |picture| self.raw_threads.pass(&picture.bytes))
     }
 }
 
@@ -85,13 +87,13 @@ fn turn(
     parts: &mut Parts,
     pictures: &[Picture; 2],
     count: u32,
-    mut pass: impl FnMut(&Picture, usize) -> Outcome<(Times, u64)>,
+    mut pass: impl FnMut(&Picture) -> Outcome<(Times, u64)>,
 ) -> Outcome {
     for turn in 0..WARM_UP + count {
         // Alternating, so that a reader that saw the frame before would be found out.
-        let index = turn as usize % 2;
-        let (times, sum) = pass(&pictures[index], index)?;
-        if sum != pictures[index].sum {
+        let picture = &pictures[turn as usize % 2];
+        let (times, sum) = pass(picture)?;
+        if sum != picture.sum {
             return Err("hand a frame over whole: its reader saw other bytes".into());
         }
         if turn >= WARM_UP {

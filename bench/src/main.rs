@@ -16,7 +16,11 @@ use std::{error::Error, fs::File, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 
-use self::{cores::Cores, peer::Peer, report::Report};
+use self::{
+    cores::Placement,
+    peer::{Order, Peer},
+    report::Report,
+};
 
 /// A failure, saying what was tried.
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
@@ -28,16 +32,16 @@ struct Options {
     /// How often all measurements are taken in turn.
     #[arg(long, default_value_t = 20)]
     rounds: u32,
-    /// Wake-ups there and back in each round, for either kind.
-    #[arg(long, default_value_t = 1000)]
+    /// Wake-ups there and back in each round, for each kind and place.
+    #[arg(long, default_value_t = 500)]
     wakes: u32,
-    /// Frames in each round, for either kind.
-    #[arg(long, default_value_t = 50)]
+    /// Frames in each round, for each kind and place.
+    #[arg(long, default_value_t = 30)]
     frames: u32,
-    /// How many frames the ring keeps readable.
+    /// How many frames the ring keeps readable; each is as much more memory to go round in, for the raw limit, too.
     #[arg(long, default_value_t = 1)]
     depth: u32,
-    /// Lets the scheduler choose cores; otherwise the writer has one for itself and the reader another.
+    /// Lets the scheduler choose cores; otherwise everything is measured on one core and on two.
     #[arg(long)]
     unpinned: bool,
     /// Writes the results here, too, as JSON.
@@ -60,15 +64,21 @@ fn main() -> ExitCode {
 }
 
 fn measure(options: &Options) -> Outcome {
-    let cores = if options.unpinned { Cores::any() } else { Cores::apart()? };
-    cores.writer.pin()?;
-    let mut peer = Peer::start(cores.reader, options.depth)?;
-    let (mut wakes, mut frames) = (wake::Measured::default(), frame::Measured::new(cores.reader)?);
-    for _ in 0..options.rounds {
-        wakes.round(&mut peer, options.wakes)?;
-        frames.round(&mut peer, options.frames)?;
+    let placements = if options.unpinned { Placement::any() } else { Placement::pinned()? };
+    let mut peer = Peer::start(options.depth)?;
+    let mut measured = Vec::new();
+    for placement in placements {
+        measured.push((placement, wake::Measured::default(), frame::Measured::new(placement.reader, options.depth)?));
     }
-    let report = Report::new(&cores, options.depth, &wakes, &frames)?;
+    for _ in 0..options.rounds {
+        for (placement, wakes, frames) in &mut measured {
+            placement.writer.pin()?;
+            peer.order(Order::Pin(placement.reader))?;
+            wakes.round(&mut peer, options.wakes)?;
+            frames.round(&mut peer, options.frames)?;
+        }
+    }
+    let report = Report::new(options.depth, &measured)?;
     print!("{report}");
     if let Some(path) = &options.json {
         let failed = |error: &dyn Error| format!("write {}: {error}", path.display());

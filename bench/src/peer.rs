@@ -29,6 +29,7 @@ pub struct Peer {
 /// What the other process shall take part in, so many times.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub enum Order {
+    Pin(Core),
     RawWakes(u32),
     RingWakes(u32),
     Frames(u32),
@@ -36,14 +37,13 @@ pub enum Order {
 
 #[derive(Serialize, Deserialize)]
 struct Setup {
-    core: Core,
     bells: Doorbells,
     sessions: Sessions,
 }
 
 impl Peer {
     /// Starts this program again as the reader, and joins the rings.
-    pub fn start(core: Core, depth: u32) -> Outcome<Self> {
+    pub fn start(depth: u32) -> Outcome<Self> {
         let (control, theirs) = Socket::pair()?;
         let child = Command::new(env::current_exe()?)
             .arg("--peer")
@@ -54,7 +54,7 @@ impl Peer {
         let (rings, sessions) = Ends::of_writer(depth)?;
         // From here on a failure ends the child, too: `Drop` sees to it.
         let peer = Self { rings, bells, control, child };
-        peer.control.send(&Packet::encode(&Setup { core, bells: peer.bells.copy(), sessions })?)?;
+        peer.control.send(&Packet::encode(&Setup { bells: peer.bells.copy(), sessions })?)?;
         peer.control.receive()?.decode::<()>()?; // it has asked to join
         peer.rings.writer.port().service();
         Ok(peer)
@@ -77,12 +77,12 @@ impl Drop for Peer {
 /// What the other process does: as it is told, until nobody is left to tell it.
 pub fn serve() -> Outcome {
     let control = Socket::from_owned(std::io::stdin().as_fd().try_clone_to_owned()?);
-    let Setup { core, bells, sessions } = control.receive()?.decode()?;
-    core.pin()?;
+    let Setup { bells, sessions } = control.receive()?.decode()?;
     let mut rings = Ends::of_reader(sessions)?;
     control.send(&Packet::encode(&())?)?;
     loop {
         match control.receive()?.decode()? {
+            Order::Pin(core) => core.pin()?,
             Order::RawWakes(count) => wake::answer_raw(&bells, count)?,
             Order::RingWakes(count) => wake::answer_ring(&mut rings, count)?,
             Order::Frames(count) => frame::answer(&mut rings, count)?,

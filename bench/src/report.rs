@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     Outcome,
-    cores::Cores,
+    cores::Placement,
     frame,
     samples::{Samples, Summary},
     wake,
@@ -22,8 +22,14 @@ const FRAME_AIM: f64 = 1.15;
 #[derive(Serialize)]
 pub struct Report {
     machine: Machine,
-    cores: Cores,
     depth: u32,
+    places: Vec<Place>,
+}
+
+/// The results of one placement.
+#[derive(Serialize)]
+struct Place {
+    placement: Placement,
     rows: Vec<Row>,
     parts: Vec<Part>,
 }
@@ -60,7 +66,14 @@ struct Part {
 }
 
 impl Report {
-    pub fn new(cores: &Cores, depth: u32, wakes: &wake::Measured, frames: &frame::Measured) -> Outcome<Self> {
+    pub fn new(depth: u32, measured: &[(Placement, wake::Measured, frame::Measured)]) -> Outcome<Self> {
+        let places = measured.iter().map(|(placement, wakes, frames)| Place::new(*placement, wakes, frames));
+        Ok(Self { machine: Machine::this()?, depth, places: places.collect() })
+    }
+}
+
+impl Place {
+    fn new(placement: Placement, wakes: &wake::Measured, frames: &frame::Measured) -> Self {
         let [wake, raw_wake] = [&wakes.ring, &wakes.raw].map(Samples::summary);
         let [frame, alone, threads] = [&frames.ring, &frames.alone, &frames.threads].map(|parts| parts.whole.summary());
         let both = Summary {
@@ -71,17 +84,17 @@ impl Report {
         let hand_over = "1080p RGB24, written to read";
         let rows = vec![
             Row::new("wake-up, one way", "eventfd, blocking read", wake, raw_wake, Some(WAKE_AIM)),
-            Row::new(hand_over, "copy + sum on one core + eventfd", frame, both, Some(FRAME_AIM)),
-            Row::new(hand_over, "copy + sum on one core", frame, alone, None),
+            Row::new(hand_over, "copy + sum in one thread + eventfd", frame, both, Some(FRAME_AIM)),
+            Row::new(hand_over, "copy + sum in one thread", frame, alone, None),
             Row::new(hand_over, "two threads, plain memory, eventfd", frame, threads, None),
         ];
-        let parts = [("the ring", &frames.ring), ("one core", &frames.alone), ("two threads", &frames.threads)];
+        let parts = [("the ring", &frames.ring), ("one thread", &frames.alone), ("two threads", &frames.threads)];
         let parts = parts.map(|(way, parts)| {
             let [write_ns, pass_ns, read_ns] =
                 [&parts.write, &parts.pass, &parts.read].map(|samples| samples.summary().median_ns);
             Part { way, write_ns, pass_ns, read_ns }
         });
-        Ok(Self { machine: Machine::this()?, cores: *cores, depth, rows, parts: parts.into() })
+        Self { placement, rows, parts: parts.into() }
     }
 }
 
@@ -110,12 +123,18 @@ impl Machine {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Machine { cpu, kernel, cores, load } = &self.machine;
-        writeln!(f, "{cpu}, {cores} cores, {kernel}, load {load}; {}", self.cores.describe())?;
-        writeln!(f, "ring of depth {}; times in µs; the ratio is of medians\n", self.depth)?;
-        let (figure, limit) = ("figure", "raw limit");
+        writeln!(f, "{cpu}, {cores} cores, {kernel}, load {load}")?;
+        writeln!(f, "ring of depth {}; times in µs; the ratio is of medians", self.depth)?;
+        self.places.iter().try_for_each(|place| write!(f, "\n{place}"))
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, limit) = (format!("--- {}", self.placement.name), "raw limit");
         writeln!(
             f,
-            "{figure:29} {:>8} {:>8}   {limit:35} {:>8} {:>8} {:>6} {:>5}  met",
+            "{name:29} {:>8} {:>8}   {limit:35} {:>8} {:>8} {:>6} {:>5}  met",
             "median", "p99", "median", "p99", "ratio", "aim"
         )?;
         for row in &self.rows {
@@ -128,10 +147,10 @@ impl fmt::Display for Report {
                 "{figure:29} {median:>8} {p99:>8}   {limit:35} {raw:>8} {raw_p99:>8} {ratio:>6.2} {aim:>5}  {met}"
             )?;
         }
-        writeln!(f, "\n{:29} {:>8} {:>8} {:>8}", "where a picture's time goes", "write", "pass", "read")?;
+        writeln!(f, "{:29} {:>8} {:>8} {:>8}", "where a picture's time goes", "write", "pass", "read")?;
         for Part { way, write_ns, pass_ns, read_ns } in &self.parts {
             let [write, pass, read] = [*write_ns, *pass_ns, *read_ns].map(us);
-            writeln!(f, "{way:29} {write:>8} {pass:>8} {read:>8}")?;
+            writeln!(f, "  {way:27} {write:>8} {pass:>8} {read:>8}")?;
         }
         Ok(())
     }

@@ -10,19 +10,24 @@ use crate::{
     samples::now_ns,
 };
 
-/// One thread that writes and then reads. Two buffers in turn, as a ring of depth 1 has.
-pub struct Alone([Vec<u8>; 2]);
+/// One thread that writes and then reads, into as many buffers in turn as the ring has slots.
+pub struct Alone {
+    buffers: Vec<Vec<u8>>,
+    turn: usize,
+}
 
 impl Alone {
-    pub fn new() -> Self {
-        Self([vec![0; BYTES], vec![0; BYTES]])
+    pub fn new(buffers: usize) -> Self {
+        Self { buffers: vec![vec![0; BYTES]; buffers], turn: 0 }
     }
 
-    pub fn pass(&mut self, picture: &[u8], index: usize) -> (Times, u64) {
+    pub fn pass(&mut self, picture: &[u8]) -> (Times, u64) {
+        self.turn = (self.turn + 1) % self.buffers.len();
+        let buffer = &mut self.buffers[self.turn];
         let start = now_ns();
-        self.0[index].copy_from_slice(picture);
+        buffer.copy_from_slice(picture);
         let written = now_ns();
-        let sum = sum(&self.0[index]);
+        let sum = sum(buffer);
         (Times { start, written, had: written, read: now_ns() }, sum)
     }
 }
@@ -33,9 +38,8 @@ pub struct Threads {
     bells: Doorbells,
 }
 
-#[derive(Default)]
 struct Shared {
-    buffers: [Mutex<Vec<u8>>; 2],
+    buffers: Vec<Mutex<Vec<u8>>>,
     /// Which buffer to read next, and what came of it: `had`, `read`, the sum.
     next: Mutex<usize>,
     result: Mutex<(i64, i64, u64)>,
@@ -43,9 +47,9 @@ struct Shared {
 
 impl Threads {
     /// Starts the reading thread; it ends with the process.
-    pub fn start(reader: Core) -> Outcome<Self> {
-        let shared = Arc::new(Shared { buffers: [const { Vec::new() }; 2].map(Mutex::new), ..Shared::default() });
-        shared.buffers.iter().for_each(|buffer| locked(buffer).resize(BYTES, 0));
+    pub fn start(reader: Core, buffers: usize) -> Outcome<Self> {
+        let buffers = (0..buffers).map(|_| Mutex::new(vec![0; BYTES])).collect();
+        let shared = Arc::new(Shared { buffers, next: Mutex::default(), result: Mutex::default() });
         let bells = Doorbells::new()?;
         let (theirs, their_bells) = (shared.clone(), bells.copy());
         std::thread::spawn(move || {
@@ -57,7 +61,8 @@ impl Threads {
         Ok(Self { shared, bells })
     }
 
-    pub fn pass(&mut self, picture: &[u8], index: usize) -> Outcome<(Times, u64)> {
+    pub fn pass(&mut self, picture: &[u8]) -> Outcome<(Times, u64)> {
+        let index = (*locked(&self.shared.next) + 1) % self.shared.buffers.len();
         let start = now_ns();
         locked(&self.shared.buffers[index]).copy_from_slice(picture);
         let written = now_ns();
