@@ -65,7 +65,8 @@ impl<B: Block> BlockHost<B> {
     /// Somebody will read this output: the other end of `session`.
     pub fn attach(&mut self, output: String, session: Passed) -> Result<(), String> {
         let session = session.into_owned().map_err(|error| error.to_string())?;
-        self.cx.outputs.attach(output, Socket::from_owned(session)).map_err(|error| error.to_string())
+        let attached = self.cx.outputs.attach(output, Socket::from_owned(session));
+        attached.map_err(|error| format!("could not {error}")).inspect_err(|why| tracing::warn!("no reader: {why}"))
     }
 
     /// There is something to read for this input, at the other end of `session`. A wire of the same input and label
@@ -88,7 +89,10 @@ impl<B: Block> BlockHost<B> {
             })?;
             Ok((joined, Some(watch)))
         };
-        let joined = joined().map_err(|error| format!("could not {error}"))?;
+        // Nobody waits for this answer: the supervisor doesn't wait for its children. So it is told here.
+        let joined = joined()
+            .map_err(|error| format!("could not {error}"))
+            .inspect_err(|why| tracing::warn!(input, label, "no wire: {why}"))?;
         let former = self.inputs.iter().position(|(known, _)| known.port == input && known.label == label);
         if let Some(former) = former {
             self.lose(former, cx);

@@ -126,9 +126,10 @@ fn name_of(source: &Source) -> String {
             SourceKind::File(path) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         },
     };
-    let safe = |character: char| if character.is_ascii_alphanumeric() { character.to_ascii_lowercase() } else { '-' };
+    let is_safe = |character: char| character.is_ascii_alphanumeric() || character == '.';
+    let safe = |character: char| if is_safe(character) { character.to_ascii_lowercase() } else { '-' };
     let name: String = named.chars().map(safe).collect();
-    let name = name.trim_matches('-');
+    let name = name.trim_matches(['-', '.']);
     if name.is_empty() { "camera".to_owned() } else { name.chars().take(32).collect() }
 }
 
@@ -147,7 +148,7 @@ mod tests {
     #[test]
     fn cameras_have_names_that_are_unique_and_safe_in_an_address() {
         let name = |url: &str| name_of(&Source::Camera(url.parse().unwrap()));
-        assert_eq!(name("rtsp://user:password@10.0.0.2/stream1"), "10-0-0-2");
+        assert_eq!(name("rtsp://user:password@10.0.0.2/stream1"), "10.0.0.2");
         assert_eq!(name("clips/Front Door.mp4"), "front-door");
         assert_eq!(name_of(&Source::Demo), "demo");
         let mut taken = HashSet::new();

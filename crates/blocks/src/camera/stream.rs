@@ -20,7 +20,7 @@ const WAIT_AFTER_REFUSED_PASSWORD: Duration = Duration::from_secs(65);
 
 /// Publishes the stream for ever.
 pub(super) async fn follow(url: CameraUrl, mut publisher: Publisher) {
-    let mut waits = 0u32;
+    let (mut waits, mut told) = (0u32, None);
     loop {
         publisher.is(Condition::Connecting, &format!("connecting to {}", url.place()));
         let before = publisher.published();
@@ -33,8 +33,13 @@ pub(super) async fn follow(url: CameraUrl, mut publisher: Publisher) {
             Condition::Unauthorised => WAIT_AFTER_REFUSED_PASSWORD,
             _ => LONGEST_WAIT.min(SHORTEST_WAIT * 2u32.saturating_pow(waits)),
         };
-        publisher.is(condition, &format!("{why}; trying again in {:.1} s", wait.as_secs_f32()));
-        tracing::warn!("{why}; trying again in {:.1} s", wait.as_secs_f32());
+        let detail = format!("{why}; trying again in {:.1} s", wait.as_secs_f32());
+        publisher.is(condition, &detail);
+        // The page shows every attempt; the log tells of each trouble once.
+        if told.as_ref() != Some(&why) || waits == 0 {
+            tracing::warn!("{detail}");
+            told = Some(why);
+        }
         tokio::time::sleep(wait).await;
     }
 }
@@ -65,6 +70,10 @@ async fn play(path: &Path, publisher: &mut Publisher) -> (Condition, String) {
                 publisher.publish(&playback.next().await);
             }
         }
-        Err(error) => (Condition::BadStream, error.to_string()),
+        Err(error) => {
+            let (place, why) = (path.display().to_string(), error.to_string());
+            let why = if why.contains(&place) { why } else { format!("{place}: {why}") };
+            (Condition::BadStream, format!("{why}; give an MP4 file with H.264 video"))
+        }
     }
 }

@@ -3,11 +3,11 @@
 /// Side of a cell, in pixels: smaller than anything worth a box at the sizes that are analysed.
 const CELL: usize = 8;
 /// A cell has changed if this part of its samples has: noise of the sensor is spread thinner.
-const CHANGED_PART: f32 = 0.2;
+const CHANGED_PART: f32 = 0.35;
 /// So much of the difference goes into the background with each picture: what stays is background after a second.
 const LEARN_SHIFT: u32 = 4;
 /// If this part of all cells changes at once, it is the light or a cut, not something that moves.
-const CUT_PART: f32 = 0.6;
+const CUT_PART: f32 = 0.5;
 
 /// A running mean of the picture.
 #[derive(Debug)]
