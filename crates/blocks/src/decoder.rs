@@ -33,8 +33,9 @@ pub struct DecoderConfig {
     pub view: View,
 }
 
-/// Pictures that are kept for a reader that lags: it should rather skip than fall behind.
-const DEPTH: u32 = 3;
+/// Pictures that are kept for a reader that lags: it should rather skip than fall behind, but not for one late moment of
+/// a loaded machine.
+const DEPTH: u32 = 4;
 
 /// A decoder reorders at most 16 pictures; more times than that are of packets that gave none.
 const MAX_INSIDE: usize = 32;

@@ -67,7 +67,7 @@ pub fn watch(sources: Vec<Source>, listener: TcpListener, token: Option<String>)
         let decoder = plan.add::<Decoder>(&format!("{name}.decoder"), Some(&name), DecoderConfig { view })?;
         let motion = plan.add::<Motion>(&format!("{name}.motion"), Some(&name), MotionConfig::default())?;
         let all = Wish { policy: Policy::DropOldest { depth: 512 }, leases: 2 };
-        let newest = Wish { policy: Policy::DropOldest { depth: 2 }, leases: 2 };
+        let newest = Wish { policy: Policy::DropOldest { depth: 4 }, leases: 2 };
         plan.graph.wire((camera, Camera::PACKETS), (decoder, Decoder::PACKETS), &name, all);
         plan.graph.wire((decoder, Decoder::PICTURES), (motion, Motion::PICTURES), &name, newest);
         feeds.push((name, camera, motion, all));

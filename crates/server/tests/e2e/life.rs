@@ -76,7 +76,9 @@ fn each_process_comes_back_and_the_others_do_not_notice() {
     }
     for kind in ["camera", "decoder", "motion"] {
         let row = program.wait_for_row("/api/processes", &format!("{other}.{kind}"), |_| true);
-        assert_eq!((&row["restarts"], &row["dropped"]), (&0.into(), &0.into()), "{row}");
+        assert_eq!(row["restarts"], 0, "{row}");
+        // Motion takes the newest pictures and may skip some on a loaded machine; packets are never lost.
+        assert!(kind == "motion" || row["dropped"] == 0, "{row}");
     }
     assert_eq!(program.stop(Signal::INT).1, Some(0));
 }
