@@ -4,13 +4,9 @@ use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::Arc,
-    time::Duration,
 };
 
-use rustix::{
-    event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
-    io::Errno,
-};
+use rustix::event::{EventfdFlags, eventfd};
 
 use crate::wire::Passed;
 
@@ -41,27 +37,6 @@ impl Doorbell {
         let mut counter = [0; 8];
         // An error can only be that nobody has rung, which is fine.
         let _ = rustix::io::read(&self.0, &mut counter);
-    }
-
-    /// Waits until it is rung, one of `others` has something to read or has hung up, or `limit` (`None`: no limit)
-    /// is over.
-    ///
-    /// # Errors
-    ///
-    /// What the kernel says.
-    pub fn wait(&self, others: &[BorrowedFd<'_>], limit: Option<Duration>) -> io::Result<()> {
-        let all = std::iter::once(self.as_fd()).chain(others.iter().copied());
-        let mut polled: Vec<PollFd<'_>> = all.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
-        // A limit beyond the clock's range is no limit.
-        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
-        match poll(&mut polled, limit.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-        if polled[0].revents().contains(PollFlags::IN) {
-            self.quiet();
-        }
-        Ok(())
     }
 
     /// As a field of a message, for whoever shall ring it.

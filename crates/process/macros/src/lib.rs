@@ -1,6 +1,8 @@
 //! `#[commands]`: from an `impl` block to a closed enum, its dispatcher and a typed handle. Nothing that one couldn't
 //! write by hand; documented, with an example, as `process::commands`.
 
+#![forbid(unsafe_code)]
+
 mod commands;
 
 use proc_macro::TokenStream;

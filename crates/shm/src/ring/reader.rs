@@ -3,16 +3,22 @@
 use std::{
     collections::HashMap,
     io,
-    os::fd::{AsFd, BorrowedFd},
+    mem::MaybeUninit,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::Arc,
     time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{Timespec, epoll},
+    io::Errno,
 };
 
 use super::{
     Counts, Frame, Wish,
     frame::Joined,
     layout::{ControlMap, ReaderPage},
-    protocol::{self, Hold, ReaderWords},
+    protocol::{self, Hold},
     session::{Answer, Join, VERSION},
 };
 use crate::{
@@ -60,6 +66,8 @@ pub struct Reader {
     counts: Counts,
     /// The session has ended; what is still in the ring can be read.
     ended: bool,
+    /// What a blocking wait sleeps on; made at the first one.
+    sleeper: Option<OwnedFd>,
 }
 
 /// A mismatch without progress can only be a broken writer, but a fast one may lap us a few times in a row.
@@ -88,6 +96,7 @@ impl Reader {
             cursor: 0,
             counts: Counts::default(),
             ended: false,
+            sleeper: None,
         })
     }
 
@@ -237,19 +246,37 @@ impl Reader {
             if left == Some(Duration::ZERO) {
                 return Ok(None);
             }
-            if self.arm() {
-                self.bell.wait(&[self.session.as_fd()], left)?;
-                if protocol_quiet(&self.joined) {
-                    self.service()?;
-                }
+            if self.arm() && self.sleep(left)? {
+                self.service()?;
             }
         }
     }
-}
 
-/// Whether it may have been the session, and not the bell, that ended a wait: the writer disarms us when it rings.
-fn protocol_quiet(joined: &Option<Arc<Joined>>) -> bool {
-    joined.as_ref().is_none_or(|joined| joined.page.armed().load(Ordering::Relaxed) == 1)
+    /// Sleeps until the bell rings, the writer says something (then `true`), or `limit` is over.
+    fn sleep(&mut self, limit: Option<Duration>) -> io::Result<bool> {
+        const BELL: u64 = 0;
+        const SESSION: u64 = 1;
+        let epoll = match &self.sleeper {
+            Some(epoll) => epoll,
+            None => {
+                let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+                // Edge-triggered: every ring is an event, so the counter needn't be read: one system call a wake-up,
+                // not two. It would take 2^64 rings to fill it.
+                let edge = epoll::EventFlags::IN | epoll::EventFlags::ET;
+                epoll::add(&epoll, &self.bell, epoll::EventData::new_u64(BELL), edge)?;
+                epoll::add(&epoll, &self.session, epoll::EventData::new_u64(SESSION), epoll::EventFlags::IN)?;
+                self.sleeper.insert(epoll)
+            }
+        };
+        let mut events = [MaybeUninit::<epoll::Event>::uninit(); 2];
+        // A limit beyond the clock's range is no limit.
+        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        match epoll::wait(epoll, &mut events, limit.as_ref()) {
+            Ok((events, _)) => Ok(events.iter().any(|event| event.data.u64() == SESSION)),
+            Err(Errno::INTR) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
 }
 
 impl AsFd for Reader {
