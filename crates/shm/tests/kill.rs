@@ -30,7 +30,7 @@ fn reader_process() {
         return;
     }
     let session = Socket::from_owned(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
-    let policy = if std::process::id() % 2 == 0 { Policy::Latest } else { Policy::DropOldest { depth: 4 } };
+    let policy = if std::process::id().is_multiple_of(2) { Policy::Latest } else { Policy::DropOldest { depth: 4 } };
     let bell = Doorbell::new().unwrap();
     let Ok(mut reader) = Reader::connect(session, &bell, Wish { policy, leases: LEASES }) else {
         return; // the test was over before this process began
