@@ -195,8 +195,9 @@ fn an_unfilled_slot_is_never_seen() {
 fn a_reader_that_asks_for_nonsense_is_told_why() {
     let writer = ring(1);
     for leases in [0, 65, u32::MAX] {
-        let mut reader = attach(&writer, Policy::Latest, leases);
-        let told = reader.try_next().unwrap_err();
+        let (_ours, theirs) = Socket::pair().unwrap();
+        let wish = Wish { policy: Policy::Latest, leases };
+        let told = Reader::connect(theirs, &Doorbell::new().unwrap(), wish).unwrap_err();
         assert!(matches!(&told, ReadError::Refused(why) if why.contains("1 to 64")), "{told}");
     }
     let mut readers: Vec<Reader> = (0..40).map(|_| attach(&writer, Policy::Latest, 64)).collect();
@@ -218,4 +219,31 @@ fn a_writer_or_reader_that_speaks_nonsense_is_an_error() {
     let mut reader = Reader::connect(theirs, &bell, Wish { policy: Policy::Latest, leases: 1 }).unwrap();
     ours.send(&Packet { bytes: vec![0xc1; 30], descriptors: Vec::new() }).unwrap();
     assert!(matches!(reader.try_next(), Err(ReadError::Protocol(_))));
+}
+
+/// A writer that can't tell a reader something has to let it go; what that reader holds stays whole all the same.
+#[test]
+fn a_reader_that_is_let_go_keeps_its_frames_until_it_drops_them() {
+    let mut writer = ring(1);
+    let (ours, theirs) = Socket::pair().unwrap();
+    let rogue = Socket::from_owned(std::os::fd::AsFd::as_fd(&theirs).try_clone_to_owned().unwrap());
+    writer.port().add(ours).unwrap();
+    let wish = Wish { policy: Policy::Latest, leases: 2 };
+    let mut reader = Reader::connect(theirs, &Doorbell::new().unwrap(), wish).unwrap();
+    writer.port().service();
+    publish(&mut writer, b"held");
+    let frame = reader.try_next().unwrap().unwrap();
+    rogue.send(&Packet::default()).unwrap(); // which no reader says
+    writer.port().service();
+    assert_eq!(writer.port().readers(), 0, "it is let go");
+    for round in 0..20u8 {
+        publish(&mut writer, &[round; 4]);
+        let newest = reader.try_next().unwrap().unwrap();
+        publish(&mut writer, &[99; 4]);
+        assert_eq!((frame.bytes(), newest.bytes()), (&b"held"[..], &[round; 4][..]));
+    }
+    drop(writer);
+    reader.service().unwrap();
+    reader.try_next().unwrap();
+    assert!(matches!(reader.try_next(), Err(ReadError::WriterGone)));
 }

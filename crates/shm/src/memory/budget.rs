@@ -35,7 +35,7 @@ impl Budget {
     pub fn now() -> Self {
         let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let group = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        Self { machine_bytes: available(&meminfo), group_bytes: own_group(&group).and_then(|path| left_in(&path)) }
+        Self { machine_bytes: available(&meminfo), group_bytes: own_group(&group).and_then(|path| left_below(&path)) }
     }
 
     /// Says whether `asked_bytes` more may be taken.
@@ -56,6 +56,9 @@ impl Budget {
     }
 }
 
+/// Where version 2 control groups are mounted, on every system that has them alone.
+const ROOT: &str = "/sys/fs/cgroup";
+
 fn available(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
@@ -64,12 +67,29 @@ fn available(meminfo: &str) -> Option<u64> {
 /// The version 2 control group of `/proc/self/cgroup`: the line of hierarchy 0.
 fn own_group(cgroups: &str) -> Option<String> {
     let path = cgroups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    Some(format!("/sys/fs/cgroup{}", path.trim_end_matches('/')))
+    Some(format!("{ROOT}{}", path.trim_end_matches('/')))
+}
+
+/// The least that is left in a group or in any that it is in.
+fn left_below(group: &str) -> Option<u64> {
+    let groups = std::path::Path::new(group).ancestors().take_while(|path| path.starts_with(ROOT));
+    groups.filter_map(|path| left_in(&path.to_string_lossy())).min()
 }
 
 fn left_in(group: &str) -> Option<u64> {
-    let number = |file: &str| fs::read_to_string(format!("{group}/{file}")).ok()?.trim().parse::<u64>().ok();
-    Some(number("memory.max")?.saturating_sub(number("memory.current")?))
+    let read = |file: &str| fs::read_to_string(format!("{group}/{file}")).ok();
+    let number = |file: &str| read(file)?.trim().parse::<u64>().ok();
+    Some(left(number("memory.max")?, number("memory.current")?, &read("memory.stat").unwrap_or_default()))
+}
+
+/// What can be taken below `max`: files that are only cached count as used, but give way.
+fn left(max: u64, current: u64, stat: &str) -> u64 {
+    let gives_way = |line: &str| {
+        let (name, bytes) = line.split_once(' ')?;
+        ["inactive_file", "slab_reclaimable"].contains(&name).then(|| bytes.parse::<u64>().ok())?
+    };
+    let gives_way: u64 = stat.lines().filter_map(gives_way).sum();
+    max.saturating_sub(current.saturating_sub(gives_way))
 }
 
 #[cfg(test)]
@@ -82,6 +102,12 @@ mod tests {
         assert_eq!(available("MemTotal: 24 kB\n"), None);
         assert_eq!(own_group("4:memory:/a\n0::/user/b\n").as_deref(), Some("/sys/fs/cgroup/user/b"));
         assert_eq!(own_group("4:memory:/a\n"), None);
+    }
+
+    #[test]
+    fn cached_files_give_way() {
+        assert_eq!(left(100, 90, "anon 5\ninactive_file 60\nslab_reclaimable 7\n"), 77);
+        assert_eq!(left(100, 120, ""), 0);
     }
 
     #[test]

@@ -27,7 +27,9 @@ const APART: usize = 128;
 
 const HEAD: usize = 0;
 const ENTRIES: usize = APART;
-const SLOTS: usize = ENTRIES + MAX_DEPTH as usize * 4;
+/// More than the deepest ring, because a new entry is written a moment before the head that makes the oldest one stale.
+const ENTRY_COUNT: u64 = 2 * MAX_DEPTH as u64;
+const SLOTS: usize = ENTRIES + ENTRY_COUNT as usize * 4;
 const SLOT_BYTES: usize = 256;
 
 /// The plain part of a slot's header. Written by the writer while it has the slot claimed; read under a lease.
@@ -94,7 +96,7 @@ impl Control for ControlMap {
         self.0.word64(HEAD)
     }
     fn entry(&self, sequence: u64) -> &AtomicU32 {
-        self.0.word32(ENTRIES + (sequence % u64::from(MAX_DEPTH)) as usize * 4)
+        self.0.word32(ENTRIES + (sequence % ENTRY_COUNT) as usize * 4)
     }
     fn sequence(&self, slot: u32) -> &AtomicU64 {
         self.0.word64(Self::slot(slot))

@@ -36,7 +36,7 @@ impl Policy {
 
     /// The sequence to take next, given the last one taken; `None` if nothing is new.
     pub(crate) fn next(self, cursor: u64, head: u64, ring_depth: u32) -> Option<u64> {
-        let oldest = (head + 1).saturating_sub(self.reach(ring_depth));
+        let oldest = head.saturating_add(1).saturating_sub(self.reach(ring_depth));
         (head > cursor).then(|| oldest.max(cursor + 1))
     }
 

@@ -2,7 +2,7 @@
 
 use std::{io, mem::MaybeUninit, os::fd::OwnedFd, sync::Arc};
 
-use rustix::event::epoll;
+use rustix::{event::epoll, fs::OFlags};
 
 use super::{
     Counts, RingError, Wish,
@@ -30,7 +30,11 @@ pub(super) struct Sessions {
     /// Readable when a session has something for us; itself a descriptor that an event loop can watch.
     epoll: OwnedFd,
     next_token: u64,
+    /// Everybody who may hold a frame. Whoever is here keeps its page, and with it its holds, until its socket says
+    /// that it is gone, whatever else goes wrong.
     joined: Vec<Session>,
+    /// The writer is gone: nobody is let in any more.
+    closed: bool,
     waiting: Vec<(u64, Socket)>,
     epoch: u64,
     /// Slots beyond depth + 1.
@@ -44,6 +48,8 @@ struct Session {
     page: ReaderPage,
     bell: OwnedFd,
     wish: Wish,
+    /// We have ended it from our side; it may still hold frames.
+    leaving: bool,
 }
 
 impl Port {
@@ -59,6 +65,9 @@ impl Port {
     /// What the kernel says, such as too many open files.
     pub fn add(&self, session: Socket) -> Result<(), RingError> {
         let sessions = &mut self.0.lock().sessions;
+        if sessions.closed {
+            return Ok(()); // dropping the session tells the reader
+        }
         let token = sessions.next_token;
         epoll::add(&sessions.epoll, &session, epoll::EventData::new_u64(token), epoll::EventFlags::IN)
             .map_err(io::Error::from)?;
@@ -96,10 +105,16 @@ impl Port {
         let joined = join.and_then(|join| {
             let bell =
                 join.bell.clone().into_owned().map_err(|error| format!("could not keep its doorbell: {error}"))?;
+            // The writer rings it: it mustn't be able to wait there. (Who clears the flag later harms only its ring.)
+            if !rustix::fs::fcntl_getfl(&bell).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK)) {
+                return Err("its doorbell would block".to_owned());
+            }
             self.join(state, &socket, &join).map(|page| (page, bell, join.wish))
         });
         match joined {
-            Ok((page, bell, wish)) => state.sessions.joined.push(Session { token, socket, page, bell, wish }),
+            Ok((page, bell, wish)) => {
+                state.sessions.joined.push(Session { token, socket, page, bell, wish, leaving: false });
+            }
             // A reader that doesn't hear why sees the session end all the same.
             Err(why) => drop(Packet::encode(&Answer::Refused { why }).map(|answer| socket.try_send(&answer))),
         }
@@ -138,7 +153,7 @@ impl Port {
     /// How many readers have joined.
     #[must_use]
     pub fn readers(&self) -> usize {
-        self.0.lock().sessions.joined.len()
+        self.0.lock().sessions.joined.iter().filter(|session| !session.leaving).count()
     }
 
     /// What has become of the frames, for each reader that has joined. A reader's own word: trust it as far as
@@ -171,6 +186,7 @@ impl Sessions {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             next_token: 0,
             joined: Vec::new(),
+            closed: false,
             waiting: Vec::new(),
             // Two rings of one writer, or of it and its successor, are never made in the same nanosecond.
             epoch: now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64,
@@ -191,8 +207,11 @@ impl Sessions {
 
     /// Tells all readers of the newest segment, before anything in it is published.
     pub(super) fn announce_last(&mut self, store: &Store) {
-        if let Some(Ok(message)) = store.segments().last().map(segment_message) {
-            self.tell(&message);
+        match store.segments().last().map(segment_message) {
+            Some(Ok(message)) => self.tell(&message),
+            // Nobody can be told, so nobody could read what comes.
+            Some(Err(_)) => self.joined.iter_mut().for_each(Session::leave),
+            None => {}
         }
     }
 
@@ -206,13 +225,31 @@ impl Sessions {
     /// A reader that doesn't take its messages couldn't read the frames that need them: its session ends, and it
     /// sees so.
     fn tell(&mut self, message: &Packet) {
-        self.joined.retain(|session| session.socket.try_send(message).is_ok());
+        for session in &mut self.joined {
+            if session.socket.try_send(message).is_err() {
+                session.leave();
+            }
+        }
     }
 
-    /// A reader has nothing more to say once it has joined: whatever comes is its end.
+    /// A reader has nothing more to say once it has joined. Its end is the end of its socket, which its frames keep
+    /// open too: only then is its page dropped.
     fn listen(&mut self, token: u64) {
-        let silent = |session: &Session| matches!(session.socket.try_receive(), Err(ReceiveError::Empty));
-        self.joined.retain(|session| session.token != token || silent(session));
+        let Some(index) = self.joined.iter().position(|session| session.token == token) else { return };
+        match self.joined[index].socket.try_receive() {
+            Err(ReceiveError::Gone) => drop(self.joined.swap_remove(index)),
+            Err(ReceiveError::Empty) => {}
+            Ok(_) | Err(_) => self.joined[index].leave(),
+        }
+    }
+}
+
+impl Session {
+    /// Ends it from our side: the reader sees `WriterGone`. What it holds stays held.
+    fn leave(&mut self) {
+        self.leaving = true;
+        // An error can only be that it is gone already, which `listen` is about to see.
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write);
     }
 }
 
@@ -222,10 +259,13 @@ fn segment_message(segment: &super::store::Segment) -> Result<Packet, Box<dyn st
 }
 
 impl Port {
-    /// Ends all sessions: readers see `WriterGone`. The ring itself goes with its writer.
-    pub fn close(&self) {
-        let sessions = &mut self.0.lock().sessions;
-        sessions.joined.clear();
-        sessions.waiting.clear();
+    /// The writer is gone, so no slot is filled any more: readers see `WriterGone`, and their frames keep what they
+    /// need of the memory by themselves.
+    pub(super) fn close(&self) {
+        let state = &mut *self.0.lock();
+        state.sessions.closed = true;
+        state.sessions.joined.clear();
+        state.sessions.waiting.clear();
+        state.store.clear();
     }
 }

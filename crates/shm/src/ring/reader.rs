@@ -17,7 +17,7 @@ use rustix::{
 use super::{
     Counts, Frame, Wish,
     frame::Joined,
-    layout::{ControlMap, ReaderPage},
+    layout::{ControlMap, MAX_LEASES, ReaderPage},
     protocol::{self, Hold},
     session::{Answer, Join, VERSION},
 };
@@ -81,6 +81,10 @@ impl Reader {
     ///
     /// [`ReadError::WriterGone`] if the other end is closed, [`ReadError::System`] if the kernel refuses.
     pub fn connect(session: Socket, bell: &Doorbell, wish: Wish) -> Result<Self, ReadError> {
+        if wish.leases == 0 || wish.leases > MAX_LEASES {
+            let why = format!("{} leases were wished for; 1 to {MAX_LEASES} are possible", wish.leases);
+            return Err(ReadError::Refused(why));
+        }
         let join = Join { version: VERSION, wish, bell: bell.passed()? };
         let join = Packet::encode(&join).map_err(|error: EncodeError| ReadError::Protocol(error.to_string()))?;
         session.try_send(&join).map_err(|error| match error {

@@ -123,10 +123,17 @@ impl Store {
 
     /// Moves a claimed slot to a spare place. The segment that this empties is gone; its number is returned.
     pub(super) fn move_to_spare(&mut self, slot: u32) {
-        if let Some(place) = self.spare.pop() {
-            let left = std::mem::replace(&mut self.slots[slot as usize], place);
-            self.leave(left);
-        }
+        // There is one for each slot that is still smaller than the largest frame.
+        let place = self.spare.pop().expect("a spare place for every smaller slot");
+        let left = std::mem::replace(&mut self.slots[slot as usize], place);
+        self.leave(left);
+    }
+
+    /// Lets go of everything.
+    pub(super) fn clear(&mut self) {
+        self.slots.clear();
+        self.spare.clear();
+        self.segments.clear();
     }
 
     /// Lets go of the segments in which nothing stands, and gives their numbers.
@@ -142,7 +149,8 @@ impl Store {
     }
 
     fn add_segment(&mut self, places: u32) -> Result<Vec<Place>, RingError> {
-        let bytes = self.place_bytes * u64::from(places);
+        // More than there can be is more than there is: the budget says no.
+        let bytes = self.place_bytes.saturating_mul(u64::from(places)).min(isize::MAX as u64);
         let (mapping, memory) = memory::create("framewire-ring", bytes as usize, Sealing::OneWriter)?;
         let id = self.next_segment;
         self.next_segment += 1;
@@ -154,12 +162,16 @@ impl Store {
 
 /// Pages, so that places begin where a copy is fastest and direct I/O is possible.
 fn whole_pages(bytes: u64) -> u64 {
-    bytes.next_multiple_of(4096)
+    bytes.checked_next_multiple_of(4096).unwrap_or(bytes)
 }
 
 /// More than asked for, so that key frames of growing size don't each bring a segment: doubling while that is small
 /// change, a quarter more once it isn't (a raw frame's size doesn't creep).
 fn roomy(bytes: u64) -> u64 {
     const SMALL_CHANGE: u64 = 1 << 20;
-    if bytes < SMALL_CHANGE { bytes.next_power_of_two().max(4096) } else { whole_pages(bytes + bytes / 4) }
+    if bytes < SMALL_CHANGE {
+        bytes.next_power_of_two().max(4096)
+    } else {
+        whole_pages(bytes.saturating_add(bytes / 4))
+    }
 }

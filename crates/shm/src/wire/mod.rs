@@ -10,4 +10,4 @@ mod socket;
 
 pub use codec::{DecodeError, EncodeError, Packet};
 pub use passed::Passed;
-pub use socket::{MAX_DESCRIPTORS, ReceiveError, SendError, Socket};
+pub use socket::{MAX_DESCRIPTORS, MAX_MESSAGE_BYTES, ReceiveError, SendError, Socket};

@@ -45,20 +45,26 @@ thread_local! {
     static ARRIVED: RefCell<Option<Vec<Passed>>> = const { RefCell::new(None) };
 }
 
+/// What was there before a message came in between; put back also if that panics.
+struct Outer(&'static std::thread::LocalKey<RefCell<Option<Vec<Passed>>>>, Option<Vec<Passed>>);
+
+impl Drop for Outer {
+    fn drop(&mut self) {
+        self.0.set(self.1.take());
+    }
+}
+
 /// Runs `encode` and gives the descriptors that it met.
 pub(super) fn collecting<T>(encode: impl FnOnce() -> T) -> (T, Vec<Passed>) {
-    let outer = LEAVING.replace(Some(Vec::new()));
+    let _outer = Outer(&LEAVING, LEAVING.replace(Some(Vec::new())));
     let done = encode();
-    let met = LEAVING.replace(outer).unwrap_or_default();
-    (done, met)
+    (done, LEAVING.take().unwrap_or_default())
 }
 
 /// Runs `decode` with `descriptors` at hand.
 pub(super) fn supplying<T>(descriptors: Vec<Passed>, decode: impl FnOnce() -> T) -> T {
-    let outer = ARRIVED.replace(Some(descriptors));
-    let done = decode();
-    ARRIVED.set(outer);
-    done
+    let _outer = Outer(&ARRIVED, ARRIVED.replace(Some(descriptors)));
+    decode()
 }
 
 impl Serialize for Passed {

@@ -1,6 +1,7 @@
 //! One end of a private `SOCK_SEQPACKET` pair.
 
 use std::{
+    cell::RefCell,
     io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -15,7 +16,7 @@ use rustix::{
 };
 
 use super::{Packet, Passed};
-use crate::memory::{self, Mapping, MemoryError, Sealing};
+use crate::memory::{self, Budget, Mapping, MemoryError, Sealing};
 
 /// The kernel's `SCM_MAX_FD`: how many descriptors one datagram can carry.
 pub const MAX_DESCRIPTORS: usize = 253;
@@ -23,6 +24,9 @@ pub const MAX_DESCRIPTORS: usize = 253;
 /// Larger payloads go as a memfd: a datagram is capped by the socket's send buffer (some 200 KiB by default), which
 /// several of this size must fit into.
 const MAX_INLINE_BYTES: usize = 64 * 1024;
+
+/// The largest message. Streams are for rings; what is larger than this is a file, and can be passed as one.
+pub const MAX_MESSAGE_BYTES: usize = 256 << 20;
 
 /// First byte of a datagram: the payload follows.
 const INLINE: u8 = 0;
@@ -45,6 +49,9 @@ pub enum SendError {
     /// More descriptors than one message carries.
     #[error("send {0} descriptors in one message: at most {MAX_DESCRIPTORS} can; split it")]
     TooManyDescriptors(usize),
+    /// Larger than [`MAX_MESSAGE_BYTES`].
+    #[error("send a message of {0} bytes: {MAX_MESSAGE_BYTES} is the most; pass a file, or use a ring")]
+    TooLarge(usize),
     /// There is no memory for a large payload.
     #[error("send a large message: could not {0}")]
     Memory(#[from] MemoryError),
@@ -123,6 +130,9 @@ impl Socket {
         if count > MAX_DESCRIPTORS {
             return Err(SendError::TooManyDescriptors(count));
         }
+        if packet.bytes.len() > MAX_MESSAGE_BYTES {
+            return Err(SendError::TooLarge(packet.bytes.len()));
+        }
         let memory = if large { Some(into_memory(&packet.bytes)?) } else { None };
         let descriptors: Vec<BorrowedFd<'_>> =
             packet.descriptors.iter().map(AsFd::as_fd).chain(memory.as_ref().map(AsFd::as_fd)).collect();
@@ -166,11 +176,18 @@ impl Socket {
     }
 
     fn receive_with(&self, flags: RecvFlags) -> Result<Packet, ReceiveError> {
-        let mut datagram = vec![0; 1 + MAX_INLINE_BYTES];
+        thread_local! {
+            /// Every receive needs room for the largest datagram; messages keep only what they are.
+            static ROOM: RefCell<Vec<u8>> = RefCell::new(vec![0; 1 + MAX_INLINE_BYTES]);
+        }
+        ROOM.with_borrow_mut(|room| self.receive_into(room, flags))
+    }
+
+    fn receive_into(&self, room: &mut [u8], flags: RecvFlags) -> Result<Packet, ReceiveError> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let received = rustix::io::retry_on_intr(|| {
-            recvmsg(&self.0, &mut [IoSliceMut::new(&mut datagram)], &mut ancillary, flags | RecvFlags::CMSG_CLOEXEC)
+            recvmsg(&self.0, &mut [IoSliceMut::new(room)], &mut ancillary, flags | RecvFlags::CMSG_CLOEXEC)
         });
         let received = match received {
             Ok(received) => received,
@@ -189,22 +206,18 @@ impl Socket {
         if received.flags.contains(ReturnFlags::TRUNC) {
             return Err(ReceiveError::Malformed("it is longer than any of this protocol"));
         }
-        datagram.truncate(received.bytes);
-        unpack(datagram, descriptors)
+        unpack(&room[..received.bytes], descriptors)
     }
 }
 
-fn unpack(mut datagram: Vec<u8>, mut descriptors: Vec<Passed>) -> Result<Packet, ReceiveError> {
-    match datagram.first() {
+fn unpack(datagram: &[u8], mut descriptors: Vec<Passed>) -> Result<Packet, ReceiveError> {
+    match datagram.split_first() {
         // Every message has a first byte, so an empty read is the end of the connection.
         None => Err(ReceiveError::Gone),
-        Some(&INLINE) => {
-            datagram.drain(..1);
-            Ok(Packet { bytes: datagram, descriptors })
-        }
-        Some(&IN_MEMORY) => {
+        Some((&INLINE, payload)) => Ok(Packet { bytes: payload.to_vec(), descriptors }),
+        Some((&IN_MEMORY, length)) => {
             let length: [u8; 8] =
-                datagram[1..].try_into().map_err(|_| ReceiveError::Malformed("its length isn't eight bytes"))?;
+                length.try_into().map_err(|_| ReceiveError::Malformed("its length isn't eight bytes"))?;
             let memory = descriptors.pop().ok_or(ReceiveError::Malformed("its payload is missing"))?;
             Ok(Packet { bytes: out_of_memory(&memory, u64::from_le_bytes(length))?, descriptors })
         }
@@ -222,7 +235,10 @@ fn into_memory(bytes: &[u8]) -> Result<OwnedFd, MemoryError> {
 }
 
 fn out_of_memory(memory: &Passed, length: u64) -> Result<Vec<u8>, ReceiveError> {
-    let length = usize::try_from(length).map_err(|_| ReceiveError::Malformed("its length is impossible"))?;
+    let length = usize::try_from(length).ok().filter(|length| *length <= MAX_MESSAGE_BYTES);
+    let length = length.ok_or(ReceiveError::Malformed("it is longer than any message may be"))?;
+    // Reading makes the kernel fill its holes, and the copy comes on top.
+    Budget::now().check(2 * length as u64).map_err(MemoryError::from)?;
     let mapping = Mapping::read_only(memory, length)?;
     let mut bytes = vec![0; length];
     // A hostile sender may have kept a writable mapping: then this reads changing values, but it is no data race.
@@ -282,12 +298,12 @@ mod tests {
     #[test]
     fn hostile_datagrams_are_errors() {
         for datagram in [&[7u8][..], &[IN_MEMORY], &[IN_MEMORY, 1, 0, 0, 0, 0, 0, 0, 0]] {
-            assert!(unpack(datagram.to_vec(), Vec::new()).is_err(), "{datagram:?}");
+            assert!(unpack(datagram, Vec::new()).is_err(), "{datagram:?}");
         }
         let unsealed = rustix::fs::memfd_create("t", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
         let mut datagram = vec![IN_MEMORY];
         datagram.extend(100u64.to_le_bytes());
-        let told = unpack(datagram, vec![Passed::new(unsealed)]);
+        let told = unpack(&datagram, vec![Passed::new(unsealed)]);
         assert!(matches!(told, Err(ReceiveError::Memory(_))), "{told:?}");
         assert!(Packet { bytes: vec![3], descriptors: Vec::new() }.decode::<Passed>().is_err());
     }
