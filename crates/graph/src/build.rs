@@ -5,7 +5,7 @@ use std::{marker::PhantomData, sync::Arc};
 use process::{Restart, StartError, System};
 use shm::{memory::MemoryError, ring::Wish, status::StatusPage};
 
-use crate::{Block, BlockHost, BlockHostHandle, InputPort, OutputPort, Payload, Runtime};
+use crate::{Block, BlockHost, BlockHostHandle, InputPort, LostWire, OutputPort, Payload, Runtime};
 
 pub(crate) type Start = Box<dyn FnOnce(&System) -> Result<BlockHostHandle, StartError>>;
 
@@ -80,8 +80,15 @@ impl Graph {
     /// # Errors
     ///
     /// The first block that can't be started; those started before are stopped.
-    pub fn start(self, system: &System) -> Result<Runtime, StartError> {
-        Runtime::start(self, system)
+    ///
+    /// `hear` is called when a block has lost a wire; it must not wait, and what it is given goes to
+    /// [`Runtime::lost`].
+    pub fn start(
+        self,
+        system: &System,
+        hear: impl Fn(LostWire) + Clone + Send + 'static,
+    ) -> Result<Runtime, StartError> {
+        Runtime::start(self, system, &hear)
     }
 }
 

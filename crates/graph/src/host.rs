@@ -1,6 +1,7 @@
 //! The process around a block: its event loop, its wires, and the two commands by which these are joined.
 
 use process::{BoxError, Context, Process, Turn, Watch, commands};
+use serde::{Deserialize, Serialize};
 use shm::{
     ring::Wish,
     wire::{Passed, Socket},
@@ -8,7 +9,7 @@ use shm::{
 
 use crate::{
     Arrived, Block, BlockContext,
-    input::{Input, Look},
+    input::{Ended, Input, Look},
 };
 
 /// A block as a process.
@@ -16,17 +17,28 @@ pub struct BlockHost<B: Block> {
     block: B,
     cx: BlockContext,
     inputs: Vec<(Input, Option<Watch>)>,
+    /// Wires that were lost, for their successors to follow.
+    lost: Vec<Ended>,
+}
+
+/// A block says that a wire is lost, so that it is joined anew if both ends live.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Lost {
+    /// The input.
+    pub input: String,
+    /// The wire's label.
+    pub label: String,
 }
 
 impl<B: Block> Process for BlockHost<B> {
     const KIND: &'static str = B::KIND;
     type Config = B::Config;
-    type Event = ();
+    type Event = Lost;
 
     fn start(config: B::Config, cx: &mut Context<Self>) -> Result<Self, BoxError> {
         let mut block_cx = BlockContext::new(cx.name(), cx.status().clone(), cx.bell().clone());
         let block = B::start(config, &mut block_cx)?;
-        let mut host = Self { block, cx: block_cx, inputs: Vec::new() };
+        let mut host = Self { block, cx: block_cx, inputs: Vec::new(), lost: Vec::new() };
         host.adopt_outputs(cx)?;
         Ok(host)
     }
@@ -90,22 +102,31 @@ impl<B: Block> BlockHost<B> {
             Ok((joined, Some(watch)))
         };
         // Nobody waits for this answer: the supervisor doesn't wait for its children. So it is told here.
-        let joined = joined()
-            .map_err(|error| format!("could not {error}"))
-            .inspect_err(|why| tracing::warn!(input, label, "no wire: {why}"))?;
+        let joined = joined().map_err(|error| format!("could not {error}")).inspect_err(|why| {
+            tracing::warn!(input, label, "no wire: {why}");
+            cx.emit(&Lost { input: input.clone(), label: label.clone() });
+        })?;
+        let (mut joined, watch) = joined;
         let former = self.inputs.iter().position(|(known, _)| known.port == input && known.label == label);
         if let Some(former) = former {
-            self.lose(former, cx);
+            let (former, watch) = self.inputs.swap_remove(former);
+            watch.into_iter().for_each(|watch| cx.unwatch(watch));
+            joined.follow(&former.ended());
+        } else if let Some(former) = self.lost.iter().position(|lost| lost.port == input && lost.label == label) {
+            joined.follow(&self.lost.swap_remove(former));
         }
-        self.inputs.push(joined);
+        self.inputs.push((joined, watch));
         Ok(())
     }
 
     /// A writer has said something.
     fn hear(&mut self, port: &str, label: &str, cx: &mut Context<Self>) {
         let index = self.inputs.iter().position(|(input, _)| input.port == port && input.label == label);
-        let Some((input, watch)) = index.map(|index| &mut self.inputs[index]) else { return };
-        if !input.service() || input.reader.has_ended() {
+        let Some(index) = index else { return };
+        let (input, watch) = &mut self.inputs[index];
+        if !input.service() {
+            self.lose(index, cx);
+        } else if input.reader.has_ended() {
             // Watching what has hung up would wake us for ever. `turn` reads what is left, then lets go of the wire.
             watch.take().into_iter().for_each(|watch| cx.unwatch(watch));
         }
@@ -115,6 +136,9 @@ impl<B: Block> BlockHost<B> {
         let (input, watch) = self.inputs.swap_remove(index);
         tracing::debug!(input = input.port, label = input.label, "the wire is gone");
         watch.into_iter().for_each(|watch| cx.unwatch(watch));
+        cx.emit(&Lost { input: input.port.clone(), label: input.label.clone() });
+        self.lost.retain(|lost| lost.port != input.port || lost.label != input.label);
+        self.lost.push(input.ended());
     }
 
     fn adopt_outputs(&mut self, cx: &mut Context<Self>) -> Result<(), BoxError> {

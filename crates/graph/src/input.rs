@@ -15,6 +15,16 @@ pub(crate) struct Input {
     pub reader: Reader,
     /// What its counters were when they were last added to the status page.
     passed_over: u64,
+    /// Ring and number of the frame taken last, also by the reader before this one.
+    last: Option<(u64, u64)>,
+}
+
+/// A wire that is no more.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub port: String,
+    pub label: String,
+    last: Option<(u64, u64)>,
 }
 
 /// What came of looking at a wire.
@@ -22,7 +32,7 @@ pub(crate) struct Input {
 pub(crate) enum Look {
     Frame(Frame),
     Nothing,
-    /// Its writer has ended or can't be read; a new wire will come when there is a new writer.
+    /// Its writer has ended or can't be read.
     Lost,
 }
 
@@ -34,7 +44,17 @@ impl Input {
         bell: &Doorbell,
         wish: Wish,
     ) -> Result<Self, ReadError> {
-        Ok(Self { port, label, reader: Reader::connect(session, bell, wish)?, passed_over: 0 })
+        Ok(Self { port, label, reader: Reader::connect(session, bell, wish)?, passed_over: 0, last: None })
+    }
+
+    /// Goes on where `former` was: a wire that was joined anew to the same ring mustn't bring a frame twice.
+    pub(crate) fn follow(&mut self, former: &Ended) {
+        self.last = former.last;
+    }
+
+    /// What its successor needs to know.
+    pub(crate) fn ended(self) -> Ended {
+        Ended { port: self.port, label: self.label, last: self.last }
     }
 
     /// Takes in what the writer says; `false` if the wire is lost.
@@ -43,8 +63,14 @@ impl Input {
     }
 
     pub(crate) fn look(&mut self, status: &StatusPage) -> Result<Look, ReadError> {
-        match self.reader.try_next() {
+        let mut next = self.reader.try_next();
+        while matches!(&next, Ok(Some(frame)) if self.is_known(frame)) {
+            drop(next); // it is let go before the next one is taken
+            next = self.reader.try_next();
+        }
+        match next {
             Ok(Some(frame)) => {
+                self.last = Some((frame.epoch(), frame.sequence()));
                 let counts = self.reader.counts();
                 let passed_over = counts.dropped + counts.skipped;
                 status.add(Number::FramesIn, 1);
@@ -61,6 +87,10 @@ impl Input {
                 Ok(Look::Lost)
             }
         }
+    }
+
+    fn is_known(&self, frame: &Frame) -> bool {
+        self.last.is_some_and(|(epoch, sequence)| frame.epoch() == epoch && frame.sequence() <= sequence)
     }
 
     fn complain(&self, error: &ReadError) {

@@ -19,10 +19,10 @@ mod runtime;
 pub use self::{
     block::{Arrived, Block, BlockContext},
     build::{Graph, Node, new_page},
-    host::{BlockHost, BlockHostCommand, BlockHostHandle},
+    host::{BlockHost, BlockHostCommand, BlockHostHandle, Lost},
     output::{Output, OutputSlot},
     port::{InputPort, OutputPort, Payload},
-    runtime::Runtime,
+    runtime::{LostWire, Runtime},
 };
 
 /// What blocks need of the crates below, so that these stay an affair of this one.

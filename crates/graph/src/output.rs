@@ -69,6 +69,9 @@ impl OutputSlot<'_> {
     }
 }
 
+/// More readers than any output has.
+const MAX_EARLY: usize = 64;
+
 /// All outputs of a block, from the side where readers come in.
 #[derive(Debug, Default)]
 pub(crate) struct Outputs {
@@ -104,7 +107,12 @@ impl Outputs {
         match self.ports.get(name.as_str()) {
             Some(port) => port.add(session),
             None => {
-                self.early.entry(name).or_default().push(session);
+                let early = self.early.entry(name).or_default();
+                // The oldest are of readers that were restarted since.
+                if early.len() == MAX_EARLY {
+                    early.remove(0);
+                }
+                early.push(session);
                 Ok(())
             }
         }

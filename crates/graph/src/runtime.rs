@@ -1,12 +1,12 @@
 //! A graph at work: who is ready, and which wires to join now.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use process::{Change, StartError, State, System};
 use shm::wire::{Passed, Socket};
 
 use crate::{
-    BlockHostHandle, Graph,
+    BlockHostHandle, Graph, Lost,
     build::{Planned, Wire},
 };
 
@@ -14,12 +14,25 @@ use crate::{
 /// two seconds, also if every single block hangs.
 const GRACE: Duration = Duration::from_millis(350);
 
+/// How long a wire that was lost while both its ends live stays so: what broke it, such as too many open descriptors, may
+/// last, and joining it anew all the time would help nobody.
+const REJOIN_AFTER: Duration = Duration::from_millis(250);
+
+/// A block has lost a wire.
+#[derive(Clone, Debug)]
+pub struct LostWire {
+    to: usize,
+    wire: Lost,
+}
+
 /// A running graph.
 #[derive(Debug)]
 pub struct Runtime {
     system: System,
     nodes: Vec<Running>,
     wires: Vec<Wire>,
+    /// Wires, by their places, to be joined anew, and when.
+    rejoin: Vec<(Instant, usize)>,
 }
 
 #[derive(Debug)]
@@ -30,7 +43,11 @@ struct Running {
 }
 
 impl Runtime {
-    pub(crate) fn start(graph: Graph, system: &System) -> Result<Self, StartError> {
+    pub(crate) fn start(
+        graph: Graph,
+        system: &System,
+        hear: &(impl Fn(LostWire) + Clone + Send + 'static),
+    ) -> Result<Self, StartError> {
         let Graph { nodes, wires } = graph;
         let levels = levels(nodes.len(), &wires);
         let mut order: Vec<(usize, Planned)> = nodes.into_iter().enumerate().collect();
@@ -38,7 +55,11 @@ impl Runtime {
         let mut started: Vec<(usize, Running)> = Vec::new();
         for (index, Planned { name, start }) in order {
             match start(system) {
-                Ok(handle) => started.push((index, Running { name, handle, ready: false })),
+                Ok(handle) => {
+                    let hear = hear.clone();
+                    handle.on_event(move |wire| hear(LostWire { to: index, wire }));
+                    started.push((index, Running { name, handle, ready: false }));
+                }
                 Err(error) => {
                     let names: Vec<&str> = started.iter().map(|(_, running)| running.name.as_str()).collect();
                     system.stop(&names, GRACE);
@@ -47,7 +68,8 @@ impl Runtime {
             }
         }
         started.sort_by_key(|(index, _)| *index);
-        Ok(Self { system: system.clone(), nodes: started.into_iter().map(|(_, running)| running).collect(), wires })
+        let nodes = started.into_iter().map(|(_, running)| running).collect();
+        Ok(Self { system: system.clone(), nodes, wires, rejoin: Vec::new() })
     }
 
     /// Follows a change of some process, of those that [`System::changes`] told since before the start: a block that
@@ -58,11 +80,39 @@ impl Runtime {
         if !self.nodes[index].ready {
             return;
         }
-        for wire in self.wires.iter().filter(|wire| wire.from.0 == index || wire.to.0 == index) {
-            let (from, to) = (&self.nodes[wire.from.0], &self.nodes[wire.to.0]);
-            if from.ready && to.ready {
-                join(wire, from, to);
-            }
+        let touches = |wire: &Wire| wire.from.0 == index || wire.to.0 == index;
+        let touched: Vec<usize> = (0..self.wires.len()).filter(|wire| touches(&self.wires[*wire])).collect();
+        touched.into_iter().for_each(|wire| self.join_if_ready(wire));
+    }
+
+    /// Takes note of a lost wire. If its writer died, it is joined when that is back; if both ends live, in a moment.
+    pub fn lost(&mut self, LostWire { to, wire: Lost { input, label } }: &LostWire) {
+        let is_it = |wire: &Wire| wire.to == (*to, input.as_str()) && wire.label == *label;
+        let Some(wire) = self.wires.iter().position(is_it) else { return };
+        if !self.rejoin.iter().any(|(_, waiting)| *waiting == wire) {
+            self.rejoin.push((Instant::now() + REJOIN_AFTER, wire));
+        }
+    }
+
+    /// When [`on_time`](Self::on_time) is to be called next.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        self.rejoin.iter().map(|(at, _)| *at).min()
+    }
+
+    /// Joins the wires whose time has come.
+    pub fn on_time(&mut self) {
+        let now = Instant::now();
+        let due: Vec<usize> = self.rejoin.extract_if(.., |(at, _)| *at <= now).map(|(_, wire)| wire).collect();
+        due.into_iter().for_each(|wire| self.join_if_ready(wire));
+    }
+
+    fn join_if_ready(&mut self, index: usize) {
+        let wire = &self.wires[index];
+        let (from, to) = (&self.nodes[wire.from.0], &self.nodes[wire.to.0]);
+        if from.ready && to.ready {
+            join(wire, from, to);
+            self.rejoin.retain(|(_, waiting)| *waiting != index);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    fmt,
     marker::PhantomData,
     os::fd::AsFd,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::AtomicU64, atomic::Ordering},
@@ -24,6 +25,16 @@ pub(crate) struct Connection {
     next_id: AtomicU64,
     inner: Mutex<Inner>,
     event_came: Condvar,
+    listener: Mutex<Option<Listener>>,
+}
+
+/// Whoever gets a process's events as they come.
+pub(crate) struct Listener(pub Box<dyn Fn(Packet) + Send>);
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listener")
+    }
 }
 
 #[derive(Debug, Default)]
@@ -60,9 +71,10 @@ impl Answer {
         let mut state = lock(&self.state);
         state.answer = Some(answer);
         self.came.notify_one();
-        if let Some(waker) = state.waker.take() {
-            waker.wake();
-        }
+        let waker = state.waker.take();
+        // An executor may poll, or drop, what it wakes right here: no lock may be held.
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
     }
 
     /// Waits until `end` (`None`: without limit).
@@ -92,7 +104,13 @@ impl Answer {
 
 impl Connection {
     pub(crate) fn new(name: String) -> Arc<Self> {
-        Arc::new(Self { name, next_id: AtomicU64::new(1), inner: Mutex::default(), event_came: Condvar::new() })
+        Arc::new(Self {
+            name,
+            next_id: AtomicU64::new(1),
+            inner: Mutex::default(),
+            event_came: Condvar::new(),
+            listener: Mutex::default(),
+        })
     }
 
     pub(crate) fn next_id(&self) -> u64 {
@@ -165,7 +183,9 @@ impl Connection {
         let mut inner = lock(&self.inner);
         inner.socket = None;
         inner.last_exit = Some(how.clone());
-        for (_, answer) in inner.pending.drain() {
+        let pending = std::mem::take(&mut inner.pending);
+        drop(inner);
+        for answer in pending.into_values() {
             answer.give(Err(CallError::Died { name: self.name.clone(), how: how.clone() }));
         }
     }
@@ -178,12 +198,21 @@ impl Connection {
 
     pub(crate) fn answer(&self, id: u64, answer: Result<Packet, CallError>) {
         // An answer that nobody waits for any more came too late.
-        if let Some(waiting) = lock(&self.inner).pending.remove(&id) {
+        let waiting = lock(&self.inner).pending.remove(&id);
+        if let Some(waiting) = waiting {
             waiting.give(answer);
         }
     }
 
+    /// From now on `hear` gets the events.
+    pub(crate) fn listen(&self, hear: Listener) {
+        *lock(&self.listener) = Some(hear);
+    }
+
     pub(crate) fn event(&self, event: Packet) {
+        if let Some(hear) = &*lock(&self.listener) {
+            return hear.0(event);
+        }
         let mut inner = lock(&self.inner);
         if inner.events.len() == MAX_EVENTS {
             inner.events.pop_front();

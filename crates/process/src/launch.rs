@@ -76,14 +76,14 @@ pub(crate) fn launch(blueprint: &Blueprint, status: &StatusPage) -> Result<Launc
         return Err(io::Error::other("a child without pipes").into());
     };
     // Nobody else reaps this child, so its number is still its own here, even if it has died already.
-    let pidfd = pidfd_open(pid, PidfdFlags::empty()).inspect_err(|_| {
+    let opened = rustix::io::ioctl_fionbio(&stdout, true)
+        .and_then(|()| rustix::io::ioctl_fionbio(&stderr, true))
+        .and_then(|()| pidfd_open(pid, PidfdFlags::empty()));
+    let pidfd = opened.inspect_err(|_| {
         let _ = child.kill();
         let _ = child.wait();
     })?;
     let (stdout, stderr) = (OwnedFd::from(stdout), OwnedFd::from(stderr));
-    for pipe in [&stdout, &stderr] {
-        rustix::io::ioctl_fionbio(pipe, true)?;
-    }
     Ok(Launched { pid, pidfd, socket: Arc::new(ours), stdout, stderr })
 }
 

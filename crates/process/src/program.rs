@@ -1,6 +1,6 @@
 //! The table of all that this executable can become.
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{collections::BTreeMap, io::Write, process::ExitCode};
 
 use crate::{BoxError, Commands, System, child};
 
@@ -55,6 +55,7 @@ impl Program {
 }
 
 fn fail(message: &str) -> ExitCode {
-    eprintln!("error: {message}");
+    // Not `eprintln`: it panics if standard error is gone.
+    let _ = writeln!(std::io::stderr(), "error: {message}");
     ExitCode::FAILURE
 }

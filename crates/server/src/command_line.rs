@@ -11,6 +11,7 @@ use process::{BoxError, System};
 
 use crate::{
     plan::{self, Source},
+    printer::Printer,
     terminal,
 };
 
@@ -69,17 +70,26 @@ struct Page {
 /// Does what the command line says.
 pub fn obey(system: &System) -> Result<(), BoxError> {
     let CommandLine { command, page } = CommandLine::parse();
-    terminal::log();
+    let printer = Printer::start()?;
+    terminal::log(&printer);
+    let done = run(system, command, page, &printer);
+    printer.finish();
+    done
+}
+
+fn run(system: &System, command: Option<Command>, page: Page, printer: &Printer) -> Result<(), BoxError> {
     match command {
-        None => watch(system, &[], page),
+        None => watch(system, &[], page, printer),
         // `framewire --listen … run` means the same as `framewire run --listen …`.
-        Some(Command::Run { sources, page: own }) => watch(system, &sources, if own.is_default() { page } else { own }),
+        Some(Command::Run { sources, page: own }) => {
+            watch(system, &sources, if own.is_default() { page } else { own }, printer)
+        }
         Some(Command::FakeCamera { clip, listen, path, user, password }) => {
             let listener = bind(listen)?;
             let path = if path.starts_with('/') { path } else { format!("/{path}") };
             let address = format!("rtsp://{}{path}", listener.local_addr()?);
             let graph = plan::fake_camera(clip, listener, path, user.zip(password))?;
-            terminal::supervise(system, graph, &format!("The fake camera is at {address}"))
+            terminal::supervise(system, graph, &format!("The fake camera is at {address}"), printer)
         }
     }
 }
@@ -90,7 +100,7 @@ impl Page {
     }
 }
 
-fn watch(system: &System, sources: &[String], page: Page) -> Result<(), BoxError> {
+fn watch(system: &System, sources: &[String], page: Page, printer: &Printer) -> Result<(), BoxError> {
     let sources = if sources.is_empty() {
         vec![Source::Demo]
     } else {
@@ -106,7 +116,7 @@ fn watch(system: &System, sources: &[String], page: Page) -> Result<(), BoxError
     };
     let shown = token.as_ref().map_or_else(String::new, |token| format!("/?token={token}"));
     let graph = plan::watch(sources, listener, token)?;
-    terminal::supervise(system, graph, &format!("Framewire is at http://{address}{shown}"))
+    terminal::supervise(system, graph, &format!("Framewire is at http://{address}{shown}"), printer)
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, BoxError> {

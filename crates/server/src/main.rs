@@ -4,6 +4,7 @@
 mod command_line;
 mod http;
 mod plan;
+mod printer;
 mod terminal;
 
 use std::process::ExitCode;

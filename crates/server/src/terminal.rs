@@ -2,11 +2,12 @@
 
 use std::{
     io::{IsTerminal, stderr},
-    sync::mpsc,
+    sync::mpsc::{self, RecvTimeoutError},
     thread,
+    time::{Duration, Instant},
 };
 
-use graph::{Change, Graph, State};
+use graph::{Change, Graph, LostWire, State};
 use process::{BoxError, System};
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
@@ -14,22 +15,27 @@ use signal_hook::{
 };
 use tracing_subscriber::EnvFilter;
 
+use crate::printer::Printer;
+
 /// Logs to standard error; `RUST_LOG` says how much.
-pub fn log() {
+pub fn log(printer: &Printer) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let ansi = stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(ansi).with_target(false).init();
+    let (ansi, printer) = (stderr().is_terminal(), printer.clone());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_target(false);
+    // The supervisor logs too, and it must neither wait for a terminal nor die of one that is gone.
+    log.log_internal_errors(false).with_writer(move || printer.to_stderr()).init();
 }
 
 enum Happened {
     Change(Change),
+    Lost(LostWire),
     Signal(i32),
 }
 
 /// Runs a graph until SIGINT or SIGTERM, then stops it in order. A second signal ends everything at once.
-pub fn supervise(system: &System, graph: Graph, greeting: &str) -> Result<(), BoxError> {
+pub fn supervise(system: &System, graph: Graph, greeting: &str, printer: &Printer) -> Result<(), BoxError> {
     let (sender, happened) = mpsc::channel();
-    let (signal_sender, changes) = (sender.clone(), system.changes());
+    let (to_signals, to_changes, changes) = (sender.clone(), sender.clone(), system.changes());
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for (count, signal) in signals.forever().enumerate() {
@@ -37,49 +43,54 @@ pub fn supervise(system: &System, graph: Graph, greeting: &str) -> Result<(), Bo
                 // Children don't outlive us.
                 std::process::exit(128 + signal);
             }
-            let _ = signal_sender.send(Happened::Signal(signal));
+            let _ = to_signals.send(Happened::Signal(signal));
         }
     })?;
+    let prints_changes = printer.clone();
     thread::Builder::new().name("changes".to_owned()).spawn(move || {
         for change in changes {
-            show(&change);
-            if sender.send(Happened::Change(change)).is_err() {
+            show(&change, &prints_changes);
+            if to_changes.send(Happened::Change(change)).is_err() {
                 return;
             }
         }
     })?;
-    let mut runtime = graph.start(system)?;
-    println!("{greeting}");
-    for happened in happened {
-        match happened {
-            Happened::Change(change) => runtime.follow(&change),
-            Happened::Signal(signal) => {
+    let mut runtime = graph.start(system, move |lost| drop(sender.send(Happened::Lost(lost))))?;
+    printer.say(greeting);
+    loop {
+        // An hour, because a limit there must be.
+        let limit =
+            runtime.due().map_or(Duration::from_secs(3600), |due| due.saturating_duration_since(Instant::now()));
+        match happened.recv_timeout(limit) {
+            Ok(Happened::Change(change)) => runtime.follow(&change),
+            Ok(Happened::Lost(lost)) => runtime.lost(&lost),
+            Ok(Happened::Signal(signal)) => {
                 let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
-                println!("{name}: stopping");
+                printer.say(&format!("{name}: stopping"));
                 break;
             }
+            Err(RecvTimeoutError::Timeout) => runtime.on_time(),
+            Err(RecvTimeoutError::Disconnected) => return Err("go on: nobody tells of processes any more".into()),
         }
     }
     runtime.stop();
     Ok(())
 }
 
-fn show(change: &Change) {
+fn show(change: &Change, printer: &Printer) {
     let Change { name, state, pid, restarts, exit, delay } = change;
     let pid = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
-    match state {
-        State::Starting | State::Stopping => {}
-        State::Ready if *restarts > 0 => println!("{name}: ready again{pid}, restart {restarts}"),
-        State::Ready => println!("{name}: ready{pid}"),
-        State::Restarting | State::Exited | State::Failed => {
-            let how = exit.as_ref().map_or_else(|| "ended".to_owned(), |(exit, _)| exit.to_string());
-            let lines = exit.iter().filter(|(exit, _)| !exit.is_success()).flat_map(|(_, lines)| lines);
-            match (state, delay) {
-                (State::Restarting, Some(delay)) => println!("{name}: {how}; back in {:.1} s", delay.as_secs_f32()),
-                (State::Failed, _) => println!("{name}: {how}; given up, it failed too often"),
-                _ => println!("{name}: stopped, {how}"),
-            }
-            lines.for_each(|line| println!("    {line}"));
+    let how = exit.as_ref().map_or_else(|| "ended".to_owned(), |(exit, _)| exit.to_string());
+    match (state, delay) {
+        (State::Starting | State::Stopping, _) => return,
+        (State::Ready, _) if *restarts > 0 => printer.say(&format!("{name}: ready again{pid}, restart {restarts}")),
+        (State::Ready, _) => printer.say(&format!("{name}: ready{pid}")),
+        (State::Restarting, Some(delay)) => {
+            printer.say(&format!("{name}: {how}; back in {:.1} s", delay.as_secs_f32()));
         }
+        (State::Failed, _) => printer.say(&format!("{name}: {how}; given up, it failed too often")),
+        _ => printer.say(&format!("{name}: stopped, {how}")),
     }
+    let lines = exit.iter().filter(|(exit, _)| !exit.is_success()).flat_map(|(_, lines)| lines);
+    lines.for_each(|line| printer.say(&format!("    {line}")));
 }

@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use rustix::process::{Signal, getpid, kill_process};
+use rustix::process::{Signal, getpid, kill_process, kill_process_group};
 use serde::Serialize;
 use shm::{
     doorbell::Doorbell,
@@ -20,6 +20,9 @@ use crate::{
     BoxError,
     message::{Kind, Message},
 };
+
+/// Calls beyond these are refused: this thread must go on reading, or it would miss the parent's end.
+const MAX_WAITING: usize = 4096;
 
 /// The line to the parent. Clones are the same line.
 #[derive(Clone, Debug)]
@@ -74,10 +77,13 @@ impl Inbox {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
-    fn put(&self, message: Message) {
+    fn put(&self, message: Message, line: &Line) {
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         match message.kind {
             Kind::Cancel => messages.retain(|waiting| waiting.kind != Kind::Call || waiting.id != message.id),
+            Kind::Call if messages.len() >= MAX_WAITING => {
+                line.say(Kind::CallFailed, message.id, &format!("{MAX_WAITING} calls wait already; ask more slowly"));
+            }
             _ => messages.push_back(message),
         }
         drop(messages);
@@ -91,10 +97,17 @@ pub(crate) fn listen(line: Line) -> io::Result<Arc<Inbox>> {
     let inbox = Arc::new(Inbox { messages: Mutex::default(), bell: Doorbell::new()? });
     let filled = inbox.clone();
     thread::Builder::new().name("control".to_owned()).stack_size(128 * 1024).spawn(move || {
-        while let Ok(message) = line.receive() {
-            filled.put(message);
-        }
-        // Not `exit`: that runs other people's clean-up code, which may wait for a lock.
+        let ended = loop {
+            match line.receive() {
+                Ok(message) => filled.put(message, &line),
+                Err(error) => break error,
+            }
+        };
+        // If the parent is gone nobody hears this. If it isn't, this is why.
+        line.say(Kind::Failed, 0, &format!("its line to the parent broke: could not {ended}"));
+        // The whole group: what this process has started must not outlive it either. Not `exit`: that runs other
+        // people's clean-up code, which may wait for a lock.
+        let _ = kill_process_group(getpid(), Signal::KILL);
         let _ = kill_process(getpid(), Signal::KILL);
     })?;
     Ok(inbox)

@@ -10,7 +10,7 @@ use shm::{status::StatusPage, wire::ReceiveError};
 
 use super::{
     Change, Plan, State,
-    output::{Output, Stream},
+    output::{More, Output, Stream},
     watch::{Watcher, What},
 };
 use crate::{
@@ -123,8 +123,15 @@ impl Child {
     }
 
     pub(super) fn launch(&mut self, id: u64, watcher: &mut Watcher) {
-        let launched = launch(&self.plan.blueprint, &self.plan.status)
-            .and_then(|launched| watcher.add(id, &launched).map(|()| launched).map_err(Into::into));
+        let launched =
+            launch(&self.plan.blueprint, &self.plan.status).and_then(|launched| match watcher.add(id, &launched) {
+                Ok(()) => Ok(launched),
+                Err(error) => {
+                    watcher.remove(&launched);
+                    launched.reap();
+                    Err(error.into())
+                }
+            });
         match launched {
             Ok(launched) => {
                 let deadline = Instant::now() + self.plan.ready_within;
@@ -176,7 +183,7 @@ impl Child {
                     What::Stdout => (Stream::Stdout, &incarnation.launched.stdout),
                     _ => (Stream::Stderr, &incarnation.launched.stderr),
                 };
-                if !incarnation.output.read(&name, stream, pipe) {
+                if incarnation.output.read(&name, stream, pipe) == More::Never {
                     watcher.remove_one(what, &incarnation.launched);
                 }
             }
@@ -265,13 +272,22 @@ impl Child {
                 self.plan.connection.end();
                 Phase::Over { state: State::Exited }
             }
-            other => other,
+            // Whoever is in a greater hurry decides.
+            Phase::Stopping { incarnation, terminate_at, kill_at } => {
+                let now = Instant::now();
+                let terminate_at = terminate_at.map(|at| at.min(now + grace / 2));
+                Phase::Stopping { incarnation, terminate_at, kill_at: kill_at.min(now + grace) }
+            }
+            other @ Phase::Over { .. } => other,
         };
     }
 
     fn ended(&mut self, watcher: &mut Watcher) {
         let name = self.name().to_owned();
-        // What it said before it ended is still to be heard.
+        // What it said before it ended is still to be heard, but not what a child of its own goes on to say.
+        if let Some(incarnation) = self.incarnation() {
+            incarnation.launched.signal(Signal::KILL);
+        }
         self.hear(0, watcher, usize::MAX);
         let phase = std::mem::replace(&mut self.phase, Phase::Over { state: State::Exited });
         let (mut incarnation, since, stopping) = match phase {
@@ -280,8 +296,8 @@ impl Child {
             Phase::Stopping { incarnation, .. } => (incarnation, None, true),
             other => return self.phase = other,
         };
-        incarnation.output.read(&name, Stream::Stdout, &incarnation.launched.stdout);
-        incarnation.output.read(&name, Stream::Stderr, &incarnation.launched.stderr);
+        incarnation.output.finish(&name, Stream::Stdout, &incarnation.launched.stdout);
+        incarnation.output.finish(&name, Stream::Stderr, &incarnation.launched.stderr);
         watcher.remove(&incarnation.launched);
         let exit = match (incarnation.launched.reap(), incarnation.last_panic, incarnation.last_words) {
             (exit, ..) if incarnation.killed_for.is_some() => incarnation.killed_for.unwrap_or(exit),

@@ -120,9 +120,6 @@ struct Stopping {
 impl Supervisor {
     fn run(mut self, orders: &orders::Received) {
         loop {
-            while let Some(order) = orders.next() {
-                self.obey(order);
-            }
             let now = Instant::now();
             let due: Vec<u64> = self
                 .children
@@ -135,10 +132,17 @@ impl Supervisor {
             }
             self.answer_stops();
             let next = self.children.values().filter_map(Child::due).min();
-            for seen in self.watcher.wait(next.map(|next| next.saturating_duration_since(Instant::now()))) {
-                match seen {
-                    Seen::Orders => orders.quiet(),
-                    Seen::Child { id, what } => self.with(id, |child, watcher| child.on_seen(id, what, watcher)),
+            let seen = self.watcher.wait(next.map(|next| next.saturating_duration_since(Instant::now())));
+            // Orders first: whoever asked to be told of changes, and then caused one, is told of it.
+            if seen.contains(&Seen::Orders) {
+                orders.quiet();
+            }
+            while let Some(order) = orders.next() {
+                self.obey(order);
+            }
+            for seen in seen {
+                if let Seen::Child { id, what } = seen {
+                    self.with(id, |child, watcher| child.on_seen(id, what, watcher));
                 }
             }
         }

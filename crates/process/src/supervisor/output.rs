@@ -11,6 +11,16 @@ const LAST_LINES: usize = 20;
 /// One child's flood mustn't keep the others waiting: the rest is read in the next round.
 const READS_A_ROUND: usize = 8;
 
+const BUFFER_BYTES: usize = 4096;
+
+/// Whether a stream has more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum More {
+    Perhaps,
+    Later,
+    Never,
+}
+
 /// The lines of one incarnation.
 #[derive(Debug, Default)]
 pub(super) struct Output {
@@ -25,22 +35,33 @@ pub(super) enum Stream {
 }
 
 impl Output {
-    /// Reads what is there. `false` once the stream has ended.
-    pub(super) fn read(&mut self, process: &str, stream: Stream, pipe: &OwnedFd) -> bool {
-        let mut buffer = [0; 4096];
+    /// Reads what is there.
+    pub(super) fn read(&mut self, process: &str, stream: Stream, pipe: &OwnedFd) -> More {
+        let mut buffer = [0; BUFFER_BYTES];
         for _ in 0..READS_A_ROUND {
             match rustix::io::read(pipe, &mut buffer) {
                 Ok(0) => {
                     self.end_line(process, stream);
-                    return false;
+                    return More::Never;
                 }
                 Ok(count) => buffer[..count].iter().for_each(|byte| self.put(process, stream, *byte)),
                 Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => return true,
-                Err(_) => return false,
+                Err(rustix::io::Errno::AGAIN) => return More::Later,
+                Err(_) => return More::Never,
             }
         }
-        true
+        More::Perhaps
+    }
+
+    /// Reads the rest of a stream whose process has ended: at most what a pipe can hold.
+    pub(super) fn finish(&mut self, process: &str, stream: Stream, pipe: &OwnedFd) {
+        const PIPE_BYTES: usize = 1 << 20;
+        for _ in 0..PIPE_BYTES / (READS_A_ROUND * BUFFER_BYTES) {
+            if self.read(process, stream, pipe) != More::Perhaps {
+                break;
+            }
+        }
+        self.end_line(process, stream);
     }
 
     fn put(&mut self, process: &str, stream: Stream, byte: u8) {

@@ -1,8 +1,14 @@
 //! Deaths and ends.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
 
-use rustix::process::{Signal, kill_process};
+use rustix::{
+    net::{Shutdown, shutdown},
+    process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal, kill_process, pidfd_getfd, pidfd_open},
+};
 
 use super::program::{Program, is_gone, names_in_shm, wait_for};
 
@@ -65,7 +71,7 @@ fn each_process_comes_back_and_the_others_do_not_notice() {
     for kind in ["camera", "decoder", "motion"] {
         let name = format!("{victim}.{kind}");
         let before = program.wait_for_row("/api/processes", &name, |row| row["state"] == "ready");
-        let pid = rustix::process::Pid::from_raw(before["pid"].as_i64().unwrap() as i32).unwrap();
+        let pid = Pid::from_raw(before["pid"].as_i64().unwrap() as i32).unwrap();
         kill_process(pid, Signal::KILL).unwrap();
         let after =
             program.wait_for_row("/api/processes", &name, |row| row["state"] == "ready" && row["restarts"] == 1);
@@ -81,4 +87,75 @@ fn each_process_comes_back_and_the_others_do_not_notice() {
         assert!(kind == "motion" || row["dropped"] == 0, "{row}");
     }
     assert_eq!(program.stop(Signal::INT).1, Some(0));
+}
+
+/// The sockets of a process other than its line to the supervisor, which is the first.
+fn wires(pid: Pid) -> BTreeMap<i32, String> {
+    let entries = std::fs::read_dir(format!("/proc/{}/fd", pid.as_raw_pid())).unwrap();
+    let link = |entry: std::fs::DirEntry| {
+        let number = entry.file_name().to_string_lossy().parse().ok()?;
+        let target = std::fs::read_link(entry.path()).ok()?.to_string_lossy().into_owned();
+        target.starts_with("socket:").then_some((number, target))
+    };
+    let mut sockets: BTreeMap<i32, String> = entries.flatten().filter_map(link).collect();
+    sockets.pop_first();
+    sockets
+}
+
+#[test]
+fn a_wire_that_breaks_while_both_its_ends_live_is_joined_anew() {
+    let program = Program::start(&DEMO);
+    streaming(&program);
+    let name = "demo.motion";
+    let row = program.wait_for_row("/api/processes", name, |row| row["state"] == "ready");
+    let pid = Pid::from_raw(row["pid"].as_i64().unwrap() as i32).unwrap();
+    let before = wires(pid);
+    let names = |wires: BTreeMap<i32, String>| wires.into_values().collect::<BTreeSet<_>>();
+    assert_eq!(names(before.clone()).len(), 2, "one in, one out: {before:?}");
+    let process = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+    // All first: as soon as one is shut down, numbers may come to mean something else.
+    let take = |number: &i32| pidfd_getfd(&process, *number, PidfdGetfdFlags::empty()).unwrap();
+    let sockets: Vec<_> = before.keys().map(take).collect();
+    sockets.iter().for_each(|socket| shutdown(socket, Shutdown::Both).unwrap());
+    drop(sockets);
+    wait_for("both wires are new", || {
+        let now = names(wires(pid));
+        (now.len() == 2 && now.is_disjoint(&names(before.clone()))).then_some(())
+    });
+    let row = program.wait_for_row("/api/processes", name, |row| row["frames_out_per_s"].as_f64() > Some(5.0));
+    assert_eq!(row["restarts"], 0);
+    assert_eq!(program.stop(Signal::INT).1, Some(0));
+}
+
+#[test]
+fn a_terminal_that_stands_still_or_is_gone_holds_nobody_up() {
+    // Nobody reads what it prints, and its pipes are closed: writing there is an error, or a signal.
+    let mut child = super::program::command(&DEMO).spawn().unwrap();
+    let mut line = String::new();
+    let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+    drop(child.stderr.take());
+    while !line.contains(" is at ") {
+        line.clear();
+        assert!(std::io::BufRead::read_line(&mut stdout, &mut line).unwrap() > 0, "it ended");
+    }
+    drop(stdout);
+    let pid = Pid::from_child(&child);
+    let running = || -> Vec<Pid> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_pid())).unwrap().flatten();
+        let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+        lists
+            .flat_map(|list| {
+                list.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect::<Vec<_>>()
+            })
+            .collect()
+    };
+    for _ in 0..3 {
+        let victim = wait_for("all five run", || (running().len() == 5).then(|| running()[0]));
+        kill_process(victim, Signal::KILL).unwrap();
+        wait_for("it is gone", || is_gone(victim).then_some(()));
+    }
+    wait_for("all five run again", || (running().len() == 5).then_some(()));
+    kill_process(pid, Signal::TERM).unwrap();
+    let status = wait_for("its end", || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
 }
