@@ -1,6 +1,6 @@
 //! Shared memory on Linux: rings that cannot leak and cannot tear.
 //!
-//! A [ring](ring) has one writer and any number of readers, each in a process of its own. Nothing in this crate has a
+//! A [`ring`] has one writer and any number of readers, each in a process of its own. Nothing in this crate has a
 //! name in a global namespace: all memory is sealed, nameless memfds, passed over a socket. When the last process
 //! that maps it goes, however it goes, the kernel takes it back.
 //!

@@ -35,7 +35,12 @@ pub const STEPS: &[Step] = &[
     },
     Step { name: "clippy", what: "no warning in any target", needs: &[Need::Clippy], run: clippy },
     Step { name: "unit", what: "all tests that need nothing but Rust", needs: &[], run: unit },
-    Step { name: "loom", what: "the slot protocol under every interleaving", needs: &[], run: loom },
+    Step {
+        name: "loom",
+        what: "the slot protocol under every interleaving, and broken on purpose",
+        needs: &[],
+        run: loom,
+    },
     Step {
         name: "foreign",
         what: "media against FFmpeg and GStreamer",
@@ -46,7 +51,7 @@ pub const STEPS: &[Step] = &[
     Step {
         name: "e2e",
         what: "the released program, with cameras and a browser",
-        needs: &[Need::Chromium, Need::Ffmpeg, Need::NodeModules],
+        needs: &[Need::Chromium, Need::Ffmpeg, Need::GStreamer, Need::NodeModules],
         run: e2e,
     },
 ];
@@ -65,7 +70,10 @@ fn unit() -> Outcome {
 
 fn loom() -> Outcome {
     // In release: there are millions of interleavings.
-    run(&mut quiet(cargo(&["test", "--release", "--package", "framewire-shm", "--features", "loom", "--lib", "loom"])))
+    let shm = |rest: &[&str]| quiet(cargo(&[&["test", "--release", "--package", "framewire-shm"], rest].concat()));
+    run(&mut shm(&["--features", "loom", "--lib", "loom"]))?;
+    // And with the protocol broken on purpose, over real processes: that test must see torn frames.
+    run(&mut shm(&["--features", "control-no-scan", "--test", "kill"]))
 }
 
 fn foreign() -> Outcome {
