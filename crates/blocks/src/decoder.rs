@@ -1,6 +1,9 @@
 //! Packets to pictures, for as long as somebody wants them.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use graph::{Arrived, Block, BlockContext, BoxError, Frame, Info, InputPort, Output, OutputPort, RingOptions, Text};
 use media::{
@@ -19,6 +22,8 @@ pub struct Decoder {
     output: Output<Picture>,
     /// The packet taken last.
     last: Option<u64>,
+    /// When somebody last wanted the pictures.
+    wanted_at: Instant,
     /// Nothing can be decoded before the next key frame.
     awaits_key_frame: bool,
     /// Where and when the pictures that are still inside were captured.
@@ -37,6 +42,9 @@ pub struct DecoderConfig {
 /// a loaded machine.
 const DEPTH: u32 = 4;
 
+/// So long it goes on without a reader: one that is being restarted shouldn't have to wait for a key frame.
+const LINGER: Duration = Duration::from_secs(3);
+
 /// A decoder reorders at most 16 pictures; more times than that are of packets that gave none.
 const MAX_INSIDE: usize = 32;
 
@@ -49,8 +57,13 @@ impl Decoder {
     fn decode(&mut self, packet: &Frame, cx: &BlockContext) -> Result<(), BoxError> {
         let info = *packet.info();
         let follows = self.last.replace(packet.sequence()).is_none_or(|last| last + 1 == packet.sequence());
-        if !self.output.has_readers() {
+        if self.output.has_readers() {
+            self.wanted_at = Instant::now();
+        } else if self.wanted_at.elapsed() > LINGER {
             self.awaits_key_frame = true;
+        }
+        if self.awaits_key_frame && !self.output.has_readers() {
+            return Ok(());
         }
         if self.awaits_key_frame && !info.has(Info::FLAG_KEYFRAME) {
             return Ok(());
@@ -118,6 +131,7 @@ impl Block for Decoder {
             pace: Pace::new(config.view.fps),
             output,
             last: None,
+            wanted_at: Instant::now(),
             awaits_key_frame: true,
             inside: VecDeque::new(),
             failing: false,

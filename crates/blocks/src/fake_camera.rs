@@ -1,6 +1,6 @@
 //! A camera to try things with: an RTSP server that loops a clip.
 
-use std::{net::TcpListener, path::PathBuf, sync::Arc, thread};
+use std::{net::TcpListener, panic::AssertUnwindSafe, path::PathBuf, sync::Arc, thread};
 
 use graph::{Block, BlockContext, BoxError, Passed, Text};
 use media::{
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub struct FakeCamera;
 
 /// What a [`FakeCamera`] is started with.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub struct FakeCameraConfig {
     /// The clip to loop; `None` is the one that comes with Framewire.
     pub clip: Option<PathBuf>,
@@ -46,10 +46,15 @@ impl Block for FakeCamera {
         let options = ServerOptions { path: config.path, credentials };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name("rtsp".to_owned()).spawn(move || {
-            let served = runtime
-                .block_on(async { serve(tokio::net::TcpListener::from_std(listener)?, Arc::new(clip), options).await });
-            // It ends only by an error, and then this process is of no use.
-            panic!("the RTSP server ended: {served:?}");
+            let run = AssertUnwindSafe(|| {
+                runtime.block_on(async {
+                    serve(tokio::net::TcpListener::from_std(listener)?, Arc::new(clip), options).await
+                })
+            });
+            // It ends only by an error or a panic, and then this process is of no use.
+            let ended = std::panic::catch_unwind(run);
+            tracing::error!("the RTSP server ended: {ended:?}");
+            std::process::exit(101);
         })?;
         Ok(Self)
     }

@@ -55,6 +55,12 @@ pub enum CameraUrlError {
         "the camera's URL is malformed: {0}; write rtsp://user:password@host:554/path, with %40 for an @ and %23 for a # in the password"
     )]
     Malformed(String),
+    /// It looks like a camera's URL that isn't one, and may hold a password.
+    #[error(
+        "it is no file, and no camera's URL either: write rtsp://user:password@host:554/path, with %40 for an @, %2F for a \
+         /, %3F for a ? and %23 for a # in the password"
+    )]
+    Unclear,
     /// The URL names no host.
     #[error("the camera's URL names no host; write rtsp://host/path")]
     NoHost,
@@ -84,21 +90,6 @@ impl CameraUrl {
             SourceKind::File(path) => path.display().to_string(),
         }
     }
-
-    /// The whole URL, password included, such that it can be parsed again.
-    fn whole(&self) -> String {
-        match (&self.kind, &self.credentials) {
-            (SourceKind::Rtsp(url), Some(Credentials { user, password })) => {
-                let mut url = url.clone();
-                // Both fail only for URLs without a host, which `from_str` refuses.
-                let _ = url.set_username(user);
-                let _ = url.set_password(Some(password));
-                url.into()
-            }
-            (SourceKind::Rtsp(url), None) => url.clone().into(),
-            (SourceKind::File(path), _) => format!("file:{}", path.display()),
-        }
-    }
 }
 
 impl FromStr for CameraUrl {
@@ -118,6 +109,10 @@ impl FromStr for CameraUrl {
             Some((scheme, _)) if !Path::new(text).exists() && is_scheme(scheme) => {
                 Err(CameraUrlError::Scheme { scheme: scheme.to_ascii_lowercase() })
             }
+            // A forgotten scheme or slash: taken for a file, its password would be in every message about it.
+            _ if !Path::new(text).exists() && (text.contains('@') || text.starts_with("rtsp:")) => {
+                Err(CameraUrlError::Unclear)
+            }
             _ => file(text),
         }
     }
@@ -132,6 +127,10 @@ fn camera(text: &str) -> Result<CameraUrl, CameraUrlError> {
     if url.host_str().is_none_or(str::is_empty) {
         return Err(CameraUrlError::NoHost);
     }
+    // What an unescaped character in a password makes of the rest.
+    if url.fragment().is_some() || url.path().contains('@') || url.query().is_some_and(|query| query.contains('@')) {
+        return Err(CameraUrlError::Unclear);
+    }
     let decode = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
     let credentials = (!url.username().is_empty() || url.password().is_some())
         .then(|| Credentials { user: decode(url.username()), password: decode(url.password().unwrap_or("")) });
@@ -140,16 +139,29 @@ fn camera(text: &str) -> Result<CameraUrl, CameraUrlError> {
     Ok(CameraUrl { kind: SourceKind::Rtsp(url), credentials })
 }
 
+/// Some makers want user and password in the path or the query: then these aren't shown.
+pub(crate) fn shown(url: &Url) -> Url {
+    let mut url = url.clone();
+    let telling = |text: &str| ["pass", "pwd", "user", "auth", "token"].iter().any(|word| text.contains(word));
+    if telling(&url.path().to_ascii_lowercase()) {
+        url.set_path("/***");
+    }
+    if url.query().is_some_and(|query| telling(&query.to_ascii_lowercase())) {
+        url.set_query(Some("***"));
+    }
+    url
+}
+
 impl fmt::Display for CameraUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.kind, &self.credentials) {
             (SourceKind::Rtsp(url), Some(Credentials { user, .. })) => {
-                let mut url = url.clone();
+                let mut url = shown(url);
                 let _ = url.set_username(user);
                 let _ = url.set_password(Some("***"));
                 f.write_str(url.as_str())
             }
-            (SourceKind::Rtsp(url), None) => f.write_str(url.as_str()),
+            (SourceKind::Rtsp(url), None) => f.write_str(shown(url).as_str()),
             (SourceKind::File(path), _) => write!(f, "{}", path.display()),
         }
     }
@@ -177,9 +189,18 @@ impl Serialize for CameraUrl {
 /// Serialises a [`CameraUrl`] whole, password included, for a private socket between processes:
 /// `#[serde(with = "media::source::with_password")]`.
 pub mod with_password {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use std::path::PathBuf;
 
-    use super::CameraUrl;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    use super::{CameraUrl, Credentials, SourceKind};
+
+    /// In parts, as they are: a URL put together again would have to be escaped exactly as it was.
+    #[derive(Serialize, Deserialize)]
+    enum Whole {
+        Rtsp { url: String, credentials: Option<(String, String)> },
+        File(PathBuf),
+    }
 
     /// Writes the URL with its password.
     ///
@@ -187,17 +208,29 @@ pub mod with_password {
     ///
     /// When the serializer fails.
     pub fn serialize<S: Serializer>(url: &CameraUrl, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&url.whole())
+        let whole = match &url.kind {
+            SourceKind::Rtsp(plain) => Whole::Rtsp {
+                url: plain.to_string(),
+                credentials: url.credentials().map(|Credentials { user, password }| (user, password)),
+            },
+            SourceKind::File(path) => Whole::File(path.clone()),
+        };
+        whole.serialize(serializer)
     }
 
-    /// Reads what [`serialize`] wrote, or what a person would write.
+    /// Reads what [`serialize`] wrote.
     ///
     /// # Errors
     ///
-    /// When the text isn't a source; the message doesn't hold the text.
+    /// When it is something else; the message doesn't hold it.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CameraUrl, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(D::Error::custom)
+        Ok(match Whole::deserialize(deserializer)? {
+            Whole::Rtsp { url, credentials } => CameraUrl {
+                kind: SourceKind::Rtsp(url.parse().map_err(D::Error::custom)?),
+                credentials: credentials.map(|(user, password)| Credentials { user, password }),
+            },
+            Whole::File(path) => CameraUrl { kind: SourceKind::File(path), credentials: None },
+        })
     }
 }
 
@@ -230,8 +263,31 @@ mod tests {
     }
 
     #[test]
+    fn a_password_in_the_wrong_place_is_not_shown_either() {
+        for text in [
+            "admin:s3cret@10.0.0.2/s1",
+            "rtsp:/admin:s3cret@host/x",
+            "rtsp://admin:12/s3cret@host/x",
+            "rtsp://host/x#s3cret",
+            "rtsp://host/?a=s3cret@b",
+        ] {
+            let error = text.parse::<CameraUrl>().expect_err(text);
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{error:?}");
+        }
+        for text in ["rtsp://h/user=admin&password=s3cret&channel=1", "rtsp://h/live?pwd=s3cret"] {
+            let url = parse(text);
+            let shown = format!("{url} {url:?} {}", url.place());
+            assert!(!shown.contains("s3cret"), "{shown}");
+            let SourceKind::Rtsp(whole) = url.kind() else { panic!("{url}") };
+            assert!(whole.as_str().contains("s3cret"), "the camera needs it");
+        }
+    }
+
+    #[test]
     fn whole_survives_the_way_to_another_process() {
-        for text in ["rtsp://ad%3Amin:p%40ss%2Fw%23rd%25@cam:8554/live", "clips/a b.mp4", "rtsp://[::1]:554/x"] {
+        for text in
+            ["rtsp://ad%3Amin:p%40ss%2Fw%23r%25cd@cam:8554/live", "//data/x.mp4", "clips/a b.mp4", "rtsp://[::1]:554/x"]
+        {
             let url = parse(text);
             let json = serde_json::to_string(&Command { url: url.clone() }).expect("json");
             let back: Command = serde_json::from_str(&json).expect("back");

@@ -79,7 +79,9 @@ impl System {
         let _ = all_gone.recv(); // an error is the supervisor's end, and with it everybody's
     }
 
-    pub(crate) fn stop_all(&self, grace: Duration) {
+    /// Stops all processes for good, all at once, and lets nobody start another. A start that is under way ends in an
+    /// error. Returns when they are gone.
+    pub fn stop_all(&self, grace: Duration) {
         let (done, all_gone) = mpsc::channel();
         self.0.orders.give(Order::Stop { names: None, grace, done });
         let _ = all_gone.recv();

@@ -59,9 +59,9 @@ enum Command {
 /// Where the page is, and who may see it.
 #[derive(Clone, Debug, Args)]
 struct Page {
-    /// Where the page is served; any but a loopback address needs a token
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
-    listen: SocketAddr,
+    /// Where the page is served [default: 127.0.0.1:8080]; any but a loopback address needs a token
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
     /// The token that a browser must show; without it one is made up if the address needs one
     #[arg(long)]
     token: Option<String>,
@@ -82,7 +82,8 @@ fn run(system: &System, command: Option<Command>, page: Page, printer: &Printer)
         None => watch(system, &[], page, printer),
         // `framewire --listen … run` means the same as `framewire run --listen …`.
         Some(Command::Run { sources, page: own }) => {
-            watch(system, &sources, if own.is_default() { page } else { own }, printer)
+            let page = Page { listen: own.listen.or(page.listen), token: own.token.or(page.token) };
+            watch(system, &sources, page, printer)
         }
         Some(Command::FakeCamera { clip, listen, path, user, password }) => {
             let listener = bind(listen)?;
@@ -94,29 +95,48 @@ fn run(system: &System, command: Option<Command>, page: Page, printer: &Printer)
     }
 }
 
-impl Page {
-    fn is_default(&self) -> bool {
-        self.token.is_none() && self.listen == SocketAddr::from(([127, 0, 0, 1], 8080))
-    }
-}
-
 fn watch(system: &System, sources: &[String], page: Page, printer: &Printer) -> Result<(), BoxError> {
     let sources = if sources.is_empty() {
         vec![Source::Demo]
     } else {
-        let parsed = sources.iter().map(|source| source.parse::<CameraUrl>().map(Source::Camera));
-        parsed.collect::<Result<_, _>>()?
+        if sources.len() > MAX_SOURCES {
+            return Err(format!("watch {} sources: {MAX_SOURCES} is the most for one program", sources.len()).into());
+        }
+        let parse = |(index, source): (usize, &String)| {
+            let parsed = source.parse::<CameraUrl>().map(Source::Camera);
+            // The text itself isn't repeated: there may be a password in it.
+            parsed.map_err(|error| format!("use source {} of {}: {error}", index + 1, sources.len()))
+        };
+        sources.iter().enumerate().map(parse).collect::<Result<_, _>>()?
     };
-    let listener = bind(page.listen)?;
+    raise_descriptor_limit();
+    let listener = bind(page.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))))?;
     let address = listener.local_addr()?;
     let token = match page.token {
-        Some(token) if token.is_empty() => return Err("use an empty --token: give it at least one character".into()),
+        Some(token) if token.is_empty() || !token.chars().all(is_plain) => {
+            return Err("use this --token: it must be of letters, digits and - . _ ~, to stand in an address".into());
+        }
         None if !address.ip().is_loopback() => Some(made_up()?),
         token => token,
     };
     let shown = token.as_ref().map_or_else(String::new, |token| format!("/?token={token}"));
     let graph = plan::watch(sources, listener, token)?;
     terminal::supervise(system, graph, &format!("Framewire is at http://{address}{shown}"), printer)
+}
+
+/// The table of processes goes to the server in one message, which carries 253 descriptors: three for each camera.
+const MAX_SOURCES: usize = 80;
+
+fn is_plain(character: char) -> bool {
+    character.is_ascii_alphanumeric() || "-._~".contains(character)
+}
+
+/// Some six descriptors a process: the usual soft limit of 1,024 would end at fifty cameras.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // If it is refused, the lower limit may do; what doesn't fit says so.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, BoxError> {

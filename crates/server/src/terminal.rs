@@ -2,7 +2,11 @@
 
 use std::{
     io::{IsTerminal, stderr},
-    sync::mpsc::{self, RecvTimeoutError},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, RecvTimeoutError},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -26,6 +30,9 @@ pub fn log(printer: &Printer) {
     log.log_internal_errors(false).with_writer(move || printer.to_stderr()).init();
 }
 
+/// How long processes have to stop that were still being started.
+const AT_START: Duration = Duration::from_millis(500);
+
 enum Happened {
     Change(Change),
     Lost(LostWire),
@@ -36,6 +43,8 @@ enum Happened {
 pub fn supervise(system: &System, graph: Graph, greeting: &str, printer: &Printer) -> Result<(), BoxError> {
     let (sender, happened) = mpsc::channel();
     let (to_signals, to_changes, changes) = (sender.clone(), sender.clone(), system.changes());
+    let (started, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (has_started, was_asked, stopped) = (started.clone(), asked.clone(), system.clone());
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for (count, signal) in signals.forever().enumerate() {
@@ -43,7 +52,13 @@ pub fn supervise(system: &System, graph: Graph, greeting: &str, printer: &Printe
                 // Children don't outlive us.
                 std::process::exit(128 + signal);
             }
+            was_asked.store(true, Ordering::Release);
             let _ = to_signals.send(Happened::Signal(signal));
+            if !has_started.load(Ordering::Acquire) {
+                // Whoever starts processes waits for one of them; this ends that wait.
+                let stopped = stopped.clone();
+                let _ = thread::Builder::new().spawn(move || stopped.stop_all(AT_START));
+            }
         }
     })?;
     let prints_changes = printer.clone();
@@ -55,7 +70,18 @@ pub fn supervise(system: &System, graph: Graph, greeting: &str, printer: &Printe
             }
         }
     })?;
-    let mut runtime = graph.start(system, move |lost| drop(sender.send(Happened::Lost(lost))))?;
+    let hear = move |lost| {
+        let _ = sender.send(Happened::Lost(lost));
+    };
+    let mut runtime = match graph.start(system, hear) {
+        Ok(runtime) => runtime,
+        Err(_) if asked.load(Ordering::Acquire) => {
+            printer.say("stopped before everything had started");
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    started.store(true, Ordering::Release);
     printer.say(greeting);
     loop {
         // An hour, because a limit there must be.

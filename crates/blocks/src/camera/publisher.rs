@@ -18,6 +18,8 @@ pub(super) struct Publisher {
     last_pts_ns: i64,
     parameters: Option<ParameterSets>,
     streaming: bool,
+    /// A packet couldn't be published since the last one that was.
+    lost: bool,
 }
 
 impl Publisher {
@@ -30,6 +32,7 @@ impl Publisher {
             last_pts_ns: i64::MIN,
             parameters: None,
             streaming: false,
+            lost: false,
         }
     }
 
@@ -76,7 +79,7 @@ impl Publisher {
         if unit.keyframe {
             info.flags |= Info::FLAG_KEYFRAME;
         }
-        if begins || unit.discontinuity {
+        if begins || unit.discontinuity || self.lost {
             info.flags |= Info::FLAG_DISCONTINUITY;
         }
         match self.output.reserve(unit.data.len()) {
@@ -84,9 +87,15 @@ impl Publisher {
                 slot.bytes_mut().copy_from_slice(&unit.data);
                 slot.publish(info);
                 self.published += 1;
+                self.lost = false;
             }
-            // What follows it can't be decoded without it: the decoder sees the gap in time as a loss.
-            Err(error) => tracing::error!("dropped a packet: could not {error}"),
+            Err(error) => {
+                // What follows can't be decoded without it: the next packet says so.
+                if !std::mem::replace(&mut self.lost, true) {
+                    tracing::error!("dropped packets: could not {error}");
+                }
+                return;
+            }
         }
         if !self.streaming {
             let detail = format!("{width}x{height}");

@@ -1,7 +1,7 @@
 //! What usually is in the picture, and which parts of it differ now.
 
 /// Side of a cell, in pixels: smaller than anything worth a box at the sizes that are analysed.
-const CELL: usize = 8;
+pub(super) const CELL: usize = 8;
 /// A cell has changed if this part of its samples has: noise of the sensor is spread thinner.
 const CHANGED_PART: f32 = 0.35;
 /// So much of the difference goes into the background with each picture: what stays is background after a second.
@@ -21,6 +21,8 @@ pub(super) struct Background {
 /// For each cell, which part of it has changed; 0 if too little.
 #[derive(Debug, PartialEq)]
 pub(super) struct Changed {
+    /// Of the picture, in pixels; the last column and row of cells may be cut by its edge.
+    pub size: (usize, usize),
     pub columns: usize,
     pub rows: usize,
     pub cells: Vec<f32>,
@@ -46,7 +48,7 @@ impl Background {
             for (mean, line) in self.mean.chunks_mut(self.width).zip(lines) {
                 mean.iter_mut().zip(line).for_each(|(mean, sample)| *mean = u16::from(*sample) << 7);
             }
-            return Changed { columns, rows, cells: vec![0.0; columns * rows] };
+            return self.unchanged();
         }
         for (y, (mean, line)) in self.mean.chunks_mut(self.width).zip(lines).enumerate() {
             let row = &mut counts[y / CELL * columns..][..columns];
@@ -58,14 +60,21 @@ impl Background {
                 }
             }
         }
-        let part = |count: &u32| *count as f32 / (CELL * CELL) as f32;
+        let side = |index: usize, whole: usize| (whole - index * CELL).min(CELL);
+        let area = |cell: usize| side(cell % columns, self.width) * side(cell / columns, self.height);
+        let part = |(cell, count): (usize, &u32)| *count as f32 / area(cell) as f32;
         let cells: Vec<f32> =
-            counts.iter().map(part).map(|part| if part >= CHANGED_PART { part } else { 0.0 }).collect();
+            counts.iter().enumerate().map(part).map(|part| if part >= CHANGED_PART { part } else { 0.0 }).collect();
         if cells.iter().filter(|part| **part > 0.0).count() as f32 > CUT_PART * cells.len() as f32 {
             self.mean.clear();
-            return Changed { columns, rows, cells: vec![0.0; columns * rows] };
+            return self.unchanged();
         }
-        Changed { columns, rows, cells }
+        Changed { size: self.size(), columns, rows, cells }
+    }
+
+    fn unchanged(&self) -> Changed {
+        let (columns, rows) = (self.width.div_ceil(CELL), self.height.div_ceil(CELL));
+        Changed { size: self.size(), columns, rows, cells: vec![0.0; columns * rows] }
     }
 }
 

@@ -1,12 +1,13 @@
 //! From changed cells to rectangles.
 
-use super::background::Changed;
+use super::background::{CELL, Changed};
 use crate::Region;
 
 /// The rectangles around connected changed cells, the largest first. Cells that touch at a corner are connected.
 pub(super) fn of(changed: &Changed, least_area: f32) -> Vec<Region> {
-    let Changed { columns, rows, cells } = changed;
-    let (width, height) = (*columns as f32, *rows as f32);
+    let Changed { size, columns, rows: _, cells } = changed;
+    let (width, height) = (size.0 as f32, size.1 as f32);
+    let edge = |cells: usize, whole: usize| (cells * CELL).min(whole) as f32;
     let mut seen = vec![false; cells.len()];
     let mut regions = Vec::new();
     for start in 0..cells.len() {
@@ -19,10 +20,10 @@ pub(super) fn of(changed: &Changed, least_area: f32) -> Vec<Region> {
         let (top, bottom) = (ys.clone().min().unwrap_or(0), ys.max().unwrap_or(0) + 1);
         let score = group.iter().map(|cell| cells[*cell]).sum::<f32>() / group.len() as f32;
         regions.push(Region {
-            x: left as f32 / width,
-            y: top as f32 / height,
-            w: (right - left) as f32 / width,
-            h: (bottom - top) as f32 / height,
+            x: edge(left, size.0) / width,
+            y: edge(top, size.1) / height,
+            w: (edge(right, size.0) - edge(left, size.0)) / width,
+            h: (edge(bottom, size.1) - edge(top, size.1)) / height,
             label: String::new(),
             score,
         });
@@ -60,10 +61,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_cell_that_the_edge_cuts_is_as_large_as_it_is() {
+        let cells = vec![0.0, 0.0, 0.0, 1.0];
+        let found = of(&Changed { size: (12, 12), columns: 2, rows: 2, cells }, 0.0);
+        let place = (found[0].x * 12.0, found[0].y * 12.0, found[0].w * 12.0, found[0].h * 12.0);
+        assert_eq!(place, (8.0, 8.0, 4.0, 4.0));
+    }
+
+    #[test]
     fn connected_cells_are_one_region_and_small_ones_are_left_out() {
         let picture = ["##......", "#.......", "...#....", "........", "......##", "#.....##"];
         let cells = picture.concat().chars().map(|cell| if cell == '#' { 0.5 } else { 0.0 }).collect();
-        let regions = of(&Changed { columns: 8, rows: 6, cells }, 2.0 / 48.0);
+        let regions = of(&Changed { size: (64, 48), columns: 8, rows: 6, cells }, 2.0 / 48.0);
         let places: Vec<_> =
             regions.iter().map(|region| (region.x * 8.0, region.y * 6.0, region.w * 8.0, region.h * 6.0)).collect();
         assert_eq!(places.len(), 2, "{places:?}");

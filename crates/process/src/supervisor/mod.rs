@@ -93,7 +93,14 @@ pub struct Change {
 pub(crate) fn start() -> io::Result<Orders> {
     let (orders, received) = Orders::new()?;
     let watcher = Watcher::new(received.bell())?;
-    let supervisor = Supervisor { watcher, children: HashMap::new(), next: 0, watching: Vec::new(), stops: Vec::new() };
+    let supervisor = Supervisor {
+        watcher,
+        children: HashMap::new(),
+        next: 0,
+        watching: Vec::new(),
+        stops: Vec::new(),
+        stopping: false,
+    };
     thread::Builder::new().name("supervisor".to_owned()).spawn(move || {
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| supervisor.run(&received)));
         if ended.is_err() {
@@ -109,6 +116,8 @@ struct Supervisor {
     next: u64,
     watching: Vec<Sender<Change>>,
     stops: Vec<Stopping>,
+    /// All were told to stop; nobody is started any more.
+    stopping: bool,
 }
 
 /// A stop that somebody waits for.
@@ -152,6 +161,10 @@ impl Supervisor {
         match order {
             Order::Watch(sender) => self.watching.push(sender),
             Order::Start(plan) => {
+                if self.stopping {
+                    let _ = plan.ready.send(Err("everything is being stopped".to_owned()));
+                    return;
+                }
                 let name = &plan.blueprint.name;
                 if self.children.values().any(|child| child.name() == name && !child.is_over()) {
                     let _ = plan.ready.send(Err("there is a process of that name already".to_owned()));
@@ -164,6 +177,7 @@ impl Supervisor {
                 self.with(id, |child, watcher| child.launch(id, watcher));
             }
             Order::Stop { names, grace, done } => {
+                self.stopping |= names.is_none();
                 let wanted =
                     |child: &Child| names.as_ref().is_none_or(|names| names.iter().any(|name| name == child.name()));
                 let children: Vec<u64> =

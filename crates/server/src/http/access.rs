@@ -49,8 +49,8 @@ impl Access {
     /// The cookie to set for a request that showed the token in its query.
     pub fn cookie(&self, shown: Option<&str>) -> Option<String> {
         let token = self.token.as_ref().filter(|token| shown.is_some_and(|shown| same(shown, token)))?;
-        let plain = token.chars().all(|character| character.is_ascii_alphanumeric() || "-._~".contains(character));
-        plain.then(|| format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict"))
+        // The command line takes only tokens that can stand in a cookie.
+        Some(format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict"))
     }
 }
 

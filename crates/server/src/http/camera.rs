@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use blocks::{Condition, Found};
-use graph::{Frame, Info, Number, Text};
+use graph::{Frame, Info, Number, State, Text};
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::watch;
@@ -28,6 +28,8 @@ pub struct Camera {
     /// The number of the stream's next item, for whoever waits for it.
     news: watch::Sender<u64>,
     viewers: AtomicUsize,
+    /// Ring and number of the packet that came last.
+    last: Mutex<Option<(u64, u64)>>,
 }
 
 /// A camera as `/api/cameras` shows it.
@@ -65,6 +67,7 @@ impl Camera {
             stream: Mutex::default(),
             news: watch::Sender::new(0),
             viewers: AtomicUsize::new(0),
+            last: Mutex::default(),
         }
     }
 
@@ -87,6 +90,13 @@ impl Camera {
         let info = frame.info();
         let mut stream = self.stream();
         let captured_ms = info.wall_ns as f64 / 1e6;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = (frame.epoch(), frame.sequence());
+        let follows = last.replace(now).is_none_or(|last| last == (now.0, now.1 - 1) || last.0 != now.0);
+        if !follows || info.has(Info::FLAG_DISCONTINUITY) {
+            stream.lost();
+        }
+        drop(last);
         match stream.packet(frame.bytes(), info.pts_ns, info.has(Info::FLAG_KEYFRAME), captured_ms) {
             Ok(()) => {}
             Err(error) => tracing::warn!(camera = self.name(), "left a packet out of the live stream: {error}"),
@@ -126,7 +136,14 @@ impl Camera {
         let text = page.map(|page| page.text(Text::Detail)).filter(|text| !text.is_empty());
         match condition {
             Some(condition) => CameraState { state: condition.as_str(), detail: text },
-            None => CameraState { state: "down", detail: Some("its process is being started again".to_owned()) },
+            None => {
+                let state = page.and_then(|page| State::from_number(page.get(Number::State)));
+                let detail = match state {
+                    Some(State::Failed | State::Exited) => "its process was given up: start framewire again",
+                    _ => "its process is being started again",
+                };
+                CameraState { state: "down", detail: Some(detail.to_owned()) }
+            }
         }
     }
 

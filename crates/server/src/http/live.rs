@@ -6,8 +6,9 @@ use std::{
 };
 
 use axum::extract::ws::{Message, WebSocket};
+use bytes::Bytes;
 use serde_json::json;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::{
     camera::{Camera, CameraState},
@@ -18,6 +19,11 @@ use super::{
 const STATE_EVERY: Duration = Duration::from_millis(200);
 /// How often a viewer can set its clock.
 const CLOCK_EVERY: Duration = Duration::from_millis(500);
+/// A viewer that takes nothing for so long is gone, or might as well be.
+const SEND_WITHIN: Duration = Duration::from_secs(10);
+/// A browser answers pings by itself; one that doesn't has left without a word.
+const PING_EVERY: Duration = Duration::from_secs(10);
+const SILENT_FOR: Duration = Duration::from_secs(40);
 /// So many items go out between two looks at everything else.
 const BATCH: usize = 64;
 
@@ -28,24 +34,36 @@ pub async fn serve(mut socket: WebSocket, camera: Arc<Camera>) {
     let mut news = camera.news();
     let mut look = interval(STATE_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut heard, mut pinged) = (Instant::now(), Instant::now());
     loop {
         let messages = viewer.messages();
         let idle = messages.is_empty();
         for message in messages {
             // A viewer that doesn't take it is waited for here and nowhere else.
-            if socket.send(message).await.is_err() {
-                return;
+            match timeout(SEND_WITHIN, socket.send(message)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return,
             }
         }
-        if !idle {
+        if !idle && heard.elapsed() < SILENT_FOR {
             continue;
         }
         tokio::select! {
             changed = news.changed() => if changed.is_err() { return },
-            _ = look.tick() => {}
+            _ = look.tick() => {
+                if heard.elapsed() > SILENT_FOR {
+                    return;
+                }
+                if pinged.elapsed() > PING_EVERY {
+                    pinged = Instant::now();
+                    if !matches!(timeout(SEND_WITHIN, socket.send(Message::Ping(Bytes::new()))).await, Ok(Ok(()))) {
+                        return;
+                    }
+                }
+            }
             received = socket.recv() => match received {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
-                Some(Ok(_)) => {}
+                Some(Ok(_)) => heard = Instant::now(),
             },
         }
     }

@@ -8,7 +8,7 @@ mod processes;
 mod routes;
 mod stream;
 
-use std::{collections::HashMap, net::TcpListener, sync::Arc, thread};
+use std::{collections::HashMap, net::TcpListener, panic::AssertUnwindSafe, sync::Arc, thread};
 
 use blocks::{Found, Packet};
 use graph::{Arrived, Block, BlockContext, BoxError, Frame, InputPort, Passed};
@@ -80,8 +80,9 @@ impl Block for Server {
         let app = App::new(processes, cameras);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         thread::Builder::new().name("http".to_owned()).spawn(move || {
-            let ended = runtime.block_on(async { routes::serve(listener, access, app).await });
-            // It ends only by an error, and then this process is of no use.
+            let run = AssertUnwindSafe(|| runtime.block_on(async { routes::serve(listener, access, app).await }));
+            // It ends only by an error or a panic, and then this process is of no use.
+            let ended = std::panic::catch_unwind(run);
             tracing::error!("the HTTP server ended: {ended:?}");
             std::process::exit(1);
         })?;

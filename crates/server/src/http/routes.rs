@@ -106,7 +106,10 @@ async fn watch(
     match (camera, upgrade) {
         (None, _) => error(StatusCode::NOT_FOUND, "there is no camera of that name; /api/cameras lists them"),
         (_, Err(rejection)) => error(rejection.status(), "this address speaks WebSocket; see docs/api.md"),
-        (Some(camera), Ok(upgrade)) => upgrade.on_upgrade(move |socket| live::serve(socket, camera)),
+        // What a viewer says is ignored, so it needn't be able to say much.
+        (Some(camera), Ok(upgrade)) => {
+            upgrade.max_message_size(4096).max_frame_size(4096).on_upgrade(move |socket| live::serve(socket, camera))
+        }
     }
 }
 

@@ -159,3 +159,20 @@ fn a_terminal_that_stands_still_or_is_gone_holds_nobody_up() {
     let status = wait_for("its end", || child.try_wait().unwrap());
     assert_eq!(status.code(), Some(0));
 }
+
+#[test]
+fn it_stops_at_once_also_while_it_still_starts() {
+    let clip = super::program::clip("astronaut_pan_540p15.mp4");
+    let mut arguments = vec!["run", "--listen", "127.0.0.1:0"];
+    arguments.extend(std::iter::repeat_n(clip.as_str(), 40));
+    let mut child = super::program::command(&arguments).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    let first = lines.next().unwrap().unwrap();
+    assert!(first.contains("ready"), "{first}");
+    let asked = Instant::now();
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let status = wait_for("its end", || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(2), "it took {:?}", asked.elapsed());
+    assert!(lines.map_while(Result::ok).all(|line| !line.contains(" is at ")), "it had started already");
+}

@@ -18,9 +18,15 @@ fn a_taken_port_is_named_and_so_is_the_flag() {
 
 #[test]
 fn an_address_that_is_none_is_refused_at_once() {
-    let ended = command(&["run", "gopher://user:geheim@host/"]).output().unwrap();
-    let said = String::from_utf8(ended.stderr).unwrap();
-    assert!(!ended.status.success() && said.contains("gopher") && !said.contains("geheim"), "{said}");
+    let said = |source: &str| {
+        let ended = command(&["run", "a.mp4", source]).output().unwrap();
+        assert_eq!(ended.status.code(), Some(1));
+        String::from_utf8(ended.stderr).unwrap()
+    };
+    let gopher = said("gopher://user:geheim@host/");
+    assert!(gopher.contains("source 2 of 2: `gopher:`") && !gopher.contains("geheim"), "{gopher}");
+    let forgotten = said("user:geheim@host/stream");
+    assert!(forgotten.contains("rtsp://user:password@host") && !forgotten.contains("geheim"), "{forgotten}");
 }
 
 #[test]

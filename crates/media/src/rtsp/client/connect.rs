@@ -6,7 +6,7 @@ use retina::codec::FrameFormat;
 use tokio::time::timeout;
 
 use super::{CameraError, Options, Session, Transport};
-use crate::source::{CameraUrl, SourceKind};
+use crate::source::{CameraUrl, SourceKind, shown};
 
 /// Connects to a camera and asks it to play its first H.264 stream.
 ///
@@ -29,7 +29,7 @@ async fn connect_unlimited(camera: &CameraUrl, url: &url::Url, options: &Options
     let host = camera.place();
     let credentials = camera.credentials();
     let had_password = credentials.is_some();
-    let failed = |error: retina::Error| CameraError::from_retina(&host, url.path(), had_password, &error);
+    let failed = |error: retina::Error| CameraError::from_retina(&host, shown(url).path(), had_password, &error);
     let credentials = credentials.map(|c| Credentials { username: c.user, password: c.password });
     let session_options = SessionOptions::default().creds(credentials).user_agent("framewire".into());
     let mut session = retina::client::Session::describe(url.clone(), session_options).await.map_err(failed)?;
