@@ -121,7 +121,12 @@ fn watch(system: &System, sources: &[String], page: Page, printer: &Printer) -> 
     };
     let shown = token.as_ref().map_or_else(String::new, |token| format!("/?token={token}"));
     let graph = plan::watch(sources, listener, token)?;
-    terminal::supervise(system, graph, &format!("Framewire is at http://{address}{shown}"), printer)
+    let mut greeting = format!("Framewire is at http://{address}{shown}");
+    if address.ip().is_unspecified() {
+        let port = address.port();
+        greeting = format!("Framewire is at http://127.0.0.1:{port}{shown}\nand at this machine's other addresses");
+    }
+    terminal::supervise(system, graph, &greeting, printer)
 }
 
 /// The table of processes goes to the server in one message, which carries 253 descriptors: three for each camera.

@@ -4,13 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::http::{HeaderMap, StatusCode, header};
 
-/// The cookie that carries the token.
-pub const COOKIE: &str = "framewire_token";
-
 /// The rules of this server.
 #[derive(Clone, Debug)]
 pub struct Access {
     loopback: bool,
+    /// The name of the cookie that carries the token. Cookies know no ports, so the name does: two programs on one host
+    /// mustn't overwrite each other's.
+    cookie: String,
     token: Option<String>,
 }
 
@@ -19,7 +19,7 @@ pub type Refusal = (StatusCode, &'static str);
 
 impl Access {
     pub fn new(address: SocketAddr, token: Option<String>) -> Self {
-        Self { loopback: address.ip().is_loopback(), token }
+        Self { loopback: address.ip().is_loopback(), cookie: format!("framewire_token_{}", address.port()), token }
     }
 
     /// Judges a request. `shown` is the token in its query, if any.
@@ -39,18 +39,27 @@ impl Access {
             return Err((StatusCode::FORBIDDEN, "watch from this server's own page: another site may not"));
         }
         match &self.token {
-            Some(token) if !shown_tokens(headers, shown).any(|shown| same(shown, token)) => {
+            Some(token) if !self.shown_tokens(headers, shown).any(|shown| same(shown, token)) => {
                 Err((StatusCode::UNAUTHORIZED, "show the token: open the address that the terminal printed, ?token=…"))
             }
             _ => Ok(()),
         }
     }
 
+    fn shown_tokens<'a>(&'a self, headers: &'a HeaderMap, query: Option<&'a str>) -> impl Iterator<Item = &'a str> {
+        let text = |name| headers.get(name).and_then(|value: &'a axum::http::HeaderValue| value.to_str().ok());
+        let bearer = text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
+        let cookies = text(header::COOKIE).into_iter().flat_map(|cookies| cookies.split(';'));
+        let cookie = cookies.filter_map(|cookie| cookie.trim().split_once('='));
+        let cookie = cookie.filter(|(name, _)| *name == self.cookie).map(|(_, value)| value);
+        query.into_iter().chain(bearer).chain(cookie)
+    }
+
     /// The cookie to set for a request that showed the token in its query.
     pub fn cookie(&self, shown: Option<&str>) -> Option<String> {
         let token = self.token.as_ref().filter(|token| shown.is_some_and(|shown| same(shown, token)))?;
         // The command line takes only tokens that can stand in a cookie.
-        Some(format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict"))
+        Some(format!("{}={token}; Path=/; HttpOnly; SameSite=Strict", self.cookie))
     }
 }
 
@@ -58,14 +67,6 @@ fn is_local_name(host: &str) -> bool {
     let name = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(name, _)| name);
     let name = name.trim_start_matches('[').trim_end_matches(']');
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
-}
-
-fn shown_tokens<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> impl Iterator<Item = &'a str> {
-    let text = |name| headers.get(name).and_then(|value: &'a axum::http::HeaderValue| value.to_str().ok());
-    let bearer = text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
-    let cookies = text(header::COOKIE).into_iter().flat_map(|cookies| cookies.split(';'));
-    let cookie = cookies.filter_map(|cookie| cookie.trim().split_once('=')).filter(|(name, _)| *name == COOKIE);
-    query.into_iter().chain(bearer).chain(cookie.map(|(_, value)| value))
 }
 
 /// Compares without telling by its time how much was right.
@@ -106,8 +107,9 @@ mod tests {
         assert!(!check(None, None) && !check(None, Some("secre")) && !check(None, Some("Secret")));
         assert!(check(None, Some("secret")));
         assert!(check(Some((header::AUTHORIZATION, "Bearer secret")), None));
-        assert!(check(Some((header::COOKIE, "a=b; framewire_token=secret")), None));
-        assert!(!check(Some((header::COOKIE, "framewire_token=other")), None));
+        assert!(check(Some((header::COOKIE, "a=b; framewire_token_80=secret")), None));
+        assert!(!check(Some((header::COOKIE, "framewire_token_80=other")), None));
+        assert!(!check(Some((header::COOKIE, "framewire_token_81=secret")), None), "another program's");
         assert_eq!(access.cookie(Some("wrong")), None);
         assert!(access.cookie(Some("secret")).unwrap().contains("HttpOnly"));
     }

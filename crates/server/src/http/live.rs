@@ -12,7 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::{
     camera::{Camera, CameraState},
-    stream::Item,
+    stream::{Init, Item},
 };
 
 /// How soon a viewer learns of a camera's new state.
@@ -30,7 +30,7 @@ const BATCH: usize = 64;
 /// Serves a viewer until it goes.
 pub async fn serve(mut socket: WebSocket, camera: Arc<Camera>) {
     let _counted = camera.watched();
-    let mut viewer = View { camera: camera.clone(), cursor: None, state: None, clock: None };
+    let mut viewer = View { camera: camera.clone(), cursor: None, state: None, clock: None, timeline: None };
     let mut news = camera.news();
     let mut look = interval(STATE_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -74,6 +74,8 @@ struct View {
     cursor: Option<u64>,
     state: Option<CameraState>,
     clock: Option<Instant>,
+    /// The timeline that it was told of.
+    timeline: Option<Arc<Init>>,
 }
 
 impl View {
@@ -91,10 +93,13 @@ impl View {
         }
         for item in taken.items {
             match item {
+                // A viewer that jumped ahead is still on the same timeline.
+                Item::Init(init) if self.timeline.as_ref().is_some_and(|known| Arc::ptr_eq(known, &init)) => {}
                 Item::Init(init) => {
                     let (mime, width, height) = (&init.mime, init.width, init.height);
                     messages.push(text(&json!({"type": "init", "mime": mime, "width": width, "height": height})));
                     messages.push(Message::Binary(init.segment.clone()));
+                    self.timeline = Some(init);
                     self.clock = None;
                 }
                 Item::Fragment { bytes, media_s, captured_ms } => {
