@@ -1,10 +1,11 @@
 //! The two clocks that a frame is stamped with.
 
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use graph::monotonic_ns;
+use rustix::time::{ClockId, clock_gettime};
 
 /// One instant by both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Moment {
+pub(crate) struct Moment {
     /// `CLOCK_MONOTONIC`, in nanoseconds.
     pub monotonic_ns: i64,
     /// Nanoseconds since 1970.
@@ -14,11 +15,9 @@ pub struct Moment {
 impl Moment {
     /// Now.
     #[must_use]
-    pub fn now() -> Self {
-        Self { monotonic_ns: ns(clock_gettime(ClockId::Monotonic)), wall_ns: ns(clock_gettime(ClockId::Realtime)) }
+    pub(crate) fn now() -> Self {
+        let wall = clock_gettime(ClockId::Realtime);
+        // Signed, because times are subtracted from each other; it overflows after 292 years of running.
+        Self { monotonic_ns: monotonic_ns().cast_signed(), wall_ns: wall.tv_sec * 1_000_000_000 + wall.tv_nsec }
     }
-}
-
-fn ns(time: Timespec) -> i64 {
-    time.tv_sec * 1_000_000_000 + time.tv_nsec
 }

@@ -57,15 +57,13 @@ impl Decoder {
     fn decode(&mut self, packet: &Frame, cx: &BlockContext) -> Result<(), BoxError> {
         let info = *packet.info();
         let follows = self.last.replace(packet.sequence()).is_none_or(|last| last + 1 == packet.sequence());
-        if self.output.has_readers() {
+        let wanted = self.output.has_readers();
+        if wanted {
             self.wanted_at = Instant::now();
         } else if self.wanted_at.elapsed() > LINGER {
             self.awaits_key_frame = true;
         }
-        if self.awaits_key_frame && !self.output.has_readers() {
-            return Ok(());
-        }
-        if self.awaits_key_frame && !info.has(Info::FLAG_KEYFRAME) {
+        if self.awaits_key_frame && !(wanted && info.has(Info::FLAG_KEYFRAME)) {
             return Ok(());
         }
         if std::mem::take(&mut self.awaits_key_frame) {

@@ -18,7 +18,6 @@ mod payload;
 
 pub use self::{
     camera::{Camera, CameraConfig, Condition},
-    clocks::Moment,
     decoder::{Decoder, DecoderConfig},
     fake_camera::{FakeCamera, FakeCameraConfig},
     motion::{Motion, MotionConfig},

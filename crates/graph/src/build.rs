@@ -3,7 +3,7 @@
 use std::{marker::PhantomData, sync::Arc};
 
 use process::{Restart, StartError, System};
-use shm::{memory::MemoryError, ring::Wish, status::StatusPage};
+use shm::{ring::Wish, status::StatusPage};
 
 use crate::{Block, BlockHost, BlockHostHandle, InputPort, LostWire, OutputPort, Payload, Runtime};
 
@@ -90,13 +90,4 @@ impl Graph {
     ) -> Result<Runtime, StartError> {
         Runtime::start(self, system, &hear)
     }
-}
-
-/// A page for a block that is about to be added.
-///
-/// # Errors
-///
-/// If memory or descriptors are used up.
-pub fn new_page() -> Result<Arc<StatusPage>, MemoryError> {
-    StatusPage::create().map(Arc::new)
 }

@@ -107,8 +107,7 @@ impl<B: Block> BlockHost<B> {
             cx.emit(&Lost { input: input.clone(), label: label.clone() });
         })?;
         let (mut joined, watch) = joined;
-        let former = self.inputs.iter().position(|(known, _)| known.port == input && known.label == label);
-        if let Some(former) = former {
+        if let Some(former) = self.find(&input, &label) {
             let (former, watch) = self.inputs.swap_remove(former);
             watch.into_iter().for_each(|watch| cx.unwatch(watch));
             joined.follow(&former.ended());
@@ -119,10 +118,13 @@ impl<B: Block> BlockHost<B> {
         Ok(())
     }
 
+    fn find(&self, port: &str, label: &str) -> Option<usize> {
+        self.inputs.iter().position(|(input, _)| input.port == port && input.label == label)
+    }
+
     /// A writer has said something.
     fn hear(&mut self, port: &str, label: &str, cx: &mut Context<Self>) {
-        let index = self.inputs.iter().position(|(input, _)| input.port == port && input.label == label);
-        let Some(index) = index else { return };
+        let Some(index) = self.find(port, label) else { return };
         let (input, watch) = &mut self.inputs[index];
         if !input.service() {
             self.lose(index, cx);

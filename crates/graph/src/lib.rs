@@ -18,7 +18,7 @@ mod runtime;
 
 pub use self::{
     block::{Arrived, Block, BlockContext},
-    build::{Graph, Node, new_page},
+    build::{Graph, Node},
     host::{BlockHost, BlockHostCommand, BlockHostHandle, Lost},
     output::{Output, OutputSlot},
     port::{InputPort, OutputPort, Payload},
@@ -28,6 +28,7 @@ pub use self::{
 /// What blocks need of the crates below, so that these stay an affair of this one.
 pub use process::{BoxError, Change, Exit, Restart, StartError, State, System};
 pub use shm::{
+    clock::monotonic_ns,
     ring::{Frame, Info, Policy, RingError, RingOptions, Wish},
     status::{Number, StatusPage, StatusView, Text},
     wire::Passed,

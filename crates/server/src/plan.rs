@@ -1,9 +1,9 @@
 //! From sources to a graph: which processes a camera needs, and how they are wired.
 
-use std::{collections::HashSet, net::TcpListener, path::PathBuf, time::Duration};
+use std::{collections::HashSet, net::TcpListener, path::PathBuf, sync::Arc, time::Duration};
 
 use blocks::{Camera, CameraConfig, Decoder, DecoderConfig, FakeCamera, FakeCameraConfig, Motion, MotionConfig};
-use graph::{Block, BoxError, Graph, Node, Number, Passed, Policy, Restart, State, StatusPage, Wish, new_page};
+use graph::{Block, BoxError, Graph, Node, Number, Passed, Policy, Restart, State, StatusPage, Wish};
 use media::{
     source::{CameraUrl, SourceKind},
     view::{Format, View},
@@ -37,7 +37,7 @@ struct Plan {
 
 impl Plan {
     fn add<B: Block>(&mut self, name: &str, camera: Option<&str>, config: B::Config) -> Result<Node<B>, BoxError> {
-        let page = new_page()?;
+        let page = Arc::new(StatusPage::create()?);
         self.list(name, B::KIND, camera, &page)?;
         Ok(self.graph.add::<B>(name, config, policy(), page))
     }
@@ -72,7 +72,7 @@ pub fn watch(sources: Vec<Source>, listener: TcpListener, token: Option<String>)
         plan.graph.wire((decoder, Decoder::PICTURES), (motion, Motion::PICTURES), &name, newest);
         feeds.push((name, camera, motion, all));
     }
-    let page = new_page()?;
+    let page = Arc::new(StatusPage::create()?);
     plan.list("server", Server::KIND, None, &page)?;
     let config = ServerConfig { listener: Passed::new(listener), token, processes: plan.processes, cameras };
     let server = plan.graph.add::<Server>("server", config, policy(), page);
@@ -110,10 +110,9 @@ fn demo(plan: &mut Plan, name: &str) -> Result<CameraUrl, BoxError> {
 /// The supervisor's own row in the table.
 fn own_page() -> Result<StatusPage, BoxError> {
     let page = StatusPage::create()?;
-    let now = blocks::Moment::now().monotonic_ns;
     page.set(Number::Pid, u64::from(std::process::id()));
     page.set(Number::State, State::Ready as u64);
-    page.set(Number::StartedNs, now.unsigned_abs());
+    page.set(Number::StartedNs, shm::clock::monotonic_ns());
     Ok(page)
 }
 

@@ -10,10 +10,13 @@
 //! | [`doorbell`] | how a sleeping process is woken |
 //! | [`wire`] | messages between two processes, with descriptors inside |
 //! | [`status`] | one page a process, in which it says how it does, and which outlives it |
+//! | [`clock`] | the time that all processes share |
 //! | [`memory`] | memfds, sealed and mapped; the unsafe code that the rest stands on |
 //!
 //! This crate knows no process, no camera and no format, and it trusts no index that it reads from shared memory.
 
+#[cfg(not(all(test, feature = "loom")))]
+pub mod clock;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod doorbell;
 #[cfg(not(all(test, feature = "loom")))]

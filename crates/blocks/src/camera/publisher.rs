@@ -6,7 +6,7 @@ use graph::{Info, Number, Output, StatusPage, Text};
 use media::{AccessUnit, h264::ParameterSets};
 
 use super::Condition;
-use crate::{Moment, Packet};
+use crate::{Packet, clocks::Moment};
 
 /// Publishes packets on one time axis over all sessions, and says how the camera is.
 pub(super) struct Publisher {

@@ -13,7 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shm::status::{Number, StatusPage, Text};
+use shm::{
+    clock::monotonic_ns,
+    status::{Number, StatusPage, Text},
+};
 
 pub(crate) use self::orders::{Order, Orders, Plan};
 use self::{
@@ -221,8 +224,7 @@ fn publish(status: &Arc<StatusPage>, change: &Change) {
         status.set_text(Text::LastExit, &exit.to_string());
     }
     if change.state == State::Starting {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-        status.set(Number::StartedNs, now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64);
+        status.set(Number::StartedNs, monotonic_ns());
     } else if change.pid.is_none() {
         // What it said of itself isn't true any more.
         status.set(Number::Condition, 0);

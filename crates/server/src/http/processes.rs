@@ -7,9 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use blocks::Moment;
 use graph::{BoxError, Number, State, StatusView, Text};
 use serde::Serialize;
+use shm::clock::monotonic_ns;
 
 use super::ProcessEntry;
 
@@ -73,12 +73,11 @@ impl Processes {
 
     /// The whole table. The first time after a pause it takes a moment, because a rate needs two looks.
     pub async fn rows(&self) -> Vec<Row> {
-        let mut before = self.remember();
+        let (mut now, mut before) = self.look();
         if before.is_none() {
             tokio::time::sleep(AT_LEAST).await;
-            before = self.remember();
+            (now, before) = self.look();
         }
-        let now = self.sample();
         let before = before.unwrap_or_else(|| now.clone());
         let rows = self.all.iter().zip(now.done.iter().zip(&before.done));
         rows.map(|((entry, page), (now_done, before_done))| {
@@ -87,18 +86,19 @@ impl Processes {
         .collect()
     }
 
-    /// Looks, and gives an earlier look that is long enough ago but not too long.
-    fn remember(&self) -> Option<Sample> {
+    /// Looks, and gives also an earlier look that is long enough ago but not too long.
+    fn look(&self) -> (Sample, Option<Sample>) {
+        let sample = self.sample();
+        let now = sample.at;
         let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
         past.retain(|sample| now.duration_since(sample.at) <= 2 * OVER);
         // The one that is nearest to a second ago.
         let far = |sample: &&Sample| now.duration_since(sample.at).abs_diff(OVER);
         let found = past.iter().filter(|sample| now.duration_since(sample.at) >= AT_LEAST).min_by_key(far).cloned();
         if past.back().is_none_or(|last| now.duration_since(last.at) >= AT_LEAST / 2) {
-            past.push_back(self.sample());
+            past.push_back(sample.clone());
         }
-        found
+        (sample, found)
     }
 
     fn sample(&self) -> Sample {
@@ -126,7 +126,7 @@ fn row(entry: &ProcessEntry, page: &StatusView, now: &Done, before: &Done, over:
         // Listed, but not started yet: the server itself comes up first.
         state: State::from_number(page.get(Number::State)).unwrap_or(State::Starting).as_str(),
         detail: text(Text::Detail),
-        uptime_s: pid.map_or(0.0, |_| (Moment::now().monotonic_ns as f64 / 1e9 - started_s).max(0.0)),
+        uptime_s: pid.map_or(0.0, |_| (monotonic_ns() as f64 / 1e9 - started_s).max(0.0)),
         restarts: page.get(Number::Restarts),
         cpu_percent: (cpu_s.max(0.0) / over * 1000.0).round() / 10.0,
         memory_bytes: resident_bytes(now.pid).unwrap_or(0),

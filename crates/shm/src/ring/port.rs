@@ -13,6 +13,7 @@ use super::{
     writer::{Shared, State},
 };
 use crate::{
+    clock::monotonic_ns,
     doorbell,
     memory::{self, Sealing},
     sync::Ordering,
@@ -176,11 +177,20 @@ impl Port {
     pub fn descriptor(&self) -> io::Result<OwnedFd> {
         self.0.lock().sessions.epoll.try_clone()
     }
+
+    /// The writer is gone, so no slot is filled any more: readers see `WriterGone`, and their frames keep what they
+    /// need of the memory by themselves.
+    pub(super) fn close(&self) {
+        let state = &mut *self.0.lock();
+        state.sessions.closed = true;
+        state.sessions.joined.clear();
+        state.sessions.waiting.clear();
+        state.store.clear();
+    }
 }
 
 impl Sessions {
     pub(super) fn new(control: OwnedFd) -> io::Result<Self> {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
         Ok(Self {
             control,
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
@@ -189,7 +199,7 @@ impl Sessions {
             closed: false,
             waiting: Vec::new(),
             // Two rings of one writer, or of it and its successor, are never made in the same nanosecond.
-            epoch: now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64,
+            epoch: monotonic_ns(),
             lease_slots: 0,
         })
     }
@@ -256,16 +266,4 @@ impl Session {
 fn segment_message(segment: &super::store::Segment) -> Result<Packet, Box<dyn std::error::Error>> {
     let memory = Passed::new(segment.memory.try_clone()?);
     Ok(Packet::encode(&Answer::Segment { id: segment.id, bytes: segment.bytes, memory })?)
-}
-
-impl Port {
-    /// The writer is gone, so no slot is filled any more: readers see `WriterGone`, and their frames keep what they
-    /// need of the memory by themselves.
-    pub(super) fn close(&self) {
-        let state = &mut *self.0.lock();
-        state.sessions.closed = true;
-        state.sessions.joined.clear();
-        state.sessions.waiting.clear();
-        state.store.clear();
-    }
 }
