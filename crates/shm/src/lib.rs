@@ -17,8 +17,14 @@
 
 #[cfg(not(all(test, feature = "loom")))]
 pub mod clock;
+#[cfg(feature = "crash-points")]
+pub mod crash;
+#[cfg(not(feature = "crash-points"))]
+mod crash;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod doorbell;
+#[cfg(not(all(test, feature = "loom")))]
+pub mod fork;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod memory;
 pub mod ring;
