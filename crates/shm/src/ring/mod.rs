@@ -35,14 +35,20 @@ mod port;
 #[cfg(not(all(test, feature = "loom")))]
 mod reader;
 #[cfg(not(all(test, feature = "loom")))]
+mod room;
+#[cfg(not(all(test, feature = "loom")))]
 mod session;
+#[cfg(not(all(test, feature = "loom")))]
+mod sessions;
+#[cfg(not(all(test, feature = "loom")))]
+mod sleep;
 #[cfg(not(all(test, feature = "loom")))]
 mod store;
 #[cfg(not(all(test, feature = "loom")))]
 mod writer;
 
 pub use info::Info;
-pub use policy::{Counts, Policy};
+pub use policy::{Counts, Late, Policy};
 
 #[cfg(not(all(test, feature = "loom")))]
 pub use self::{
@@ -50,6 +56,7 @@ pub use self::{
     port::Port,
     reader::{ReadError, Reader},
     session::Wish,
+    sleep::Next,
     store::RingError,
     writer::{RingOptions, Slot, Writer},
 };
