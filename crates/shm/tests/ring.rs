@@ -2,29 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's unwrap is an assertion")]
 
-use std::time::Duration;
+mod support;
 
 use shm::{
     doorbell::Doorbell,
-    ring::{Counts, Info, Policy, ReadError, Reader, RingOptions, Wish, Writer},
+    ring::{Counts, Policy, ReadError, Reader, RingOptions, Wish, Writer},
     wire::{Packet, Socket},
 };
-
-const LIMIT: Duration = Duration::from_secs(10);
-
-fn attach(writer: &Writer, policy: Policy, leases: u32) -> Reader {
-    let (ours, theirs) = Socket::pair().unwrap();
-    writer.port().add(ours).unwrap();
-    let reader = Reader::connect(theirs, &Doorbell::new().unwrap(), Wish { policy, leases }).unwrap();
-    writer.port().service();
-    reader
-}
-
-fn publish(writer: &mut Writer, bytes: &[u8]) -> u64 {
-    let mut slot = writer.reserve(bytes.len()).unwrap();
-    slot.bytes_mut().copy_from_slice(bytes);
-    slot.publish(Info { pts_ns: bytes.len() as i64, ..Info::default() })
-}
+use support::{LIMIT, attach, publish};
 
 fn ring(depth: u32) -> Writer {
     Writer::create(RingOptions { depth, frame_bytes: 4096 }).unwrap()

@@ -27,9 +27,13 @@ mod policy;
 mod protocol;
 
 #[cfg(not(all(test, feature = "loom")))]
+mod address;
+#[cfg(not(all(test, feature = "loom")))]
 mod frame;
 #[cfg(not(all(test, feature = "loom")))]
 mod layout;
+#[cfg(not(all(test, feature = "loom")))]
+mod meet;
 #[cfg(not(all(test, feature = "loom")))]
 mod port;
 #[cfg(not(all(test, feature = "loom")))]
@@ -52,7 +56,9 @@ pub use policy::{Counts, Late, Policy};
 
 #[cfg(not(all(test, feature = "loom")))]
 pub use self::{
+    address::Address,
     frame::Frame,
+    meet::{Allow, MeetError, Ring, Served},
     port::Port,
     reader::{ReadError, Reader},
     session::Wish,
