@@ -16,6 +16,8 @@
 //! This crate knows no process, no camera and no format, and it trusts no index that it reads from shared memory.
 
 #[cfg(not(all(test, feature = "loom")))]
+mod call;
+#[cfg(not(all(test, feature = "loom")))]
 pub mod clock;
 #[cfg(feature = "crash-points")]
 pub mod crash;
@@ -25,6 +27,8 @@ mod crash;
 pub mod doorbell;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod fork;
+#[cfg(not(all(test, feature = "loom")))]
+mod life;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod memory;
 pub mod ring;

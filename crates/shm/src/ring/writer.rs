@@ -6,7 +6,7 @@ use super::{
     Info, Port, RingError,
     layout::{ControlMap, MAX_DEPTH, MAX_SLOTS, Placed},
     protocol::Slots,
-    room::Room,
+    room,
     sessions::Sessions,
     store::Store,
 };
@@ -25,7 +25,6 @@ pub struct RingOptions {
 #[derive(Debug)]
 pub struct Writer {
     shared: Arc<Shared>,
-    room: Room,
 }
 
 /// What the writer and its [`Port`]s share inside the process.
@@ -86,7 +85,7 @@ impl Writer {
         let mut state = State { slots: Slots::new(depth), store, sessions: Sessions::new()? };
         state.add_slots(depth + 1)?;
         let shared = Shared { control, depth, birthplace: Birthplace::here(), state: Mutex::new(state) };
-        Ok(Self { shared: Arc::new(shared), room: Room::default() })
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Where readers are let in.
@@ -107,7 +106,7 @@ impl Writer {
     /// for more of its size; [`RingError::Forked`] in a forked process.
     pub fn reserve(&mut self, bytes: usize) -> Result<Slot<'_>, RingError> {
         self.shared.birthplace.check()?;
-        self.room.wait(&self.shared)?;
+        room::wait(&self.shared)?;
         self.lend(bytes)
     }
 
