@@ -72,13 +72,15 @@ impl Address {
             (Self::Path(path), Err(Errno::ADDRINUSE)) => {
                 let _lock = lock_directory_of(path)?;
                 // Whoever listens there lets us in, or is too busy for the moment; only where nobody listens we are refused.
-                if !self.connect().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
-                    return Err(call::failed("bind")(Errno::ADDRINUSE));
+                match self.connect().map_err(|error| (error.kind(), error)) {
+                    Err((io::ErrorKind::ConnectionRefused, _)) => {}
+                    Ok(_) | Err((io::ErrorKind::WouldBlock, _)) => return Err(call::failed("bind")(Errno::ADDRINUSE)),
+                    Err((_, error)) => return Err(error),
                 }
-                if !std::fs::symlink_metadata(path).is_ok_and(|found| is_socket(&found)) {
+                if !is_socket(&std::fs::symlink_metadata(path).map_err(call::failed("statx"))?) {
                     return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that isn't a socket"));
                 }
-                std::fs::remove_file(path)?;
+                std::fs::remove_file(path).map_err(call::failed("unlink"))?;
                 bind(&socket, &address)
             }
             (_, bound) => bound,

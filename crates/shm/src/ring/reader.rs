@@ -301,6 +301,10 @@ impl Reader {
         };
         let Some(place) = place else {
             joined.give_back(lease);
+            // A writer that can't tell us of a segment lets us go, but goes on publishing to the others.
+            if self.ended && !inline && self.segment(placed.segment).is_none() {
+                return Err(ReadError::WriterGone);
+            }
             return Err(ReadError::Protocol(format!("frame {sequence} lies outside of the ring's memory")));
         };
         self.progress.take(self.wish.policy, sequence);
