@@ -10,7 +10,7 @@ use super::{
     sessions::Sessions,
     store::Store,
 };
-use crate::{fork::Birthplace, memory::Mapping};
+use crate::{crash, fork::Birthplace, memory::Mapping};
 
 /// What a ring is made for.
 #[derive(Clone, Copy, Debug)]
@@ -135,7 +135,9 @@ impl Writer {
         let mut state = self.shared.lock();
         let state = &mut *state;
         if state.store.grow_to(bytes)? {
+            crash::point();
             state.sessions.announce_last(&state.store);
+            crash::point();
         }
         let pages = state.sessions.pages();
         let claimed = state
@@ -146,6 +148,7 @@ impl Writer {
             .expect("a ring has more slots than can be held");
         if !state.store.fits(claimed, bytes) {
             state.store.move_to_spare(claimed);
+            crash::point();
             for id in state.store.retire() {
                 state.sessions.retire(id);
             }
