@@ -18,6 +18,7 @@ cargo xtask test [STEP…]     everything that must hold, or only the named step
 cargo xtask test --list      the steps
 cargo xtask tidy             what the compiler doesn't check: edges between crates, licences, links, …
 cargo xtask bench [OPTION…]  the benchmarks, in release; `cargo xtask bench --help` names their options
+cargo xtask soak [OPTION…]   kills processes around shared memory, and looks for what that broke: `--minutes 10`
 ";
 
 fn main() -> ExitCode {
@@ -38,6 +39,10 @@ fn chore() -> Outcome {
         Some((chore, rest)) if chore == "bench" => {
             let _claim = target::claim()?;
             program::run(program::cargo(&["run", "--release", "--package", "framewire-bench", "--"]).args(rest))
+        }
+        Some((chore, rest)) if chore == "soak" => {
+            let _claim = target::claim()?;
+            program::run(program::cargo(&["run", "--release", "--package", "framewire-soak", "--"]).args(rest))
         }
         Some((chore, [])) if matches!(chore.as_str(), "help" | "--help" | "-h") => {
             print!("{USAGE}");
