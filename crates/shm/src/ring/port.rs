@@ -146,7 +146,10 @@ impl Port {
         let page = ReaderPage::new(mapping, wish.leases);
         page.taken().store(first, Ordering::Relaxed);
         let room = match wish.policy {
-            Policy::Block { .. } => Some(state.sessions.room()?.passed()?),
+            Policy::Block { .. } => {
+                self.0.blockable.store(true, Ordering::Relaxed);
+                Some(state.sessions.room()?.passed()?)
+            }
             _ => None,
         };
         for segment in state.store.segments() {

@@ -226,8 +226,10 @@ impl Reader {
         if self.joined.is_none() {
             self.service()?;
         }
-        let Some(joined) = self.joined.clone() else {
-            return if self.ended { Err(ReadError::WriterGone) } else { Ok(None) };
+        let joined = match &self.joined {
+            Some(joined) if self.wanted(joined).is_some() => joined.clone(),
+            _ if self.ended => return Err(ReadError::WriterGone),
+            _ => return Ok(None),
         };
         let mut laps = 0;
         loop {
@@ -301,10 +303,12 @@ impl Reader {
 
     /// Whether [`try_next`](Self::try_next) would give a frame or an error.
     pub(crate) fn is_ready(&self) -> bool {
-        let next = |joined: &Arc<Joined>| {
-            self.progress.next(self.wish.policy, protocol::newest(&joined.control), joined.depth)
-        };
-        self.ended || self.joined.as_ref().and_then(next).is_some()
+        self.ended || self.joined.as_ref().is_some_and(|joined| self.wanted(joined).is_some())
+    }
+
+    /// The sequence to take next, if it is there.
+    fn wanted(&self, joined: &Joined) -> Option<u64> {
+        self.progress.next(self.wish.policy, protocol::newest(&joined.control), joined.depth)
     }
 
     /// Says that this thread is about to wait for the doorbell. `false` if there is something to read: then don't.

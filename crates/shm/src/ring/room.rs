@@ -33,15 +33,11 @@ const SESSIONS: u64 = 1;
 impl Room {
     /// Waits until every blocking reader has room for the next frame, is late, or is gone.
     pub(super) fn wait(&mut self, shared: &Arc<Shared>) -> Result<(), RingError> {
-        let begun = Instant::now;
-        let mut since = None;
+        let begun = Instant::now();
         loop {
             let until = {
                 let state = &mut *shared.lock();
-                if state.sessions.room.is_none() {
-                    return Ok(()); // no blocking reader has ever joined
-                }
-                match state.wait_until(*since.get_or_insert_with(begun)) {
+                match state.wait_until(begun) {
                     Waiting::ForNobody => return Ok(()),
                     Waiting::Until(until) => {
                         self.prepare(&state.sessions)?;

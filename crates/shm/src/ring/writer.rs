@@ -1,6 +1,9 @@
 //! The one writer of a ring.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use super::{
     Info, Port, RingError,
@@ -34,6 +37,8 @@ pub(super) struct Shared {
     pub control: ControlMap,
     pub depth: u32,
     pub birthplace: Birthplace,
+    /// A reader that can block the writer has joined, ever.
+    pub blockable: AtomicBool,
     pub state: Mutex<State>,
 }
 
@@ -85,7 +90,13 @@ impl Writer {
         let (store, control) = Store::new(frame_bytes, budget_bytes)?;
         let mut state = State { slots: Slots::new(depth), store, sessions: Sessions::new()? };
         state.add_slots(depth + 1)?;
-        let shared = Shared { control, depth, birthplace: Birthplace::here(), state: Mutex::new(state) };
+        let shared = Shared {
+            control,
+            depth,
+            birthplace: Birthplace::here(),
+            blockable: AtomicBool::new(false),
+            state: Mutex::new(state),
+        };
         Ok(Self { shared: Arc::new(shared), room: Room::default() })
     }
 
@@ -107,7 +118,10 @@ impl Writer {
     /// for more of its size; [`RingError::Forked`] in a forked process.
     pub fn reserve(&mut self, bytes: usize) -> Result<Slot<'_>, RingError> {
         self.shared.birthplace.check()?;
-        self.room.wait(&self.shared)?;
+        // Relaxed: who joins while this is read might as well have come after it.
+        if self.shared.blockable.load(Ordering::Relaxed) {
+            self.room.wait(&self.shared)?;
+        }
         self.lend(bytes)
     }
 
