@@ -26,6 +26,21 @@ fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
+/// Checks that a broken protocol has an interleaving in which somebody sleeps for ever. Loom reports that by a panic in the
+/// middle of its own work, which ends the process: so it is done in one of its own, which runs the test of this `name` again.
+fn must_deadlock(module: &str, name: &str, model: impl Fn() + Sync + Send + 'static) {
+    const CONTROL: &str = "SHM_TEST_CONTROL";
+    if std::env::var_os(CONTROL).is_some() {
+        explore(3, model);
+        return;
+    }
+    let test = format!("{}::{name}", module.split_once("::").unwrap().1);
+    let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+    let ended = again.args(["--exact", &test, "--nocapture"]).env(CONTROL, "1").output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert!(!ended.status.success() && told.contains("deadlock; threads"), "{:?} {told}", ended.status);
+}
+
 /// Who lives.
 struct World {
     dead: [AtomicU32; 3],

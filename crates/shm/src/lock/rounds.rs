@@ -60,6 +60,10 @@ pub(super) fn arrive(rounds: &impl Rounds, members: &impl Members) -> (usize, Ar
         return (0, Arrived::Broken);
     }
     let round = rounds.round().load(Ordering::Relaxed);
+    if has_dead(rounds, members, round) {
+        end(rounds, round, false);
+        return (0, Arrived::Broken);
+    }
     let index = waiting(rounds);
     if index + 1 >= rounds.parties() {
         end(rounds, round, true);
@@ -84,10 +88,9 @@ pub(super) fn look(rounds: &impl Rounds, members: &impl Members, round: u32) -> 
     let now = rounds.round().load(Ordering::Acquire);
     let ago = now.wrapping_sub(round);
     if ago == 0 {
-        let dead = |index| arrived_in(rounds, index, round).is_some_and(|owner| members.is_dead(owner));
         return if rounds.broken().load(Ordering::Relaxed) != 0 {
             Round::Broken // by one who died before it could end the round
-        } else if (0..rounds.parties()).any(dead) {
+        } else if has_dead(rounds, members, round) {
             Round::Lost
         } else {
             Round::Filling
@@ -126,6 +129,10 @@ pub(super) fn reset(rounds: &impl Rounds) {
     }
     crash::point();
     rounds.broken().store(0, Ordering::Relaxed);
+}
+
+fn has_dead(rounds: &impl Rounds, members: &impl Members, round: u32) -> bool {
+    (0..rounds.parties()).any(|index| arrived_in(rounds, index, round).is_some_and(|owner| members.is_dead(owner)))
 }
 
 fn arrived_in(rounds: &impl Rounds, index: usize, round: u32) -> Option<Owner> {

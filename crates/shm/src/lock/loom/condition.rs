@@ -1,6 +1,6 @@
 use loom::{sync::Arc, thread};
 
-use super::{Member, World, explore};
+use super::{Member, World, explore, must_deadlock};
 use crate::{
     arena::Members,
     futex::Outcome,
@@ -147,9 +147,8 @@ fn loom_condition_a_notifier_may_die_anywhere() {
 
 /// What is notified without a look at the dead is lost with them.
 #[test]
-#[should_panic(expected = "deadlock")]
 fn loom_control_condition_without_passing_on() {
-    explore(2, || {
+    must_deadlock(module_path!(), "loom_control_condition_without_passing_on", || {
         let (world, twin) = (World::new(), Twin::new());
         let dead = Member::new(&world, 1);
         twin.lock(&dead);

@@ -1,6 +1,6 @@
 use loom::{sync::Arc, thread};
 
-use super::{World, explore, soon};
+use super::{World, explore, must_deadlock, soon};
 use crate::{
     lock::flag,
     sync::{AtomicU32, Ordering},
@@ -57,9 +57,8 @@ fn loom_event_one_gives_up_and_another_does_not() {
 
 /// Set without waking, as by one who died between the two, if they were two.
 #[test]
-#[should_panic(expected = "deadlock")]
 fn loom_control_event_without_waking() {
-    explore(2, || {
+    must_deadlock(module_path!(), "loom_control_event_without_waking", || {
         let word = Arc::new(AtomicU32::new(0));
         let theirs = word.clone();
         let waiter = thread::spawn(move || flag::wait(&theirs, None));
