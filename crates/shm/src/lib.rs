@@ -98,8 +98,11 @@
 //!
 //! **A forked child** (not one that was executed) is refused by every handle of its parent's.
 
+pub mod arena;
 #[cfg(not(all(test, feature = "loom")))]
 mod attendant;
+#[cfg(not(all(test, feature = "loom")))]
+mod call;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod clock;
 #[cfg(feature = "crash-points")]
@@ -111,6 +114,8 @@ pub mod doorbell;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod fork;
 mod futex;
+#[cfg(not(all(test, feature = "loom")))]
+mod life;
 pub mod lock;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod memory;

@@ -12,6 +12,7 @@ use std::{
 use rustix::fs::{Mode, OFlags};
 
 use crate::{
+    call,
     memory::{self, Mapping, MemoryError, Sealing},
     wire::Passed,
 };
@@ -98,7 +99,7 @@ impl StatusPage {
     ///
     /// If the process has no descriptor left.
     pub fn writable(&self) -> io::Result<Passed> {
-        Ok(Passed::new(self.memory.try_clone()?))
+        Ok(Passed::new(self.memory.try_clone().map_err(call::failed("fcntl"))?))
     }
 
     /// A descriptor with which another process can only read the page.
@@ -109,7 +110,8 @@ impl StatusPage {
     pub fn read_only(&self) -> io::Result<Passed> {
         use std::os::fd::AsRawFd;
         let path = format!("/proc/self/fd/{}", self.memory.as_fd().as_raw_fd());
-        Ok(Passed::new(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?))
+        let opened = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        Ok(Passed::new(opened.map_err(call::failed("open"))?))
     }
 
     /// Reads it.

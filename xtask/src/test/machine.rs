@@ -15,6 +15,7 @@ pub enum Need {
     Chromium,
     Ffmpeg,
     GStreamer,
+    Strace,
     /// Node itself, and the packages of `web/`.
     NodeModules,
 }
@@ -90,6 +91,7 @@ fn packages(need: Need) -> &'static [&'static str] {
         // The fonts are for what the page writes beside the pictures, in screenshots.
         Need::Chromium => &["chromium", "fonts-dejavu-core"],
         Need::Ffmpeg => &["ffmpeg"],
+        Need::Strace => &["strace"],
         Need::GStreamer => &[
             "python3-gi",
             "gir1.2-gst-rtsp-server-1.0",
@@ -110,6 +112,7 @@ fn is_there(need: Need) -> bool {
             Path::new(&program).exists() && Path::new("/usr/share/fonts/truetype/dejavu").exists()
         }
         Need::Ffmpeg => program::succeeds(&mut program("ffmpeg", ".", &["-version"])),
+        Need::Strace => program::succeeds(&mut program("strace", ".", &["--version"])),
         // The system's Python: packages of the system are for no other.
         Need::GStreamer => program::succeeds(&mut program("/usr/bin/python3", ".", &["-c", GSTREAMER])),
         Need::Rustfmt | Need::Clippy | Need::NodeModules => true,

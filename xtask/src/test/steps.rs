@@ -42,6 +42,12 @@ pub const STEPS: &[Step] = &[
         run: loom,
     },
     Step {
+        name: "faults",
+        what: "each system call of a ring's life fails in turn",
+        needs: &[Need::Strace],
+        run: faults,
+    },
+    Step {
         name: "foreign",
         what: "media against FFmpeg and GStreamer",
         needs: &[Need::Ffmpeg, Need::GStreamer],
@@ -74,6 +80,10 @@ fn loom() -> Outcome {
     run(&mut shm(&["--features", "loom", "--lib", "loom"]))?;
     // And with the protocol broken on purpose, over real processes: that test must see torn frames.
     run(&mut shm(&["--features", "control-no-scan", "--test", "kill"]))
+}
+
+fn faults() -> Outcome {
+    run(&mut quiet(cargo(&["test", "--package", "framewire-shm", "--test", "faults", "--", "--ignored"])))
 }
 
 fn foreign() -> Outcome {

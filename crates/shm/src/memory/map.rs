@@ -3,7 +3,7 @@
 use std::{io, os::fd::AsFd, ptr::NonNull, sync::atomic::AtomicU8};
 
 use rustix::{
-    fs::{SealFlags, fcntl_get_seals, fstat},
+    fs::{SealFlags, Stat, fcntl_get_seals, fstat, fstatfs},
     mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap},
 };
 
@@ -44,6 +44,20 @@ impl Mapping {
     pub fn read_write(descriptor: impl AsFd, bytes: usize) -> Result<Self, MemoryError> {
         check_size(&descriptor, bytes)?;
         Self::map(descriptor, bytes, bytes, true)
+    }
+
+    /// As [`read_only`](Self::read_only), of memory that its sender has paid for and can't change the extent of any more. To
+    /// read what isn't there makes the kernel take it then, at the reader's expense, or kill the reader.
+    pub(crate) fn read_only_paid(descriptor: impl AsFd, bytes: usize) -> Result<Self, MemoryError> {
+        let (size, seals) = check_size(&descriptor, bytes)?;
+        if !seals.intersects(SealFlags::FUTURE_WRITE | SealFlags::WRITE) {
+            let why = "it isn't sealed against writing, so holes could be made in it";
+            return Err(MemoryError::Alleged { bytes, why });
+        }
+        if u64::try_from(size.st_blocks).is_ok_and(|blocks| blocks.saturating_mul(512) < bytes as u64) {
+            return Err(MemoryError::Alleged { bytes, why: "its sender hasn't paid for all of it" });
+        }
+        Self::map(descriptor, bytes, bytes, false)
     }
 
     /// As [`read_only`](Self::read_only), without touching what isn't in use yet.
@@ -172,15 +186,21 @@ impl Drop for Mapping {
     }
 }
 
-fn check_size(descriptor: impl AsFd, bytes: usize) -> Result<(), MemoryError> {
+fn check_size(descriptor: impl AsFd, bytes: usize) -> Result<(Stat, SealFlags), MemoryError> {
     let system = |source: io::Error| MemoryError::System { call: "inspect", bytes, source };
-    let size = fstat(&descriptor).map_err(|errno| system(errno.into()))?.st_size;
-    if bytes == 0 || u64::try_from(size).is_ok_and(|size| size < bytes as u64) {
-        return Err(MemoryError::Alleged { bytes, why: "it is smaller than that" });
-    }
+    // The seals first: only memory has any. To ask a file for its size can wait for whoever is behind its file system.
     let seals = fcntl_get_seals(&descriptor).map_err(|errno| system(errno.into()))?;
     if !seals.contains(SealFlags::SHRINK) {
         return Err(MemoryError::Alleged { bytes, why: "it isn't sealed, so it could be truncated under us" });
     }
-    Ok(())
+    let found = fstat(&descriptor).map_err(|errno| system(errno.into()))?;
+    if bytes == 0 || u64::try_from(found.st_size).is_ok_and(|size| size < bytes as u64) {
+        return Err(MemoryError::Alleged { bytes, why: "it is smaller than that" });
+    }
+    // A range of huge pages can be unmapped only as a whole, and to touch one that isn't there is a signal.
+    const HUGETLBFS: u32 = 0x9584_58f6;
+    if fstatfs(&descriptor).map_err(|errno| system(errno.into()))?.f_type as u32 == HUGETLBFS {
+        return Err(MemoryError::Alleged { bytes, why: "it is of huge pages, which no ring uses" });
+    }
+    Ok((found, seals))
 }

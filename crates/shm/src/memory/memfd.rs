@@ -1,8 +1,14 @@
 //! Memfds: how they come to be, and the seals that the other side relies on.
 
-use std::{io, os::fd::OwnedFd};
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
 
-use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::{
+    fs::{FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, ftruncate, memfd_create},
+    io::retry_on_intr,
+};
 
 use super::{Budget, Mapping, OverBudget};
 
@@ -69,7 +75,7 @@ pub(crate) fn create_partly(
     let descriptor =
         memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).map_err(failed("create", bytes))?;
     ftruncate(&descriptor, bytes as u64).map_err(failed("size", bytes))?;
-    fallocate(&descriptor, FallocateFlags::empty(), 0, paid_bytes as u64).map_err(failed("allocate", bytes))?;
+    allocate(&descriptor, 0, paid_bytes as u64).map_err(failed("allocate", paid_bytes))?;
     let mapping = Mapping::writable(&descriptor, bytes, paid_bytes)?;
     let mut seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
     if sealing == Sealing::OneWriter {
@@ -80,14 +86,24 @@ pub(crate) fn create_partly(
 }
 
 /// Pays for the bytes from `from` to `to` of memory that was made by [`create_partly`] and mapped as `mapping`.
-pub(crate) fn pay(descriptor: &OwnedFd, mapping: &Mapping, from: usize, to: usize) -> Result<(), MemoryError> {
+pub(crate) fn pay(descriptor: impl AsFd, mapping: &Mapping, from: usize, to: usize) -> Result<(), MemoryError> {
     let more = to.saturating_sub(from);
     if more == 0 {
         return Ok(());
     }
     Budget::now().check(more as u64)?;
-    fallocate(descriptor, FallocateFlags::empty(), from as u64, more as u64).map_err(failed("allocate", more))?;
+    allocate(descriptor, from as u64, more as u64).map_err(failed("allocate", more))?;
     mapping.populate(to)
+}
+
+/// In pieces, each anew if a signal interrupts it: the kernel undoes a piece that it doesn't finish, so that under a
+/// frequent signal a large one would never be done.
+fn allocate(descriptor: impl AsFd, from: u64, bytes: u64) -> rustix::io::Result<()> {
+    const PIECE: u64 = 16 << 20;
+    let pieces = (0..bytes).step_by(PIECE as usize);
+    pieces
+        .map(|done| (from + done, PIECE.min(bytes - done)))
+        .try_for_each(|(from, piece)| retry_on_intr(|| fallocate(&descriptor, FallocateFlags::empty(), from, piece)))
 }
 
 fn failed(call: &'static str, bytes: usize) -> impl FnOnce(rustix::io::Errno) -> MemoryError {

@@ -5,13 +5,16 @@ use std::{
     os::{fd::OwnedFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 
 use rustix::{
     fs::{FlockOperation, Mode, OFlags, flock, open},
-    io::Errno,
+    io::{Errno, retry_on_intr},
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, socket_with},
 };
+
+use crate::call;
 
 /// The name of a Unix socket: a path, or a name that vanishes with its process (Linux's abstract namespace).
 ///
@@ -68,26 +71,30 @@ impl Address {
         let bound = match (self, bind(&socket, &address)) {
             (Self::Path(path), Err(Errno::ADDRINUSE)) => {
                 let _lock = lock_directory_of(path)?;
-                // Whoever listens there answers; a socket that nobody listens at refuses.
-                if self.connect().is_ok_and(|_| true) {
-                    return Err(Errno::ADDRINUSE.into());
+                // Whoever listens there lets us in, or is too busy for the moment; only where nobody listens we are refused.
+                match self.connect().map_err(|error| (error.kind(), error)) {
+                    Err((io::ErrorKind::ConnectionRefused, _)) => {}
+                    Ok(_) | Err((io::ErrorKind::WouldBlock, _)) => return Err(call::failed("bind")(Errno::ADDRINUSE)),
+                    Err((_, error)) => return Err(error),
                 }
-                if !std::fs::symlink_metadata(path).is_ok_and(|found| is_socket(&found)) {
+                if !is_socket(&std::fs::symlink_metadata(path).map_err(call::failed("statx"))?) {
                     return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that isn't a socket"));
                 }
-                std::fs::remove_file(path)?;
+                std::fs::remove_file(path).map_err(call::failed("unlink"))?;
                 bind(&socket, &address)
             }
             (_, bound) => bound,
         };
-        bound?;
-        rustix::net::listen(&socket, WAITING)?;
+        bound.map_err(call::failed("bind"))?;
+        rustix::net::listen(&socket, WAITING).map_err(call::failed("listen"))?;
         Ok(socket)
     }
 
+    /// A socket that is connected to whoever listens here. It never waits: too many at once are [`io::ErrorKind::WouldBlock`].
     pub(super) fn connect(&self) -> io::Result<OwnedFd> {
-        let socket = socket(SocketFlags::empty())?;
-        connect(&socket, &self.socket_address()?)?;
+        let socket = socket(SocketFlags::NONBLOCK)?;
+        let address = self.socket_address()?;
+        retry_on_intr(|| connect(&socket, &address)).map_err(call::failed("connect"))?;
         Ok(socket)
     }
 
@@ -103,18 +110,30 @@ impl Address {
     }
 }
 
-fn socket(flags: SocketFlags) -> Result<OwnedFd, Errno> {
+fn socket(flags: SocketFlags) -> io::Result<OwnedFd> {
     socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC | flags, None)
+        .map_err(call::failed("socket"))
 }
 
 fn is_socket(found: &std::fs::Metadata) -> bool {
     std::os::unix::fs::FileTypeExt::is_socket(&found.file_type())
 }
 
-/// Locks the directory itself, so that no file of ours is left in it.
+/// Locks the directory itself, so that no file of ours is left in it. We hold such a lock for microseconds; whoever may read
+/// the directory can hold it for ever, so it isn't waited for longer.
 fn lock_directory_of(path: &Path) -> io::Result<OwnedFd> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let lock = open(directory, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    flock(&lock, FlockOperation::LockExclusive)?;
-    Ok(lock)
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let lock = retry_on_intr(|| open(directory, flags, Mode::empty())).map_err(call::failed("open"))?;
+    let mut left = 100;
+    loop {
+        match retry_on_intr(|| flock(&lock, FlockOperation::NonBlockingLockExclusive)) {
+            Ok(()) => return Ok(lock),
+            Err(Errno::WOULDBLOCK) if left > 0 => {
+                left -= 1;
+                std::thread::sleep(Duration::from_millis(10)); // sleep: only a wait without a limit would be told
+            }
+            Err(errno) => return Err(call::failed("flock")(errno)),
+        }
+    }
 }

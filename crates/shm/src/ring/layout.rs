@@ -123,17 +123,13 @@ impl ControlMap {
         unsafe { ptr::write(bytes.as_mut_ptr().cast(), placed) };
     }
 
-    /// Reads what describes a held slot.
-    ///
-    /// # Safety
-    ///
-    /// The caller holds a lease on `slot`, and the writer keeps to the protocol. Every bit pattern is a valid
-    /// `Placed`, but its numbers are allegations until checked.
-    pub(super) unsafe fn placed(&self, slot: u32) -> Placed {
-        // SAFETY: by the contract nobody writes this range now.
-        let bytes = unsafe { self.mapping.bytes(self.slot(slot) + 8, size_of::<Placed>()) };
-        // SAFETY: as large as `Placed`, aligned to 8, and integers only.
-        unsafe { ptr::read(bytes.as_ptr().cast()) }
+    /// Reads what describes a held slot. Its numbers are allegations until checked; a writer that breaks the protocol and
+    /// writes them meanwhile gets a mixture checked, and that very mixture is used.
+    pub(super) fn placed(&self, slot: u32) -> Placed {
+        let mut bytes = [0; size_of::<Placed>()];
+        self.mapping.copy_out(self.slot(slot) + 8, &mut bytes);
+        // SAFETY: as large as `Placed`, which is integers only: every bit pattern is one.
+        unsafe { ptr::read_unaligned(bytes.as_ptr().cast()) }
     }
 }
 

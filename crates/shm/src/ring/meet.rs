@@ -18,6 +18,7 @@ use rustix::{
 
 use super::{Address, Port, ReadError, Reader, Wish, Writer};
 use crate::{
+    call,
     doorbell::Doorbell,
     fork::{Birthplace, Forked},
     wire::Socket,
@@ -153,7 +154,7 @@ impl Ring {
                 Err(source) => return Err(MeetError::Connect { address: address.clone(), source }),
             }
         };
-        let user = socket_peercred(&session).map_err(|errno| ReadError::System(errno.into()))?.uid.as_raw();
+        let user = socket_peercred(&session).map_err(call::failed("getsockopt")).map_err(ReadError::from)?.uid.as_raw();
         if !allow.includes(user) {
             return Err(MeetError::NotAllowed { address: address.clone(), user });
         }
@@ -186,14 +187,19 @@ impl Served {
     }
 
     fn start(mut self, port: Port, listener: OwnedFd, allow: Allow) -> io::Result<Self> {
-        let (stop, epoll) = (Doorbell::new()?, epoll::create(epoll::CreateFlags::CLOEXEC)?);
+        let stop = Doorbell::new()?;
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(call::failed("epoll_create1"))?;
         let sessions = port.descriptor()?;
         let watched: [(&dyn AsFd, u64); 3] = [(&stop, STOP), (&listener, KNOCK), (&sessions, SESSIONS)];
         for (descriptor, kind) in watched {
-            epoll::add(&epoll, descriptor.as_fd(), epoll::EventData::new_u64(kind), epoll::EventFlags::IN)?;
+            epoll::add(&epoll, descriptor.as_fd(), epoll::EventData::new_u64(kind), epoll::EventFlags::IN)
+                .map_err(call::failed("epoll_ctl"))?;
         }
         let door = Arc::new(Door { port, listener, allow, epoll, _sessions: sessions });
-        let thread = thread::Builder::new().name("shm-serve".to_owned()).spawn(move || door.attend())?;
+        let thread = thread::Builder::new()
+            .name("shm-serve".to_owned())
+            .spawn(move || door.attend())
+            .map_err(call::failed("start a thread"))?;
         self.stop = Some((stop, thread));
         Ok(self)
     }

@@ -2,11 +2,7 @@
 
 use std::{error::Error, io, mem::MaybeUninit, os::fd::OwnedFd, sync::Arc};
 
-use rustix::{
-    event::{Timespec, epoll},
-    fs::{OFlags, fcntl_getfl},
-    process::{PidfdFlags, getpid, pidfd_open},
-};
+use rustix::event::{Timespec, epoll};
 
 use super::{
     Counts, Policy, RingError, Wish,
@@ -18,7 +14,7 @@ use super::{
     writer::{Shared, State},
 };
 use crate::{
-    doorbell::Doorbell,
+    call, doorbell, life,
     memory::{self, Sealing},
     sync::Ordering,
     wire::{Packet, Passed, ReceiveError, Socket},
@@ -47,9 +43,10 @@ impl Port {
         }
         let token = sessions.next_token;
         epoll::add(&sessions.epoll, &session, epoll::EventData::new_u64(token), epoll::EventFlags::IN)
-            .map_err(io::Error::from)?;
+            .map_err(call::failed("epoll_ctl"))?;
         sessions.next_token += 1;
         sessions.waiting.push((token, session));
+        sessions.limit_waiting();
         Ok(())
     }
 
@@ -70,7 +67,7 @@ impl Port {
                 let (token, socket) = state.sessions.waiting.swap_remove(index);
                 self.admit(state, token, socket);
             } else {
-                state.sessions.listen(token);
+                state.sessions.listen(token, event.flags);
             }
         }
     }
@@ -79,13 +76,16 @@ impl Port {
         let join = match socket.try_receive() {
             Ok(packet) => packet.decode::<Join>().map_err(|error| format!("could not {error}")),
             Err(ReceiveError::Empty) => return state.sessions.waiting.push((token, socket)),
-            // It went before it came in.
-            Err(_) => return,
+            // It went before it came in, or we can't hear it: it sees the session end.
+            Err(_) => return state.sessions.unwatch(&socket),
         };
         match join.and_then(|join| self.join(state, token, &socket, join)) {
             Ok(joined) => state.sessions.joined.push(joined.with(socket)),
             // A reader that doesn't hear why sees the session end all the same.
-            Err(why) => drop(Packet::encode(&Answer::Refused { why }).map(|answer| socket.try_send(&answer))),
+            Err(why) => {
+                state.sessions.unwatch(&socket);
+                drop(Packet::encode(&Answer::Refused { why }).map(|answer| socket.try_send(&answer)));
+            }
         }
     }
 
@@ -106,18 +106,21 @@ impl Port {
         let keep =
             |passed: Passed| passed.into_owned().map_err(|error| format!("could not keep its descriptors: {error}"));
         let (bell, life) = (keep(bell)?, keep(life)?);
-        // The writer rings it: it mustn't be able to wait there. (Who clears the flag later harms only its ring.)
-        if !fcntl_getfl(&bell).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK)) {
-            return Err("its doorbell would block".to_owned());
-        }
+        doorbell::check(&bell)?;
+        life::check(&life)?;
         self.add_slots(state, wish.leases)?;
         let first = Progress::begin(wish.policy, state.slots.newest(), self.0.depth).first;
-        let page = self.welcome(state, socket, wish, first).map_err(|error| format!("could not {error}"))?;
         let watch = epoll::EventData::new_u64(token | DEATH);
         epoll::add(&state.sessions.epoll, &life, watch, epoll::EventFlags::IN)
-            .map_err(|errno| format!("could not watch its process: {errno}"))?;
+            .map_err(|errno| format!("could not watch its process: epoll_ctl: {errno}"))?;
+        // Last, since from then on it may hold frames: what fails must fail before.
+        let welcomed = self.welcome(state, socket, wish, first);
+        let (page, room) = welcomed.map_err(|error| {
+            state.sessions.unwatch(&life);
+            format!("could not {error}")
+        })?;
         state.sessions.timed += usize::from(matches!(wish.policy, Policy::MaxRate { .. }));
-        Ok(Joined { token, life, page, bell, wish, first })
+        Ok(Joined { token, life, page, bell, room, wish, first })
     }
 
     /// Sees to it that there are slots for `leases` more.
@@ -134,40 +137,39 @@ impl Port {
         Ok(())
     }
 
-    /// Sends a reader all that it needs, and gives its page.
+    /// Sends a reader all that it needs; gives its page, and what it rings if the writer waits for it.
     fn welcome(
         &self,
         state: &mut State,
         socket: &Socket,
         wish: Wish,
         first: u64,
-    ) -> Result<ReaderPage, Box<dyn Error>> {
+    ) -> Result<(ReaderPage, Option<Passed>), Box<dyn Error>> {
         let (mapping, descriptor) = memory::create("framewire-reader", ReaderPage::BYTES, Sealing::ManyWriters)?;
         let page = ReaderPage::new(mapping, wish.leases);
         page.taken().store(first, Ordering::Relaxed);
-        let room = match wish.policy {
-            Policy::Block { .. } => {
-                self.0.blockable.store(true, Ordering::Relaxed);
-                Some(state.sessions.room()?.passed()?)
-            }
-            _ => None,
-        };
+        let life = Passed::new(life::own()?);
         for segment in state.store.segments() {
             socket.try_send(&segment_message(segment)?)?;
         }
+        let blocks = matches!(wish.policy, Policy::Block { .. });
+        if blocks {
+            self.0.blockable.store(true, Ordering::Relaxed);
+        }
+        let room = blocks.then(|| state.sessions.new_room_bell()).transpose()?.map(Passed::new);
         let (control, inline_bytes) = state.store.control();
         let joining = Joining {
             depth: self.0.depth,
             epoch: state.sessions.epoch,
             head: state.slots.newest(),
             inline_bytes,
-            control: Passed::new(control.try_clone()?),
+            control: control.clone(),
             page: Passed::new(descriptor),
-            room,
-            life: Passed::new(pidfd_open(getpid(), PidfdFlags::empty())?),
+            room: room.clone(),
+            life,
         };
         socket.try_send(&Packet::encode(&Answer::Joined(Box::new(joining)))?)?;
-        Ok(page)
+        Ok((page, room))
     }
 
     /// How many readers have joined.
@@ -191,7 +193,7 @@ impl Port {
     ///
     /// If the process has no descriptor left for a copy.
     pub fn descriptor(&self) -> io::Result<OwnedFd> {
-        self.0.lock().sessions.epoll.try_clone()
+        self.0.lock().sessions.epoll.try_clone().map_err(call::failed("fcntl"))
     }
 
     /// The writer is gone, so no slot is filled any more: readers see `WriterGone`, and their frames keep what they
@@ -211,23 +213,27 @@ struct Joined {
     life: OwnedFd,
     page: ReaderPage,
     bell: OwnedFd,
+    room: Option<Passed>,
     wish: Wish,
     first: u64,
 }
 
 impl Joined {
     fn with(self, socket: Socket) -> Session {
-        let Self { token, life, page, bell, wish, first } = self;
-        Session { token, socket, life, page, bell, wish, first, leaving: false, given_up_at: None }
+        let Self { token, life, page, bell, room, wish, first } = self;
+        Session { token, socket, life, page, bell, room, wish, first, leaving: false, given_up_at: None }
     }
 }
 
 impl super::sessions::Sessions {
-    /// What blocking readers ring when they take a frame.
-    fn room(&mut self) -> io::Result<Doorbell> {
-        Ok(match &self.room {
-            Some(room) => room.clone(),
-            None => self.room.insert(Doorbell::new()?).clone(),
-        })
+    /// Turns the oldest away while too many have come and not said what they wish.
+    fn limit_waiting(&mut self) {
+        const MOST: usize = 2 * MAX_READERS;
+        if self.waiting.len() > MOST
+            && let Some(oldest) = (0..self.waiting.len()).min_by_key(|index| self.waiting[*index].0)
+        {
+            let (_, socket) = self.waiting.swap_remove(oldest);
+            self.unwatch(&socket);
+        }
     }
 }

@@ -188,10 +188,13 @@ fn held<'r, W: ReaderWords + 'r>(readers: impl Iterator<Item = &'r W>) -> impl I
     })
 }
 
-/// The newest published sequence.
+/// No ring comes to so many frames: at one each nanosecond it would take 146 years.
+pub(crate) const MAX_SEQUENCE: u64 = 1 << 62;
+
+/// The newest published sequence: an allegation, but small enough to compute with.
 pub(crate) fn newest(control: &impl Control) -> u64 {
     // SYNC POINT N, the reader's half.
-    control.head().load(Ordering::Acquire)
+    control.head().load(Ordering::Acquire).min(MAX_SEQUENCE)
 }
 
 /// What became of an attempt to hold a sequence.

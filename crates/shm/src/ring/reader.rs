@@ -7,23 +7,22 @@ use std::{
     time::Duration,
 };
 
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, epoll, poll},
-    process::{PidfdFlags, getpid, pidfd_open},
-};
+use rustix::event::epoll;
 
 use super::{
     Counts, Frame, Policy, Wish,
     frame::Joined,
-    layout::{ControlMap, INLINE, MAX_DEPTH, MAX_INLINE_BYTES, MAX_LEASES, ReaderPage},
+    layout::{ControlMap, INLINE, MAX_DEPTH, MAX_INLINE_BYTES, MAX_LEASES, MAX_SLOTS, ReaderPage},
     policy::{Progress, next_due_ns},
-    protocol::{self, Hold},
+    protocol::{self, Hold, MAX_SEQUENCE},
     session::{Answer, Join, Joining, VERSION},
     sleep::Sleeper,
 };
 use crate::{
+    call,
     doorbell::{self, Doorbell},
     fork::{Birthplace, Forked},
+    life,
     memory::{Mapping, MemoryError},
     sync::AtomicU64,
     wire::{DecodeError, EncodeError, Packet, Passed, ReceiveError, SendError, Socket},
@@ -81,6 +80,10 @@ pub struct Reader {
 /// A mismatch without progress can only be a broken writer, but a fast one may lap us a few times in a row.
 const MAX_LAPS: u32 = 1000;
 
+/// How many messages are taken in at once: more than a socket holds, so that a writer that never stops talking doesn't keep
+/// us listening.
+const MAX_MESSAGES: u32 = 1024;
+
 impl Reader {
     /// Asks to join the ring at the other end of `session`. It never waits: the answer is seen by the reading
     /// methods. `bell` is rung when there is something new; several readers of one thread may share it.
@@ -95,10 +98,10 @@ impl Reader {
             return Err(ReadError::Refused(why));
         }
         wish.policy.check().map_err(ReadError::Refused)?;
-        let life = Passed::new(pidfd_open(getpid(), PidfdFlags::empty()).map_err(io::Error::from)?);
+        let life = Passed::new(life::own()?);
         let join = Join { version: VERSION, wish, bell: bell.passed()?, life };
         let join = Packet::encode(&join).map_err(|error: EncodeError| ReadError::Protocol(error.to_string()))?;
-        let news = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io::Error::from)?;
+        let news = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(call::failed("epoll_create1"))?;
         watch(&news, &session)?;
         session.try_send(&join).map_err(|error| match error {
             SendError::Gone => ReadError::WriterGone,
@@ -161,12 +164,15 @@ impl Reader {
     /// [`ReadError::Refused`], or what makes reading impossible. The writer's end is no error here.
     pub fn service(&mut self) -> Result<(), ReadError> {
         self.birthplace.check()?;
-        while !self.ended {
+        for _ in 0..MAX_MESSAGES {
+            if self.ended {
+                break;
+            }
             match self.session.try_receive() {
                 Ok(packet) => self.hear(&packet)?,
                 Err(ReceiveError::Empty) => {
                     // A forked child of the writer may hold its end of the socket, but isn't the writer.
-                    self.ended = self.joined.as_ref().is_some_and(|joined| is_readable(&joined.life));
+                    self.ended = self.joined.as_ref().is_some_and(|joined| life::is_over(&joined.life));
                     break;
                 }
                 Err(ReceiveError::Gone) => self.ended = true,
@@ -186,8 +192,12 @@ impl Reader {
             Answer::Refused { why } => Err(ReadError::Refused(why)),
             Answer::Segment { id, bytes, memory } => {
                 let bytes = usize::try_from(bytes).map_err(|_| ReadError::Protocol("an impossible size".to_owned()))?;
-                let mapping = Arc::new(Mapping::read_only(memory, bytes)?);
+                let mapping = Arc::new(Mapping::read_only_paid(memory, bytes)?);
                 self.segments.retain(|(known, _)| *known != id);
+                // Slots stand in it, and a moment ago one stood in each of those before.
+                if self.segments.len() > MAX_SLOTS as usize {
+                    return Err(ReadError::Protocol("more segments than slots".to_owned()));
+                }
                 self.segments.push((id, mapping));
                 Ok(())
             }
@@ -204,6 +214,11 @@ impl Reader {
         if inline_bytes > MAX_INLINE_BYTES || !inline_bytes.is_multiple_of(256) || !(1..=MAX_DEPTH).contains(&depth) {
             return Err(ReadError::Protocol(format!("no ring is {depth} deep with {inline_bytes} bytes inline")));
         }
+        if head > MAX_SEQUENCE {
+            return Err(ReadError::Protocol(format!("no ring has come to frame {head}")));
+        }
+        life::check(&life).map_err(ReadError::Protocol)?;
+        room.iter().try_for_each(doorbell::check).map_err(ReadError::Protocol)?;
         let control = Mapping::read_only_as_it_comes(control, ControlMap::bytes(inline_bytes))?;
         let control = ControlMap::new(control, inline_bytes);
         let page = ReaderPage::new(Mapping::read_write(page, ReaderPage::BYTES)?, self.wish.leases);
@@ -242,7 +257,12 @@ impl Reader {
             if let Hold::Held(slot) = protocol::hold(&joined.control, &joined.page, lease, wanted) {
                 match self.take(&joined, lease, slot, wanted)? {
                     Some(frame) => return Ok(Some(frame)),
-                    None => continue, // it wasn't due yet; is there another one?
+                    // It wasn't due yet; is there another one?
+                    None if laps < MAX_LAPS => {
+                        laps += 1;
+                        continue;
+                    }
+                    None => return Ok(None),
                 }
             }
             joined.give_back(lease);
@@ -256,8 +276,7 @@ impl Reader {
 
     /// Makes a frame of a slot that is held, or passes over it if none was due when it was published.
     fn take(&mut self, joined: &Arc<Joined>, lease: u32, slot: u32, sequence: u64) -> Result<Option<Frame>, ReadError> {
-        // SAFETY: the slot is held by `lease`.
-        let placed = unsafe { joined.control.placed(slot) };
+        let placed = joined.control.placed(slot);
         if let Policy::MaxRate { period } = self.wish.policy {
             if placed.published_ns < self.due_ns {
                 joined.give_back(lease);
@@ -284,6 +303,10 @@ impl Reader {
         };
         let Some(place) = place else {
             joined.give_back(lease);
+            // A writer that can't tell us of a segment lets us go, but goes on publishing to the others.
+            if self.ended && !inline && self.segment(placed.segment).is_none() {
+                return Err(ReadError::WriterGone);
+            }
             return Err(ReadError::Protocol(format!("frame {sequence} lies outside of the ring's memory")));
         };
         self.progress.take(self.wish.policy, sequence);
@@ -342,11 +365,5 @@ impl AsFd for Reader {
 }
 
 fn watch(news: &OwnedFd, descriptor: impl AsFd) -> io::Result<()> {
-    Ok(epoll::add(news, descriptor, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?)
-}
-
-fn is_readable(descriptor: &impl AsFd) -> bool {
-    let mut watched = [PollFd::new(descriptor, PollFlags::IN)];
-    let no_wait = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut watched, Some(&no_wait)).is_ok() && watched[0].revents().contains(PollFlags::IN)
+    epoll::add(news, descriptor, epoll::EventData::new_u64(0), epoll::EventFlags::IN).map_err(call::failed("epoll_ctl"))
 }

@@ -20,61 +20,61 @@ use super::{
     sessions::{Session, Sessions},
     writer::{Shared, State},
 };
-use crate::sync::Ordering;
-
-/// What a blocked writer sleeps on; made at the first wait.
-#[derive(Debug, Default)]
-pub(super) struct Room(Option<OwnedFd>);
+use crate::{call, doorbell, sync::Ordering};
 
 /// The event of a reader that took a frame; the other one is that of the sessions.
 const TAKEN: u64 = 0;
 const SESSIONS: u64 = 1;
 
-impl Room {
-    /// Waits until every blocking reader has room for the next frame, is late, or is gone.
-    pub(super) fn wait(&mut self, shared: &Arc<Shared>) -> Result<(), RingError> {
-        let begun = Instant::now();
-        loop {
-            let until = {
-                let state = &mut *shared.lock();
-                match state.wait_until(begun) {
-                    Waiting::ForNobody => return Ok(()),
-                    Waiting::Until(until) => {
-                        self.prepare(&state.sessions)?;
-                        until
-                    }
-                }
+/// Waits until every blocking reader has room for the next frame, is late, or is gone.
+pub(super) fn wait(shared: &Arc<Shared>) -> Result<(), RingError> {
+    let begun = Instant::now();
+    loop {
+        let (until, room) = {
+            let state = &mut *shared.lock();
+            let Some(room) = state.sessions.room.clone() else {
+                return Ok(()); // no blocking reader has ever joined
             };
-            if self.sleep(until)? {
-                Port::new(shared.clone()).service();
+            match state.wait_until(begun) {
+                Waiting::ForNobody => return Ok(()),
+                Waiting::Until(until) => (until, room),
             }
+        };
+        if sleep(&room, until)? {
+            Port::new(shared.clone()).service();
         }
     }
+}
 
-    fn prepare(&mut self, sessions: &Sessions) -> io::Result<()> {
-        if let (None, Some(room)) = (&self.0, &sessions.room) {
-            let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-            // Edge-triggered: what counts is in the readers' pages, so nobody needs to read its counter.
-            let edge = epoll::EventFlags::IN | epoll::EventFlags::ET;
-            epoll::add(&epoll, room, epoll::EventData::new_u64(TAKEN), edge)?;
-            // A reader's goodbye or death releases the writer as well.
-            epoll::add(&epoll, &sessions.epoll, epoll::EventData::new_u64(SESSIONS), epoll::EventFlags::IN)?;
-            self.0 = Some(epoll);
-        }
-        Ok(())
+/// Sleeps until a reader took something, a session has something to say (then `true`), or `until`.
+fn sleep(room: &OwnedFd, until: Option<Instant>) -> io::Result<bool> {
+    let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+    let left = left.and_then(|left| Timespec::try_from(left).ok());
+    let mut events = [MaybeUninit::<epoll::Event>::uninit(); 16];
+    match epoll::wait(room, &mut events, left.as_ref()) {
+        Ok((events, _)) => Ok(events.iter().any(|event| event.data.u64() == SESSIONS)),
+        Err(Errno::INTR) => Ok(false),
+        Err(errno) => Err(call::failed("epoll_wait")(errno)),
     }
+}
 
-    /// Sleeps until a reader took something, a session has something to say (then `true`), or `until`.
-    fn sleep(&self, until: Option<Instant>) -> io::Result<bool> {
-        let Some(epoll) = &self.0 else { return Ok(false) };
-        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-        let left = left.and_then(|left| Timespec::try_from(left).ok());
-        let mut events = [MaybeUninit::<epoll::Event>::uninit(); 2];
-        match epoll::wait(epoll, &mut events, left.as_ref()) {
-            Ok((events, _)) => Ok(events.iter().any(|event| event.data.u64() == SESSIONS)),
-            Err(Errno::INTR) => Ok(false),
-            Err(errno) => Err(errno.into()),
-        }
+impl Sessions {
+    /// What a blocking reader shall ring when it takes a frame; a blocked writer hears it.
+    pub(super) fn new_room_bell(&mut self) -> io::Result<OwnedFd> {
+        let room = match &self.room {
+            Some(room) => room,
+            None => {
+                let room = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(call::failed("epoll_create1"))?;
+                // A reader's goodbye or death releases the writer as well.
+                epoll::add(&room, &self.epoll, epoll::EventData::new_u64(SESSIONS), epoll::EventFlags::IN)
+                    .map_err(call::failed("epoll_ctl"))?;
+                self.room.insert(Arc::new(room))
+            }
+        };
+        let bell = doorbell::bare()?;
+        // What counts is in the readers' pages, so nobody needs to read a bell's counter.
+        epoll::add(room, &bell, epoll::EventData::new_u64(TAKEN), doorbell::EDGE).map_err(call::failed("epoll_ctl"))?;
+        Ok(bell)
     }
 }
 

@@ -6,7 +6,7 @@ use super::Policy;
 use crate::wire::Passed;
 
 /// Both sides of a ring are usually of one build; where they aren't, this tells.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// What a reader asks for when it joins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

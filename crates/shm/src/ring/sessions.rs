@@ -1,8 +1,13 @@
 //! The readers of a ring, as its writer sees them.
 
-use std::{error::Error, io, os::fd::OwnedFd};
+use std::{
+    error::Error,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+};
 
-use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
+use rustix::event::epoll;
 
 use super::{
     Counts, Policy, Wish,
@@ -12,8 +17,9 @@ use super::{
     store::{Segment, Store},
 };
 use crate::{
+    call,
     clock::monotonic_ns,
-    doorbell::{self, Doorbell},
+    doorbell, life,
     wire::{Packet, Passed, ReceiveError, Socket},
 };
 
@@ -35,8 +41,8 @@ pub(super) struct Sessions {
     pub epoch: u64,
     /// Slots beyond depth + 1.
     pub lease_slots: u32,
-    /// Rung by blocking readers; made when the first one joins.
-    pub room: Option<Doorbell>,
+    /// What a blocked writer sleeps on: this, and the bells of the blocking readers. Made when the first of them joins.
+    pub room: Option<Arc<OwnedFd>>,
     /// How many readers want to know when a frame was published.
     pub timed: usize,
 }
@@ -50,6 +56,8 @@ pub(super) struct Session {
     pub life: OwnedFd,
     pub page: ReaderPage,
     pub bell: OwnedFd,
+    /// What it rings when it takes a frame that the writer waits for. Each has its own: none can spoil another's.
+    pub room: Option<Passed>,
     pub wish: Wish,
     /// The sequence before its first.
     pub first: u64,
@@ -62,7 +70,7 @@ pub(super) struct Session {
 impl Sessions {
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
-            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC).map_err(call::failed("epoll_create1"))?,
             next_token: 0,
             joined: Vec::new(),
             closed: false,
@@ -127,27 +135,49 @@ impl Sessions {
 
     /// A reader has nothing more to say once it has joined. Its end is the end of its socket, which its frames keep
     /// open too, or of its process: only then is its page dropped.
-    pub(super) fn listen(&mut self, event: u64) {
+    pub(super) fn listen(&mut self, event: u64, flags: epoll::EventFlags) {
         let Some(index) = self.joined.iter().position(|session| session.token == event & !DEATH) else { return };
+        let session = &mut self.joined[index];
         if event & DEATH != 0 {
-            if self.joined[index].is_dead() {
+            if life::is_over(&session.life) {
                 self.forget(index);
             }
             return;
         }
-        match self.joined[index].socket.try_receive() {
+        if flags.contains(epoll::EventFlags::HUP) {
+            return self.forget(index);
+        }
+        match session.socket.try_receive() {
             Err(ReceiveError::Gone) => self.forget(index),
             Err(ReceiveError::Empty) => {}
-            Ok(_) | Err(_) => self.joined[index].leave(),
+            Ok(_) | Err(_) => {
+                session.leave();
+                // Of one that goes on talking, only the end is still of interest.
+                let only_its_end = epoll::EventFlags::empty();
+                let data = epoll::EventData::new_u64(session.token);
+                let _ = epoll::modify(&self.epoll, &session.socket, data, only_its_end);
+            }
         }
     }
 
     fn forget(&mut self, index: usize) {
         let session = self.joined.swap_remove(index);
-        // Its descriptors may live on in a forked child: closing ours wouldn't end the watch.
-        let _ = epoll::delete(&self.epoll, &session.socket);
-        let _ = epoll::delete(&self.epoll, &session.life);
+        self.unwatch(&session.socket);
+        self.unwatch(&session.life);
+        if let Some(room) = &session.room {
+            self.unwatch(room);
+        }
         self.timed -= usize::from(matches!(session.wish.policy, Policy::MaxRate { .. }));
+    }
+}
+
+impl Sessions {
+    /// Takes a descriptor out of both epolls. Its other copies may live on, in a forked child or where it came from: closing
+    /// ours wouldn't end the watch.
+    pub(super) fn unwatch(&self, descriptor: impl AsFd) {
+        for epoll in [Some(&self.epoll), self.room.as_deref()].into_iter().flatten() {
+            let _ = epoll::delete(epoll, &descriptor);
+        }
     }
 }
 
@@ -163,16 +193,10 @@ impl Session {
     pub(super) fn counts(&self, head: u64, depth: u32) -> Counts {
         self.page.shown(self.first).counts(self.wish.policy, head, depth)
     }
-
-    fn is_dead(&self) -> bool {
-        let mut watched = [PollFd::new(&self.life, PollFlags::IN)];
-        let no_wait = Timespec { tv_sec: 0, tv_nsec: 0 };
-        poll(&mut watched, Some(&no_wait)).is_ok_and(|ready| ready > 0) && watched[0].revents().contains(PollFlags::IN)
-    }
 }
 
 /// The message that hands a reader a segment.
 pub(super) fn segment_message(segment: &Segment) -> Result<Packet, Box<dyn Error>> {
-    let memory = Passed::new(segment.memory.try_clone()?);
-    Ok(Packet::encode(&Answer::Segment { id: segment.id, bytes: segment.bytes, memory })?)
+    let Segment { id, bytes, memory, .. } = segment;
+    Ok(Packet::encode(&Answer::Segment { id: *id, bytes: *bytes, memory: memory.clone() })?)
 }

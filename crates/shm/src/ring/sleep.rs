@@ -16,7 +16,7 @@ use rustix::{
 };
 
 use super::{Frame, ReadError, Reader};
-use crate::wait::Watch;
+use crate::{call, doorbell, wait::Watch};
 
 /// What a reader that waits by itself sleeps on.
 #[derive(Debug, Default)]
@@ -52,17 +52,16 @@ impl Reader {
         }
         let end = Instant::now().checked_add(limit);
         loop {
-            if self.arm() {
-                let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-                if left == Some(Duration::ZERO) {
-                    return Ok(None);
-                }
-                if self.sleep(left)?.news {
-                    self.service()?;
-                }
+            let (quiet, left) = (self.arm(), end.map(|end| end.saturating_duration_since(Instant::now())));
+            if quiet && left != Some(Duration::ZERO) && self.sleep(left)?.news {
+                self.service()?;
             }
             if let Some(frame) = self.try_next()? {
                 return Ok(Some(frame));
+            }
+            // Also if there seems to be a frame: a writer that breaks the protocol could keep that up.
+            if left == Some(Duration::ZERO) {
+                return Ok(None);
             }
         }
     }
@@ -121,12 +120,11 @@ impl Reader {
         let epoll = match &self.sleeper.epoll {
             Some(epoll) => epoll,
             None => {
-                let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-                // Edge-triggered: every ring is an event, so the counter needn't be read: one system call a wake-up,
-                // not two. It would take 2^64 rings to fill it.
-                let edge = epoll::EventFlags::IN | epoll::EventFlags::ET;
-                epoll::add(&epoll, self.bell(), epoll::EventData::new_u64(BELL), edge)?;
-                epoll::add(&epoll, &*self, epoll::EventData::new_u64(NEWS), epoll::EventFlags::IN)?;
+                let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(call::failed("epoll_create1"))?;
+                epoll::add(&epoll, self.bell().event(), epoll::EventData::new_u64(BELL), doorbell::EDGE)
+                    .map_err(call::failed("epoll_ctl"))?;
+                epoll::add(&epoll, &*self, epoll::EventData::new_u64(NEWS), epoll::EventFlags::IN)
+                    .map_err(call::failed("epoll_ctl"))?;
                 self.sleeper.epoll.insert(epoll)
             }
         };
@@ -139,12 +137,15 @@ impl Reader {
                 Ok(Woken { bell: woken_by(BELL), news: woken_by(NEWS) })
             }
             Err(Errno::INTR) => Ok(Woken::default()),
-            Err(errno) => Err(errno.into()),
+            Err(errno) => Err(call::failed("epoll_wait")(errno)),
         }
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Result<Poll<Frame>, ReadError> {
-        loop {
+        /// Whoever keeps ringing mustn't keep the runtime's thread.
+        const ROUNDS: u32 = 64;
+        let mut quiet = false;
+        for _ in 0..ROUNDS {
             // Old events first: what rings after arming must be a new one, to end the watch.
             let woken = self.sleep(Some(Duration::ZERO))?;
             if woken.news {
@@ -154,8 +155,13 @@ impl Reader {
                 return Ok(Poll::Ready(frame));
             }
             if !woken.bell && !woken.news && self.arm() {
+                quiet = true;
                 break;
             }
+        }
+        if !quiet {
+            cx.waker().wake_by_ref();
+            return Ok(Poll::Pending);
         }
         let Sleeper { epoll, watch, .. } = &mut self.sleeper;
         let epoll = epoll.as_ref().ok_or_else(|| io::Error::other("there is nothing to wait on"))?;

@@ -5,12 +5,13 @@
 //! segment that no slot stands in any more is let go. The slots of a ring that is made for small frames begin behind
 //! their headers in the control memory, and need no segment.
 
-use std::{os::fd::OwnedFd, sync::Arc};
+use std::sync::Arc;
 
 use super::layout::{ControlMap, INLINE, MAX_DEPTH, MAX_INLINE_BYTES, MAX_SLOTS};
 use crate::{
     fork::Forked,
     memory::{self, Budget, Mapping, MemoryError, Sealing},
+    wire::Passed,
 };
 
 /// Why a ring can't be made, or can't take a frame or a reader.
@@ -72,7 +73,7 @@ pub(super) struct Segment {
     pub id: u32,
     pub bytes: u64,
     pub mapping: Arc<Mapping>,
-    pub memory: OwnedFd,
+    pub memory: Passed,
     /// How many slots and spare places stand in it.
     places: u32,
 }
@@ -90,7 +91,7 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct Store {
     control: Arc<Mapping>,
-    control_memory: OwnedFd,
+    control_memory: Passed,
     /// The room behind a slot's header.
     inline_bytes: usize,
     /// What all memory together may come to.
@@ -114,7 +115,7 @@ impl Store {
         let control = ControlMap::new(mapping, inline_bytes);
         let store = Self {
             control: control.memory().clone(),
-            control_memory,
+            control_memory: Passed::new(control_memory),
             inline_bytes,
             budget_bytes,
             place_bytes,
@@ -127,7 +128,7 @@ impl Store {
     }
 
     /// The descriptor of the control memory, and the room it has behind each slot's header.
-    pub(super) fn control(&self) -> (&OwnedFd, u32) {
+    pub(super) fn control(&self) -> (&Passed, u32) {
         (&self.control_memory, self.inline_bytes as u32)
     }
 
@@ -245,7 +246,7 @@ impl Store {
         let (mapping, memory) = memory::create("framewire-ring", bytes as usize, Sealing::OneWriter)?;
         let id = self.next_segment;
         self.next_segment += 1;
-        self.segments.push(Segment { id, bytes, mapping: Arc::new(mapping), memory, places });
+        self.segments.push(Segment { id, bytes, mapping: Arc::new(mapping), memory: Passed::new(memory), places });
         let place = |index| Place { segment: id, offset: index * self.place_bytes, capacity: self.place_bytes };
         Ok((0..u64::from(places)).map(place).collect())
     }

@@ -9,7 +9,7 @@ use super::{
     Info, Port, RingError,
     layout::{ControlMap, MAX_DEPTH, MAX_SLOTS, Placed},
     protocol::Slots,
-    room::Room,
+    room,
     sessions::Sessions,
     store::Store,
 };
@@ -28,7 +28,6 @@ pub struct RingOptions {
 #[derive(Debug)]
 pub struct Writer {
     shared: Arc<Shared>,
-    room: Room,
 }
 
 /// What the writer and its [`Port`]s share inside the process.
@@ -97,7 +96,7 @@ impl Writer {
             blockable: AtomicBool::new(false),
             state: Mutex::new(state),
         };
-        Ok(Self { shared: Arc::new(shared), room: Room::default() })
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Where readers are let in.
@@ -120,7 +119,7 @@ impl Writer {
         self.shared.birthplace.check()?;
         // Relaxed: who joins while this is read might as well have come after it.
         if self.shared.blockable.load(Ordering::Relaxed) {
-            self.room.wait(&self.shared)?;
+            room::wait(&self.shared)?;
         }
         self.lend(bytes)
     }

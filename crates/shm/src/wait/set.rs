@@ -14,7 +14,8 @@ use rustix::{
 };
 
 use crate::{
-    doorbell::Doorbell,
+    call,
+    doorbell::{self, Doorbell},
     ring::{Frame, ReadError, Reader},
 };
 
@@ -81,9 +82,10 @@ impl WaitSet {
     ///
     /// If the process has no descriptor left.
     pub fn new() -> Result<Self, WaitError> {
-        let (bell, epoll) = (Doorbell::new()?, epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io::Error::from)?);
-        let edge = epoll::EventFlags::IN | epoll::EventFlags::ET;
-        epoll::add(&epoll, &bell, epoll::EventData::new_u64(BELL), edge).map_err(io::Error::from)?;
+        let bell = Doorbell::new()?;
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(call::failed("epoll_create1"))?;
+        epoll::add(&epoll, bell.event(), epoll::EventData::new_u64(BELL), doorbell::EDGE)
+            .map_err(call::failed("epoll_ctl"))?;
         Ok(Self { bell, epoll, next_key: BELL + 1, readers: BTreeMap::new(), others: BTreeMap::new() })
     }
 
@@ -121,7 +123,8 @@ impl WaitSet {
 
     fn add_descriptor(&mut self, descriptor: &impl AsFd) -> io::Result<Key> {
         let key = Key(self.next_key);
-        epoll::add(&self.epoll, descriptor, epoll::EventData::new_u64(key.0), epoll::EventFlags::IN)?;
+        epoll::add(&self.epoll, descriptor, epoll::EventData::new_u64(key.0), epoll::EventFlags::IN)
+            .map_err(call::failed("epoll_ctl"))?;
         self.next_key += 1;
         Ok(key)
     }
@@ -182,7 +185,8 @@ impl WaitSet {
                 if quiet { end.map(|end| end.saturating_duration_since(Instant::now())) } else { Some(Duration::ZERO) };
             let mut ready = self.sleep(left)?;
             ready.extend(self.readers.iter().filter(|(_, member)| member.is_ready()).map(|(key, _)| *key));
-            if !ready.is_empty() || quiet && left == Some(Duration::ZERO) {
+            let is_over = end.is_some_and(|end| Instant::now() >= end);
+            if !ready.is_empty() || is_over && left == Some(Duration::ZERO) {
                 ready.sort_unstable();
                 ready.dedup();
                 return Ok(ready);
@@ -198,7 +202,7 @@ impl WaitSet {
         let events = match epoll::wait(&self.epoll, &mut events, limit.as_ref()) {
             Ok((events, _)) => events,
             Err(Errno::INTR) => return Ok(Vec::new()),
-            Err(errno) => return Err(io::Error::from(errno).into()),
+            Err(errno) => return Err(call::failed("epoll_wait")(errno).into()),
         };
         let mut ready = Vec::new();
         for key in events.iter().map(|event| Key(event.data.u64())) {

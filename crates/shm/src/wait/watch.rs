@@ -12,7 +12,7 @@ use std::{
 
 use rustix::event::epoll;
 
-use crate::fork::Birthplace;
+use crate::{call, fork::Birthplace};
 
 /// A descriptor that the hidden thread watches, until this is dropped.
 #[derive(Debug)]
@@ -40,13 +40,14 @@ impl Watch {
     /// Begins to watch `descriptor`, of which it keeps a copy. The first one starts the thread.
     pub(crate) fn new(descriptor: impl AsFd) -> io::Result<Self> {
         let thread = Watcher::of_this_process()?;
-        let descriptor = descriptor.as_fd().try_clone_to_owned()?;
+        let descriptor = descriptor.as_fd().try_clone_to_owned().map_err(call::failed("fcntl"))?;
         let token = {
             let mut wakers = thread.wakers.lock().unwrap_or_else(PoisonError::into_inner);
             wakers.next_token += 1;
             wakers.next_token
         };
-        epoll::add(&thread.epoll, &descriptor, epoll::EventData::new_u64(token), epoll::EventFlags::ONESHOT)?;
+        epoll::add(&thread.epoll, &descriptor, epoll::EventData::new_u64(token), epoll::EventFlags::ONESHOT)
+            .map_err(call::failed("epoll_ctl"))?;
         Ok(Self { thread, descriptor, token })
     }
 
@@ -56,7 +57,8 @@ impl Watch {
         wakers.armed.insert(self.token, waker.clone());
         drop(wakers);
         let once = epoll::EventFlags::IN | epoll::EventFlags::ONESHOT;
-        Ok(epoll::modify(&self.thread.epoll, &self.descriptor, epoll::EventData::new_u64(self.token), once)?)
+        epoll::modify(&self.thread.epoll, &self.descriptor, epoll::EventData::new_u64(self.token), once)
+            .map_err(call::failed("epoll_ctl"))
     }
 }
 
@@ -78,12 +80,16 @@ impl Watcher {
             return Ok(watcher.clone());
         }
         let new = Arc::new(Self {
-            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC).map_err(call::failed("epoll_create1"))?,
             birthplace: Birthplace::here(),
             wakers: Mutex::default(),
         });
         let running = new.clone();
-        thread::Builder::new().name("shm-watch".to_owned()).stack_size(64 * 1024).spawn(move || running.run())?;
+        thread::Builder::new()
+            .name("shm-watch".to_owned())
+            .stack_size(64 * 1024)
+            .spawn(move || running.run())
+            .map_err(call::failed("start a thread"))?;
         Ok(watcher.insert(new).clone())
     }
 

@@ -8,6 +8,8 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
+use crate::call;
+
 /// An open descriptor that can be a field of any message.
 ///
 /// It serialises as an index; the descriptor itself goes beside the bytes (`SCM_RIGHTS`). Outside of a
@@ -28,7 +30,7 @@ impl Passed {
     ///
     /// If it is shared with a clone and the process has no descriptor left to copy it.
     pub fn into_owned(self) -> std::io::Result<OwnedFd> {
-        Arc::try_unwrap(self.0).or_else(|shared| shared.try_clone())
+        Arc::try_unwrap(self.0).or_else(|shared| shared.try_clone()).map_err(call::failed("fcntl"))
     }
 }
 

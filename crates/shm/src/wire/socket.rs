@@ -16,7 +16,10 @@ use rustix::{
 };
 
 use super::{Packet, Passed};
-use crate::memory::{self, Budget, Mapping, MemoryError, Sealing};
+use crate::{
+    call,
+    memory::{self, Budget, Mapping, MemoryError, Sealing},
+};
 
 /// The kernel's `SCM_MAX_FD`: how many descriptors one datagram can carry.
 pub const MAX_DESCRIPTORS: usize = 253;
@@ -90,7 +93,8 @@ impl Socket {
     ///
     /// What the kernel says, such as too many open files.
     pub fn pair() -> io::Result<(Self, Self)> {
-        let (one, other) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let (one, other) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .map_err(call::failed("socketpair"))?;
         Ok((Self(one), Self(other)))
     }
 
@@ -153,7 +157,7 @@ impl Socket {
             Ok(_) => Ok(()),
             Err(Errno::AGAIN) => Err(SendError::Full),
             Err(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN) => Err(SendError::Gone),
-            Err(errno) => Err(SendError::System(errno.into())),
+            Err(errno) => Err(SendError::System(call::failed("sendmsg")(errno))),
         }
     }
 
@@ -193,7 +197,7 @@ impl Socket {
             Ok(received) => received,
             Err(Errno::AGAIN) => return Err(ReceiveError::Empty),
             Err(Errno::CONNRESET) => return Err(ReceiveError::Gone),
-            Err(errno) => return Err(ReceiveError::System(errno.into())),
+            Err(errno) => return Err(ReceiveError::System(call::failed("recvmsg")(errno))),
         };
         let descriptors = ancillary.drain().flat_map(|message| match message {
             RecvAncillaryMessage::ScmRights(rights) => rights.map(Passed::new).collect(),
