@@ -34,6 +34,13 @@ fn role_process() {
         Ok("forking holder") => hold(FOREVER, |_| fork_a_child_that_stays()),
         Ok("writer") => write(|| ()),
         Ok("forking writer") => write(fork_a_child_that_stays),
+        Ok("forking reader that leaves") => leave_a_forked_child_with_a_reader(),
+        Ok("forking writer that leaves") => {
+            write_and_then(|writer| {
+                fork_a_child_that_stays();
+                drop(writer);
+            });
+        }
         Ok("forked") => use_everything_in_a_forked_child(),
         Ok(role) => panic!("no role {role}"),
         Err(_) => {}
@@ -75,7 +82,28 @@ fn fork_a_child_that_stays() {
     }
 }
 
+/// A reader that is dropped, by a process that lives on, while a forked child holds a copy of its session.
+fn leave_a_forked_child_with_a_reader() {
+    let wish = Wish { policy: FOREVER, leases: 2 };
+    let mut reader = Reader::connect(session(), &Doorbell::new().unwrap(), wish).unwrap();
+    drop(reader.next_for(LIMIT).unwrap().unwrap());
+    fork_a_child_that_stays();
+    println!("holding");
+    thread::sleep(Duration::from_millis(100)); // sleep: so that the writer is asleep by then; either way is right
+    drop(reader);
+    thread::sleep(LIMIT); // sleep: until the test kills us
+}
+
 fn write(then: fn()) {
+    write_and_then(|writer| {
+        then();
+        println!("written");
+        thread::sleep(LIMIT); // sleep: until the test kills us
+        drop(writer);
+    });
+}
+
+fn write_and_then(then: impl FnOnce(Writer)) {
     let mut writer = Writer::create(RingOptions { depth: 2, frame_bytes: 64 }).unwrap();
     writer.port().add(session()).unwrap();
     while writer.port().readers() == 0 {
@@ -83,8 +111,8 @@ fn write(then: fn()) {
         thread::yield_now();
     }
     publish(&mut writer, b"the last words");
-    then();
-    println!("written");
+    then(writer);
+    println!("left");
     thread::sleep(LIMIT); // sleep: until the test kills us
 }
 
@@ -187,6 +215,9 @@ fn ring_with(role: &str) -> (Writer, Other) {
     (writer, other)
 }
 
+/// A blocked writer goes on so soon after the death of its reader.
+const ENOUGH: Duration = Duration::from_millis(5);
+
 /// How long after the death of its only reader a blocked writer goes on: the best of a few times, since the machine has
 /// other things to do as well.
 fn released_after_death_of(role: &str) -> Duration {
@@ -207,19 +238,46 @@ fn released_after_death_of(role: &str) -> Duration {
         assert_eq!(writer.port().readers(), 0);
         released.saturating_duration_since(killed)
     };
-    (0..5).map(|_| measure()).min().unwrap()
+    let mut best = Duration::MAX;
+    for _ in 0..40 {
+        best = best.min(measure());
+        if best < ENOUGH {
+            break;
+        }
+    }
+    best
 }
 
 #[test]
 fn a_blocked_writer_is_released_by_its_readers_death() {
     let took = released_after_death_of("holder");
-    assert!(took < Duration::from_millis(5), "{took:?}");
+    assert!(took < ENOUGH, "{took:?}");
 }
 
 #[test]
 fn a_blocked_writer_is_released_also_when_a_forked_child_still_holds_the_session() {
     let took = released_after_death_of("forking holder");
-    assert!(took < Duration::from_millis(5), "{took:?}");
+    assert!(took < ENOUGH, "{took:?}");
+}
+
+#[test]
+fn a_reader_that_is_dropped_lets_go_also_when_a_forked_child_still_holds_the_session() {
+    let (mut writer, _other) = ring_with("forking reader that leaves");
+    for round in 0..20u8 {
+        publish(&mut writer, &[round; 10]);
+    }
+    assert_eq!(writer.port().readers(), 0);
+}
+
+#[test]
+fn a_writer_that_is_dropped_is_gone_also_when_a_forked_child_still_holds_the_session() {
+    let (ours, theirs) = Socket::pair().unwrap();
+    let mut other = Other::start("forking writer that leaves", theirs);
+    let wish = Wish { policy: Policy::DropOldest { depth: 2 }, leases: 1 };
+    let mut reader = Reader::connect(ours, &Doorbell::new().unwrap(), wish).unwrap();
+    assert_eq!(reader.next_for(LIMIT).unwrap().unwrap().bytes(), b"the last words");
+    other.wait_for("left");
+    assert!(matches!(reader.next_for(LIMIT), Err(ReadError::WriterGone)));
 }
 
 #[test]

@@ -6,12 +6,13 @@ use super::{
     Info,
     layout::{ControlMap, ReaderPage},
     protocol,
+    session::Line,
 };
 use crate::{
     fork::Birthplace,
     memory::Mapping,
     sync::{AtomicU64, Ordering},
-    wire::{Passed, Socket},
+    wire::Passed,
 };
 
 /// What a reader and its frames share: all of it stays until the last of them is dropped.
@@ -23,7 +24,7 @@ pub(super) struct Joined {
     pub epoch: u64,
     /// Open as long as a frame is held: its end is what tells the writer that all holds are over.
     #[expect(dead_code, reason = "kept open, not used")]
-    pub session: Arc<Socket>,
+    pub session: Arc<Line>,
     /// Rung when a frame is taken that the writer waits for.
     pub room: Option<Passed>,
     /// The writer's pidfd.

@@ -70,7 +70,7 @@ impl Slots {
     /// [`publish`](Self::publish) it is invisible. `None` if every slot that `fits` is held, which enough slots
     /// (depth + 1 + all leases) make impossible.
     pub(crate) fn claim<'r, W: ReaderWords + 'r>(
-        &self,
+        &mut self,
         control: &impl Control,
         readers: impl Iterator<Item = &'r W> + Clone,
         fits: impl Fn(u32) -> bool,
@@ -82,7 +82,7 @@ impl Slots {
         crash::point();
         fence(Ordering::SeqCst);
         if !held(readers.clone()).any(|slot| slot == first) {
-            return Some(first);
+            return Some(self.empty(first));
         }
         // Asking for one slot after the other could find all of them held by one reader that moves. So unmark all
         // at once and look at each hazard word once: it names one slot, and there are more slots than words.
@@ -95,7 +95,13 @@ impl Slots {
         }
         let claimed = free.first().copied();
         candidates.iter().filter(|slot| Some(**slot) != claimed).for_each(|slot| self.mark_again(control, *slot));
-        claimed
+        claimed.map(|slot| self.empty(slot))
+    }
+
+    /// Forgets what a claimed slot held: it is about to be overwritten, published or not.
+    fn empty(&mut self, slot: u32) -> u32 {
+        self.sequences[slot as usize] = 0;
+        slot
     }
 
     fn unmark(&self, control: &impl Control, slot: u32) {
@@ -138,12 +144,6 @@ impl Slots {
         self.sequences[slot as usize] = sequence;
         self.head = sequence;
         sequence
-    }
-
-    /// Gives a claimed slot back unfilled.
-    #[cfg_attr(all(test, feature = "loom"), expect(dead_code, reason = "the models publish whatever they claim"))]
-    pub(crate) fn abandon(&mut self, slot: u32) {
-        self.sequences[slot as usize] = 0;
     }
 
     /// Stands between [`publish`](Self::publish) and the looks at who sleeps.

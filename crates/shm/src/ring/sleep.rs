@@ -10,13 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::{
-    event::{Timespec, epoll},
-    io::Errno,
-};
+use rustix::{event::epoll, io::Errno};
 
 use super::{Frame, ReadError, Reader};
-use crate::{call, doorbell, wait::Watch};
+use crate::{
+    call, doorbell,
+    wait::{Watch, timespec},
+};
 
 /// What a reader that waits by itself sleeps on.
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ impl Reader {
     ///
     /// As [`try_next`](Self::try_next).
     pub fn next_for(&mut self, limit: Duration) -> Result<Option<Frame>, ReadError> {
-        if let Some(frame) = self.try_next()? {
+        if let Some(frame) = self.look()? {
             return Ok(Some(frame));
         }
         if let Some(frame) = self.spin(limit)? {
@@ -52,14 +52,14 @@ impl Reader {
         }
         let end = Instant::now().checked_add(limit);
         loop {
-            let (quiet, left) = (self.arm(), end.map(|end| end.saturating_duration_since(Instant::now())));
-            if quiet && left != Some(Duration::ZERO) && self.sleep(left)?.news {
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            // Also without time to sleep, what the writer says is heard.
+            if (self.arm() || left == Some(Duration::ZERO)) && self.sleep(left)?.news {
                 self.service()?;
             }
-            if let Some(frame) = self.try_next()? {
+            if let Some(frame) = self.look()? {
                 return Ok(Some(frame));
             }
-            // Also if there seems to be a frame: a writer that breaks the protocol could keep that up.
             if left == Some(Duration::ZERO) {
                 return Ok(None);
             }
@@ -104,7 +104,7 @@ impl Reader {
         let begun = Instant::now();
         while begun.elapsed() < spin {
             for _ in 0..LOOKS {
-                if let Some(frame) = self.try_next()? {
+                if let Some(frame) = self.look()? {
                     return Ok(Some(frame));
                 }
                 std::hint::spin_loop();
@@ -129,8 +129,7 @@ impl Reader {
             }
         };
         let mut events = [MaybeUninit::<epoll::Event>::uninit(); 2];
-        // A limit beyond the clock's range is no limit.
-        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        let limit = limit.map(timespec);
         match epoll::wait(epoll, &mut events, limit.as_ref()) {
             Ok((events, _)) => {
                 let woken_by = |kind| events.iter().any(|event| event.data.u64() == kind);
@@ -146,12 +145,13 @@ impl Reader {
         const ROUNDS: u32 = 64;
         let mut quiet = false;
         for _ in 0..ROUNDS {
+            self.check_birthplace()?; // in a forked child, the sleep would take its parent's events
             // Old events first: what rings after arming must be a new one, to end the watch.
             let woken = self.sleep(Some(Duration::ZERO))?;
             if woken.news {
                 self.service()?;
             }
-            if let Some(frame) = self.try_next()? {
+            if let Some(frame) = self.look()? {
                 return Ok(Poll::Ready(frame));
             }
             if !woken.bell && !woken.news && self.arm() {

@@ -4,6 +4,7 @@ use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
+use std::time::Duration;
 
 use super::{
     Info, Port, RingError,
@@ -46,6 +47,8 @@ pub(super) struct State {
     pub slots: Slots,
     pub store: Store,
     pub sessions: Sessions,
+    /// The most that any reader can make the writer wait for a frame.
+    pub longest_wait: Duration,
 }
 
 impl Shared {
@@ -65,8 +68,9 @@ impl Writer {
         Self::create_within(options, u64::MAX)
     }
 
-    /// As [`create`](Self::create), but the ring never takes more than `budget_bytes` of memory: a frame, a reader that
-    /// would need more is refused, with the numbers.
+    /// As [`create`](Self::create), but the ring never takes more than `budget_bytes` of memory for its slots: a frame or
+    /// a reader that would need more is refused, with the numbers. (Each reader's page of 4 KiB isn't counted, nor what
+    /// readers still hold of memory that the ring has outgrown.)
     ///
     /// # Errors
     ///
@@ -87,7 +91,8 @@ impl Writer {
             return Err(RingError::Depth(depth));
         }
         let (store, control) = Store::new(frame_bytes, budget_bytes)?;
-        let mut state = State { slots: Slots::new(depth), store, sessions: Sessions::new()? };
+        let mut state =
+            State { slots: Slots::new(depth), store, sessions: Sessions::new()?, longest_wait: Duration::MAX };
         state.add_slots(depth + 1)?;
         let shared = Shared {
             control,
@@ -97,6 +102,14 @@ impl Writer {
             state: Mutex::new(state),
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Limits how long a reader can make the writer wait for each frame, whatever timeout its
+    /// [`Policy::Block`](super::Policy::Block) says: for rings whose readers aren't trusted. Zero waits for nobody.
+    #[must_use]
+    pub fn waiting_at_most(self, longest: Duration) -> Self {
+        self.shared.lock().longest_wait = longest;
+        self
     }
 
     /// Where readers are let in.
@@ -141,7 +154,7 @@ impl Writer {
 
     fn lend(&mut self, bytes: usize) -> Result<Slot<'_>, RingError> {
         let (claimed, segment, mapping, offset) = self.claim(bytes)?;
-        Ok(Slot { writer: self, slot: claimed, mapping, segment, offset, bytes, published: false })
+        Ok(Slot { writer: self, slot: claimed, mapping, segment, offset, bytes })
     }
 
     fn claim(&self, bytes: usize) -> Result<(u32, u32, Arc<Mapping>, u64), RingError> {
@@ -170,9 +183,12 @@ impl Writer {
         Ok((claimed, place.segment, mapping.clone(), place.offset))
     }
 
-    /// How many frames were published so far.
+    /// How many frames were published so far; none in a forked process.
     #[must_use]
     pub fn published(&self) -> u64 {
+        if !self.shared.birthplace.is_here() {
+            return 0;
+        }
         self.shared.lock().slots.newest()
     }
 }
@@ -207,12 +223,18 @@ pub struct Slot<'w> {
     segment: u32,
     offset: u64,
     bytes: usize,
-    published: bool,
 }
 
 impl Slot<'_> {
     /// The bytes to fill.
+    ///
+    /// # Panics
+    ///
+    /// In a process that was forked since the slot was reserved: it is its parent's, which may publish it at any time.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
+        if let Err(forked) = self.writer.shared.birthplace.check() {
+            panic!("could not {forked}");
+        }
         // SAFETY: the slot is claimed (`Slots::claim` found no hazard on it and unmarked it), so no reader reads it;
         // `&mut self` makes this the only slice of it here.
         unsafe { self.mapping.bytes_mut(self.offset as usize, self.bytes) }
@@ -234,10 +256,9 @@ impl Slot<'_> {
     /// # Panics
     ///
     /// In a process that was forked since the slot was reserved.
-    pub fn publish(mut self, info: Info) -> u64 {
+    pub fn publish(self, info: Info) -> u64 {
         let shared = &*self.writer.shared;
         if let Err(forked) = shared.birthplace.check() {
-            std::mem::forget(self);
             panic!("could not {forked}");
         }
         let mut state = shared.lock();
@@ -247,16 +268,6 @@ impl Slot<'_> {
         unsafe { shared.control.place(self.slot, placed) };
         let sequence = state.slots.publish(&shared.control, self.slot);
         state.sessions.wake(sequence, published_ns);
-        drop(state);
-        self.published = true;
         sequence
-    }
-}
-
-impl Drop for Slot<'_> {
-    fn drop(&mut self) {
-        if !self.published && self.writer.shared.birthplace.is_here() {
-            self.writer.shared.lock().slots.abandon(self.slot);
-        }
     }
 }
