@@ -19,8 +19,11 @@ use crate::{
 /// How those who hold a [`Lock`] wait until another one, who holds it then, notifies them.
 ///
 /// It keeps a record of each who waits. Who dies waiting is in nobody's way, and a notification that a dying one got goes
-/// to the next. A wait ends only when it was notified, or with its limit; but look again all the same: between the
-/// notification and the lock others may have changed what is protected.
+/// to the next. If somebody dies *holding the lock*, there may be a change that nobody was notified of. Then one is told,
+/// whoever has the lock first, and be it one who waits: put things in order, and call [`notify_all`](Self::notify_all).
+///
+/// A wait ends when it was notified, with its limit, or for such a death. Look again in any case: between the notification
+/// and the lock others may have changed what is protected.
 ///
 /// ```
 /// use shm::{arena::Arena, lock::{Condition, Lock}};
@@ -111,8 +114,8 @@ impl<T: Pod> Condition<T> {
         let lock = guard.of();
         let (index, arena) = (self.enlist(guard)?, self.place.arena());
         loop {
-            match waiters::look(self, arena, index) {
-                Seen::Notified => break,
+            match waiters::look(self, arena, lock.place().word32(0), index) {
+                Seen::Notified | Seen::Orphaned => break,
                 Seen::Lost => self.sweep(lock.lock())?,
                 Seen::Waiting(state) => {
                     if arena.wait_a_while(self.state(index), state, until) == Outcome::TimedOut {
@@ -149,7 +152,7 @@ impl<T: Pod> Condition<T> {
         let (index, arena) = (self.enlist(guard).map_err(without)?, self.place.arena());
         let waiting = Waiting(self, index);
         loop {
-            let seen = attendant::retry(|| match waiters::look(self, arena, index) {
+            let seen = attendant::retry(|| match waiters::look(self, arena, lock.place().word32(0), index) {
                 Seen::Waiting(state) => Err(Watch {
                     arena: arena.clone(),
                     words: vec![(self.place.offset_of(state_at(index)), state)],
@@ -159,7 +162,7 @@ impl<T: Pod> Condition<T> {
                 seen => Ok(seen),
             });
             let seen = seen.await.map_err(LockError::System)?;
-            if seen == Seen::Notified {
+            if matches!(seen, Seen::Notified | Seen::Orphaned) {
                 break;
             }
             self.sweep(lock.lock_async().await).map_err(without)?;
@@ -196,6 +199,17 @@ impl<T: Pod> Condition<T> {
     pub fn notify(&self, guard: &Guard<'_, T>, count: usize) -> usize {
         self.check(guard);
         waiters::notify(self, self.place.arena(), count)
+    }
+
+    /// How many living ones wait and haven't been notified yet.
+    ///
+    /// # Panics
+    ///
+    /// If the guard is another lock's.
+    #[must_use]
+    pub fn waiting(&self, guard: &Guard<'_, T>) -> usize {
+        self.check(guard);
+        waiters::waiting(self, self.place.arena())
     }
 
     fn enlist<G>(&self, guard: Guard<'_, T>) -> Result<usize, LockError<G>> {

@@ -26,6 +26,25 @@ fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
+/// Explores a model with a death at each of a protocol's points in turn, of which there are fewer than `points`, and checks
+/// that there were deaths at all.
+fn explore_deaths(preemptions: usize, points: u32, model: impl Fn(u32) + Clone + Sync + Send + 'static) {
+    let mut deadly = 0;
+    for point in 0..points {
+        let before = DEATHS.with(Cell::get);
+        let model = model.clone();
+        explore(preemptions, move || model(point));
+        deadly += u32::from(DEATHS.with(Cell::get) > before);
+    }
+    assert!(deadly >= 4, "only {deadly} points were met");
+    assert!(deadly < points, "there may be more points than {points}");
+}
+
+std::thread_local! {
+    /// Loom runs all threads of a model on the test's own.
+    static DEATHS: Cell<u64> = const { Cell::new(0) };
+}
+
 /// Checks that a broken protocol has an interleaving in which somebody sleeps for ever. Loom reports that by a panic in the
 /// middle of its own work, which ends the process: so it is done in one of its own, which runs the test of this `name` again.
 fn must_deadlock(module: &str, name: &str, model: impl Fn() + Sync + Send + 'static) {
@@ -92,6 +111,7 @@ impl Member {
     }
 
     fn die(&self) {
+        DEATHS.with(|deaths| deaths.set(deaths.get() + 1));
         self.world.dead[usize::from(self.me.slot())].store(1, Ordering::Release);
         self.world.deaths.fetch_add(1, Ordering::Release);
         futex::death();

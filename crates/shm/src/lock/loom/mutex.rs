@@ -1,6 +1,6 @@
 use loom::{sync::Arc, thread};
 
-use super::{Member, World, explore, must_deadlock, soon};
+use super::{Member, World, explore, explore_deaths, must_deadlock, soon};
 use crate::{
     arena::{Members, Owner},
     crash::doomed,
@@ -31,47 +31,43 @@ fn loom_mutex_three_take_turns() {
 
 #[test]
 fn loom_mutex_an_owner_may_die_anywhere() {
-    for points in 0..8 {
-        explore(3, move || {
-            let (world, word) = (World::new(), Arc::new(AtomicU32::new(0)));
-            let (theirs, member) = (word.clone(), Member::new(&world, 1));
-            let other = thread::spawn(move || {
-                let survived = doomed::live(points, || drop(change(&theirs, &member)));
-                // Nobody takes it from one who isn't known to be dead.
-                let held = !survived && Owner::of(theirs.load(Ordering::Relaxed)) == Some(member.me());
-                if !survived {
-                    member.die();
-                }
-                held
-            });
-            let me = Member::new(&world, 0);
-            let first = change(&word, &me);
-            let died_with_it = other.join().unwrap();
-            let second = change(&word, &me);
-            assert_eq!(second == Taken::Inconsistent, died_with_it, "told if and only if it died with it");
-            assert!(first == Taken::Clean || died_with_it);
-            assert!(world.value() >= 2);
+    explore_deaths(3, 12, |points| {
+        let (world, word) = (World::new(), Arc::new(AtomicU32::new(0)));
+        let (theirs, member) = (word.clone(), Member::new(&world, 1));
+        let other = thread::spawn(move || {
+            let survived = doomed::live(points, || drop(change(&theirs, &member)));
+            // Nobody takes it from one who isn't known to be dead.
+            let held = !survived && Owner::of(theirs.load(Ordering::Relaxed)) == Some(member.me());
+            if !survived {
+                member.die();
+            }
+            held
         });
-    }
+        let me = Member::new(&world, 0);
+        let first = change(&word, &me);
+        let died_with_it = other.join().unwrap();
+        let second = change(&word, &me);
+        assert_eq!(second == Taken::Inconsistent, died_with_it, "told if and only if it died with it");
+        assert!(first == Taken::Clean || died_with_it);
+        assert!(world.value() >= 2);
+    });
 }
 
 #[test]
 fn loom_mutex_of_two_who_wait_one_may_die() {
-    for points in 0..10 {
-        explore(2, move || {
-            let (world, word) = (World::new(), Arc::new(AtomicU32::new(0)));
-            let me = Member::new(&world, 0);
-            mutex::lock(&*word, &me, None).unwrap();
-            let (theirs, member) = (word.clone(), Member::new(&world, 1));
-            let dying = thread::spawn(move || member.live(points, || drop(change(&theirs, &member))));
-            let (theirs, member) = (word.clone(), Member::new(&world, 2));
-            let living = thread::spawn(move || drop(change(&theirs, &member)));
-            mutex::unlock(&word, me.me(), 1);
-            dying.join().unwrap();
-            living.join().unwrap();
-            assert!(world.value() >= 1);
-        });
-    }
+    explore_deaths(2, 14, |points| {
+        let (world, word) = (World::new(), Arc::new(AtomicU32::new(0)));
+        let me = Member::new(&world, 0);
+        mutex::lock(&*word, &me, None).unwrap();
+        let (theirs, member) = (word.clone(), Member::new(&world, 1));
+        let dying = thread::spawn(move || member.live(points, || drop(change(&theirs, &member))));
+        let (theirs, member) = (word.clone(), Member::new(&world, 2));
+        let living = thread::spawn(move || drop(change(&theirs, &member)));
+        mutex::unlock(&word, me.me(), 1);
+        dying.join().unwrap();
+        living.join().unwrap();
+        assert!(world.value() >= 1);
+    });
 }
 
 #[test]
