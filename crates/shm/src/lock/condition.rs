@@ -51,6 +51,9 @@ pub struct Condition<T> {
     place: Place,
 }
 
+/// What a wait with a limit ends with: the guard, and whether it was notified.
+pub type Waited<'a, T> = Result<(Guard<'a, T>, bool), LockError<(Guard<'a, T>, bool)>>;
+
 /// How many can wait at once.
 const MAX_WAITERS: usize = 256;
 const LAST_AT: usize = 0;
@@ -98,19 +101,11 @@ impl<T: Pod> Condition<T> {
     /// # Panics
     ///
     /// If the guard is another lock's.
-    pub fn wait_for<'a>(
-        &self,
-        guard: Guard<'a, T>,
-        limit: Duration,
-    ) -> Result<(Guard<'a, T>, bool), LockError<(Guard<'a, T>, bool)>> {
+    pub fn wait_for<'a>(&self, guard: Guard<'a, T>, limit: Duration) -> Waited<'a, T> {
         self.wait_until(guard, Instant::now().checked_add(limit))
     }
 
-    fn wait_until<'a>(
-        &self,
-        guard: Guard<'a, T>,
-        until: Option<Instant>,
-    ) -> Result<(Guard<'a, T>, bool), LockError<(Guard<'a, T>, bool)>> {
+    fn wait_until<'a>(&self, guard: Guard<'a, T>, until: Option<Instant>) -> Waited<'a, T> {
         let lock = guard.of();
         let (index, arena) = (self.enlist(guard)?, self.place.arena());
         loop {
@@ -217,12 +212,7 @@ impl<T: Pod> Condition<T> {
         waiters::enlist(self, self.place.arena()).ok_or(LockError::Crowded(MAX_WAITERS))
     }
 
-    #[expect(clippy::type_complexity, reason = "the errors of a lock, as they come")]
-    fn delist<'a>(
-        &self,
-        index: usize,
-        locked: Result<Guard<'a, T>, LockError<Guard<'a, T>>>,
-    ) -> Result<(Guard<'a, T>, bool), LockError<(Guard<'a, T>, bool)>> {
+    fn delist<'a>(&self, index: usize, locked: Result<Guard<'a, T>, LockError<Guard<'a, T>>>) -> Waited<'a, T> {
         match locked {
             Ok(guard) => Ok((guard, waiters::delist(self, index))),
             Err(error) => Err(error.map(|guard| (guard, waiters::delist(self, index)))),

@@ -66,7 +66,7 @@ mod loom;
 #[cfg(not(all(test, feature = "loom")))]
 pub use self::{
     barrier::Barrier,
-    condition::Condition,
+    condition::{Condition, Waited},
     error::{BarrierError, LockError, ReleaseError, WaitError},
     event::Event,
     exclusive::{Guard, Lock},

@@ -44,8 +44,12 @@ impl Twin {
             match rounds::look(self, member, round) {
                 Round::Over => return Some(index),
                 Round::Broken => return None,
-                Round::Lost => drop(self.locked(member, || rounds::end(self, round, false))),
-                Round::Filling => drop(member.wait_a_while(&self.round, round, None)),
+                Round::Lost => {
+                    self.locked(member, || rounds::end(self, round, false));
+                }
+                Round::Filling => {
+                    member.wait_a_while(&self.round, round, None);
+                }
             }
         }
     }
@@ -95,7 +99,9 @@ fn loom_barrier_a_party_may_die_anywhere() {
         let (world, twin) = (World::new(), Twin::new());
         let (theirs, member) = (twin.clone(), Member::new(&world, 1));
         let other = thread::spawn(move || {
-            let survived = member.live(points, || drop(theirs.wait(&member)));
+            let survived = member.live(points, || {
+                let _ = theirs.wait(&member);
+            });
             let signed = theirs.arrivals.iter().any(|a| a.load(Ordering::Acquire) as u32 == member.me().word());
             if !survived && !signed && theirs.round.load(Ordering::Acquire) == 0 {
                 // It died on its way there, or as the last one before the round was over: another takes its place.

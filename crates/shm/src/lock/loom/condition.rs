@@ -71,6 +71,7 @@ impl Twin {
         while self.ready.load(Ordering::Relaxed) == 0 {
             self.wait(member);
         }
+        waiters::notify(self, member, 1); // one was notified, and hands it on
         self.unlock(member);
     }
 
@@ -114,19 +115,16 @@ fn loom_condition_who_waits_is_notified() {
 /// One of two waiters dies at each point; when it doesn't, it hands on what it got.
 #[test]
 fn loom_condition_a_notification_outlives_its_receiver() {
-    explore_deaths(1, 30, |points| {
+    explore_deaths(2, 30, |points| {
         let (world, twin) = (World::new(), Twin::new());
         let (theirs, member) = (twin.clone(), Member::new(&world, 1));
-        let dying = thread::spawn(move || {
-            member.live(points, || {
-                theirs.wait_until_ready(&member);
-                theirs.make_ready(&member);
-            })
-        });
+        let dying = thread::spawn(move || member.live(points, || theirs.wait_until_ready(&member)));
         let (theirs, member) = (twin.clone(), Member::new(&world, 2));
         let living = thread::spawn(move || theirs.wait_until_ready(&member));
         twin.make_ready(&Member::new(&world, 0));
-        dying.join().unwrap();
+        if !dying.join().unwrap() {
+            world.slices_end();
+        }
         living.join().unwrap();
     });
 }

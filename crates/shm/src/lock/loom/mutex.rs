@@ -24,7 +24,7 @@ fn loom_mutex_three_take_turns() {
             thread::spawn(move || change(&word, &member))
         });
         assert_eq!(change(&word, &Member::new(&world, 0)), Taken::Clean);
-        others.map(|other| assert_eq!(other.join().unwrap(), Taken::Clean));
+        let _ = others.map(|other| assert_eq!(other.join().unwrap(), Taken::Clean));
         assert_eq!((world.value(), word.load(Ordering::Relaxed)), (3, 0));
     });
 }
@@ -35,7 +35,9 @@ fn loom_mutex_an_owner_may_die_anywhere() {
         let (world, word) = (World::new(), Arc::new(AtomicU32::new(0)));
         let (theirs, member) = (word.clone(), Member::new(&world, 1));
         let other = thread::spawn(move || {
-            let survived = doomed::live(points, || drop(change(&theirs, &member)));
+            let survived = doomed::live(points, || {
+                let _ = change(&theirs, &member);
+            });
             // Nobody takes it from one who isn't known to be dead.
             let held = !survived && Owner::of(theirs.load(Ordering::Relaxed)) == Some(member.me());
             if !survived {
@@ -58,11 +60,17 @@ fn loom_mutex_of_two_who_wait_one_may_die() {
     explore_deaths(2, 14, |points| {
         let (world, word) = (World::new(), Arc::new(AtomicU32::new(0)));
         let me = Member::new(&world, 0);
-        mutex::lock(&*word, &me, None).unwrap();
+        mutex::lock(&word, &me, None).unwrap();
         let (theirs, member) = (word.clone(), Member::new(&world, 1));
-        let dying = thread::spawn(move || member.live(points, || drop(change(&theirs, &member))));
+        let dying = thread::spawn(move || {
+            member.live(points, || {
+                let _ = change(&theirs, &member);
+            })
+        });
         let (theirs, member) = (word.clone(), Member::new(&world, 2));
-        let living = thread::spawn(move || drop(change(&theirs, &member)));
+        let living = thread::spawn(move || {
+            let _ = change(&theirs, &member);
+        });
         mutex::unlock(&word, me.me(), 1);
         dying.join().unwrap();
         living.join().unwrap();
@@ -82,7 +90,9 @@ fn loom_mutex_who_gives_up_is_in_nobodys_way() {
             }
         });
         let (theirs, member) = (word.clone(), Member::new(&world, 2));
-        let patient = thread::spawn(move || drop(change(&theirs, &member)));
+        let patient = thread::spawn(move || {
+            let _ = change(&theirs, &member);
+        });
         change(&word, &Member::new(&world, 0));
         impatient.join().unwrap();
         patient.join().unwrap();
@@ -97,7 +107,9 @@ fn loom_control_mutex_without_waking() {
     must_deadlock(module_path!(), "loom_control_mutex_without_waking", || {
         let (world, word) = (World::new(), Arc::new(AtomicU32::new(0)));
         let (theirs, member) = (word.clone(), Member::new(&world, 1));
-        let other = thread::spawn(move || drop(change(&theirs, &member)));
+        let other = thread::spawn(move || {
+            let _ = change(&theirs, &member);
+        });
         mutex::lock(&word, &Member::new(&world, 0), None).unwrap();
         world.add(1);
         word.store(0, Ordering::Release);
@@ -120,7 +132,7 @@ fn loom_control_mutex_without_remembering_other_sleepers() {
             })
         });
         change(&word, &Member::new(&world, 0));
-        forgetful.map(|other| other.join().unwrap());
+        let _ = forgetful.map(|other| other.join().unwrap());
     });
 }
 

@@ -67,7 +67,11 @@ fn loom_rwlock_a_reader_may_die_anywhere() {
     explore_deaths(2, 12, |points| {
         let (world, twin) = (World::new(), Twin::new());
         let (theirs, member) = (twin.clone(), Member::new(&world, 1));
-        let dying = thread::spawn(move || member.live(points, || drop(read(&theirs, &member))));
+        let dying = thread::spawn(move || {
+            member.live(points, || {
+                let _ = read(&theirs, &member);
+            })
+        });
         assert_eq!(write(&twin, &Member::new(&world, 0)), Some(Taken::Clean));
         dying.join().unwrap();
         assert_eq!(write(&twin, &Member::new(&world, 0)), Some(Taken::Clean));
@@ -79,7 +83,11 @@ fn loom_rwlock_a_writer_may_die_anywhere() {
     explore_deaths(2, 12, |points| {
         let (world, twin) = (World::new(), Twin::new());
         let (theirs, member) = (twin.clone(), Member::new(&world, 1));
-        let dying = thread::spawn(move || member.live(points, || drop(write(&theirs, &member))));
+        let dying = thread::spawn(move || {
+            member.live(points, || {
+                let _ = write(&theirs, &member);
+            })
+        });
         read(&twin, &Member::new(&world, 0));
         let survived = dying.join().unwrap();
         let (taken, _) = read(&twin, &Member::new(&world, 0));

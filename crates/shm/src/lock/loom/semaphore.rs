@@ -43,7 +43,7 @@ fn loom_semaphore_each_release_lets_one_go_on() {
         assert!(first >= 1);
         let _ = permits::release(&*twin, &me);
         // A release may have freed what a waiter had just got; it doesn't come back for more, so one more is enough.
-        waiters.map(|waiter| waiter.join().unwrap());
+        let _ = waiters.map(|waiter| waiter.join().unwrap());
     });
 }
 
@@ -61,7 +61,7 @@ fn loom_semaphore_one_permit_is_had_by_one() {
             thread::spawn(move || work(&twin, &member))
         });
         work(&twin, &Member::new(&world, 0));
-        others.map(|other| other.join().unwrap());
+        let _ = others.map(|other| other.join().unwrap());
         assert_eq!(world.value(), 3);
     });
 }
