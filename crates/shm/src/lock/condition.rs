@@ -26,7 +26,7 @@ use crate::{
 /// and the lock others may have changed what is protected.
 ///
 /// ```
-/// use shm::{arena::Arena, lock::{Condition, Lock}};
+/// use shm::{arena::Arena, lock::{Condition, Lock, LockError}};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let lock = Lock::create(&Arena::create(16384)?, 0u32)?;
 /// let condition = Condition::create(&lock)?;
@@ -36,9 +36,9 @@ use crate::{
 ///     *guard = 5;
 ///     theirs.notify_all(&guard);
 /// });
-/// let mut guard = lock.lock().map_err(|error| error.to_string())?;
+/// let mut guard = lock.lock().map_err(LockError::without_guard)?;
 /// while *guard == 0 {
-///     guard = condition.wait(guard).map_err(|error| error.to_string())?;
+///     guard = condition.wait(guard).map_err(LockError::without_guard)?;
 /// }
 /// assert_eq!(*guard, 5);
 /// # drop(guard);
