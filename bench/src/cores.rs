@@ -9,8 +9,11 @@ use crate::Outcome;
 /// another core has just written fetches it from that core's cache.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Placement {
+    /// For people.
     pub name: &'static str,
+    /// Where this process runs.
     pub writer: Core,
+    /// Where the other one does.
     pub reader: Core,
 }
 
@@ -20,11 +23,16 @@ pub struct Core(Option<usize>);
 
 impl Placement {
     /// Wherever the scheduler likes.
+    #[must_use]
     pub fn any() -> Vec<Self> {
         vec![Self { name: "not pinned", writer: Core(None), reader: Core(None) }]
     }
 
     /// Both sides on one core, and each on its own if we may run on two.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel doesn't tell which cores are ours.
     pub fn pinned() -> Outcome<Vec<Self>> {
         let ours = sched_getaffinity(None).map_err(|error| format!("ask which cores we may run on: {error}"))?;
         let mut ours = (0..CpuSet::MAX_CPU).filter(|core| ours.is_set(*core));
@@ -37,6 +45,10 @@ impl Placement {
 
 impl Core {
     /// Keeps the calling thread there.
+    ///
+    /// # Errors
+    ///
+    /// If it isn't a core of ours.
     pub fn pin(self) -> Outcome {
         let Some(core) = self.0 else { return Ok(()) };
         let mut set = CpuSet::new();
