@@ -32,4 +32,6 @@ pub mod ring;
 pub mod status;
 mod sync;
 #[cfg(not(all(test, feature = "loom")))]
+pub mod wait;
+#[cfg(not(all(test, feature = "loom")))]
 pub mod wire;

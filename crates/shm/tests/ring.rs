@@ -2,29 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's unwrap is an assertion")]
 
-use std::time::Duration;
+mod support;
 
 use shm::{
     doorbell::Doorbell,
-    ring::{Counts, Info, Policy, ReadError, Reader, RingOptions, Wish, Writer},
+    ring::{Counts, Policy, ReadError, Reader, RingOptions, Wish, Writer},
     wire::{Packet, Socket},
 };
-
-const LIMIT: Duration = Duration::from_secs(10);
-
-fn attach(writer: &Writer, policy: Policy, leases: u32) -> Reader {
-    let (ours, theirs) = Socket::pair().unwrap();
-    writer.port().add(ours).unwrap();
-    let reader = Reader::connect(theirs, &Doorbell::new().unwrap(), Wish { policy, leases }).unwrap();
-    writer.port().service();
-    reader
-}
-
-fn publish(writer: &mut Writer, bytes: &[u8]) -> u64 {
-    let mut slot = writer.reserve(bytes.len()).unwrap();
-    slot.bytes_mut().copy_from_slice(bytes);
-    slot.publish(Info { pts_ns: bytes.len() as i64, ..Info::default() })
-}
+use support::{LIMIT, attach, publish};
 
 fn ring(depth: u32) -> Writer {
     Writer::create(RingOptions { depth, frame_bytes: 4096 }).unwrap()
@@ -42,7 +27,7 @@ fn drop_oldest_reads_in_order_and_counts_what_it_lost() {
         read.push(frame.bytes()[0]);
     }
     assert_eq!(read, [7, 8, 9, 10]);
-    let counts = Counts { read: 4, dropped: 6, skipped: 0 };
+    let counts = Counts { published: 10, read: 4, dropped: 6, ..Counts::default() };
     assert_eq!((reader.counts(), writer.port().counts()), (counts, vec![counts]));
 }
 
@@ -59,7 +44,11 @@ fn latest_skips_and_a_late_reader_begins_with_what_is_there() {
     publish(&mut writer, &[4]);
     publish(&mut writer, &[5]);
     assert_eq!(latest.try_next().unwrap().unwrap().sequence(), 5);
-    assert_eq!(latest.counts(), Counts { read: 2, dropped: 0, skipped: 1 });
+    let counts = Counts { published: 3, read: 2, skipped: 1, ..Counts::default() };
+    assert_eq!((latest.counts(), writer.port().counts()[0]), (counts, counts));
+    publish(&mut writer, &[6]);
+    assert_eq!(all.counts(), Counts { published: 6, read: 1, dropped: 1, skipped: 0, waiting: 4 });
+    assert_eq!(writer.port().counts(), [latest.counts(), all.counts()], "also without reading on");
 }
 
 #[test]

@@ -33,7 +33,7 @@ impl Mapping {
     /// reading it could kill us. [`MemoryError::System`] if the kernel refuses.
     pub fn read_only(descriptor: impl AsFd, bytes: usize) -> Result<Self, MemoryError> {
         check_size(&descriptor, bytes)?;
-        Self::map(descriptor, bytes, false)
+        Self::map(descriptor, bytes, bytes, false)
     }
 
     /// Maps the first `bytes` of a memfd for reading and writing.
@@ -43,15 +43,21 @@ impl Mapping {
     /// As [`read_only`](Self::read_only), and [`MemoryError::System`] if it is sealed against writing.
     pub fn read_write(descriptor: impl AsFd, bytes: usize) -> Result<Self, MemoryError> {
         check_size(&descriptor, bytes)?;
-        Self::map(descriptor, bytes, true)
+        Self::map(descriptor, bytes, bytes, true)
+    }
+
+    /// As [`read_only`](Self::read_only), without touching what isn't in use yet.
+    pub(crate) fn read_only_as_it_comes(descriptor: impl AsFd, bytes: usize) -> Result<Self, MemoryError> {
+        check_size(&descriptor, bytes)?;
+        Self::map(descriptor, bytes, 0, false)
     }
 
     /// Maps what [`create`](super::create) has just made, before it is sealed.
-    pub(super) fn writable(descriptor: impl AsFd, bytes: usize) -> Result<Self, MemoryError> {
-        Self::map(descriptor, bytes, true)
+    pub(super) fn writable(descriptor: impl AsFd, bytes: usize, paid_bytes: usize) -> Result<Self, MemoryError> {
+        Self::map(descriptor, bytes, paid_bytes, true)
     }
 
-    fn map(descriptor: impl AsFd, bytes: usize, writable: bool) -> Result<Self, MemoryError> {
+    fn map(descriptor: impl AsFd, bytes: usize, populated: usize, writable: bool) -> Result<Self, MemoryError> {
         let failed = |call| move |source: rustix::io::Errno| MemoryError::System { call, bytes, source: source.into() };
         let protection = if writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
         // SAFETY: a null hint lets the kernel choose a range that nothing else uses.
@@ -60,12 +66,22 @@ impl Mapping {
         let start =
             NonNull::new(start.cast::<u8>()).ok_or(MemoryError::Alleged { bytes, why: "mapped at address 0" })?;
         let mapping = Self { start, bytes, writable };
-        let advice = if writable { Advice::LinuxPopulateWrite } else { Advice::LinuxPopulateRead };
+        mapping.populate(populated)?;
+        Ok(mapping)
+    }
+
+    /// Brings in the first `bytes`, so that touching them costs nothing later.
+    pub(super) fn populate(&self, bytes: usize) -> Result<(), MemoryError> {
+        let bytes = bytes.min(self.bytes);
+        if bytes == 0 {
+            return Ok(());
+        }
+        let advice = if self.writable { Advice::LinuxPopulateWrite } else { Advice::LinuxPopulateRead };
         // SAFETY: the range is our own mapping, and populating changes no content.
-        match unsafe { madvise(mapping.start.as_ptr().cast(), bytes, advice) } {
+        match unsafe { madvise(self.start.as_ptr().cast(), bytes, advice) } {
             // Before 5.14 the advice is unknown; pages then come on first use, which `fallocate` has paid for.
-            Ok(()) | Err(rustix::io::Errno::INVAL) => Ok(mapping),
-            Err(errno) => Err(failed("populate")(errno)),
+            Ok(()) | Err(rustix::io::Errno::INVAL) => Ok(()),
+            Err(errno) => Err(MemoryError::System { call: "populate", bytes, source: errno.into() }),
         }
     }
 

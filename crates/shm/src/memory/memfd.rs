@@ -2,7 +2,7 @@
 
 use std::{io, os::fd::OwnedFd};
 
-use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, memfd_create};
+use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, ftruncate, memfd_create};
 
 use super::{Budget, Mapping, OverBudget};
 
@@ -55,15 +55,41 @@ pub enum Sealing {
 /// # Ok(()) }
 /// ```
 pub fn create(name: &str, bytes: usize, sealing: Sealing) -> Result<(Mapping, OwnedFd), MemoryError> {
-    Budget::now().check(bytes as u64)?;
-    let failed = |call| move |source: rustix::io::Errno| MemoryError::System { call, bytes, source: source.into() };
-    let descriptor = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).map_err(failed("create"))?;
-    fallocate(&descriptor, FallocateFlags::empty(), 0, bytes as u64).map_err(failed("allocate"))?;
-    let mapping = Mapping::writable(&descriptor, bytes)?;
+    create_partly(name, bytes, bytes, sealing)
+}
+
+/// As [`create`], but only the first `paid_bytes` are paid for; [`pay`] does so for more.
+pub(crate) fn create_partly(
+    name: &str,
+    bytes: usize,
+    paid_bytes: usize,
+    sealing: Sealing,
+) -> Result<(Mapping, OwnedFd), MemoryError> {
+    Budget::now().check(paid_bytes as u64)?;
+    let descriptor =
+        memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).map_err(failed("create", bytes))?;
+    ftruncate(&descriptor, bytes as u64).map_err(failed("size", bytes))?;
+    fallocate(&descriptor, FallocateFlags::empty(), 0, paid_bytes as u64).map_err(failed("allocate", bytes))?;
+    let mapping = Mapping::writable(&descriptor, bytes, paid_bytes)?;
     let mut seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
     if sealing == Sealing::OneWriter {
         seals |= SealFlags::FUTURE_WRITE;
     }
-    fcntl_add_seals(&descriptor, seals).map_err(failed("seal"))?;
+    fcntl_add_seals(&descriptor, seals).map_err(failed("seal", bytes))?;
     Ok((mapping, descriptor))
+}
+
+/// Pays for the bytes from `from` to `to` of memory that was made by [`create_partly`] and mapped as `mapping`.
+pub(crate) fn pay(descriptor: &OwnedFd, mapping: &Mapping, from: usize, to: usize) -> Result<(), MemoryError> {
+    let more = to.saturating_sub(from);
+    if more == 0 {
+        return Ok(());
+    }
+    Budget::now().check(more as u64)?;
+    fallocate(descriptor, FallocateFlags::empty(), from as u64, more as u64).map_err(failed("allocate", more))?;
+    mapping.populate(to)
+}
+
+fn failed(call: &'static str, bytes: usize) -> impl FnOnce(rustix::io::Errno) -> MemoryError {
+    move |source| MemoryError::System { call, bytes, source: source.into() }
 }

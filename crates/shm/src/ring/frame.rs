@@ -8,9 +8,10 @@ use super::{
     protocol,
 };
 use crate::{
+    fork::Birthplace,
     memory::Mapping,
     sync::{AtomicU64, Ordering},
-    wire::Socket,
+    wire::{Passed, Socket},
 };
 
 /// What a reader and its frames share: all of it stays until the last of them is dropped.
@@ -23,6 +24,11 @@ pub(super) struct Joined {
     /// Open as long as a frame is held: its end is what tells the writer that all holds are over.
     #[expect(dead_code, reason = "kept open, not used")]
     pub session: Arc<Socket>,
+    /// Rung when a frame is taken that the writer waits for.
+    pub room: Option<Passed>,
+    /// The writer's pidfd.
+    pub life: Passed,
+    pub birthplace: Birthplace,
     /// One bit for each hazard word that is in use.
     pub held: AtomicU64,
 }
@@ -46,6 +52,9 @@ impl Joined {
 
     /// Clears a hazard word and gives it back.
     pub(super) fn give_back(&self, lease: u32) {
+        if !self.birthplace.is_here() {
+            return; // a forked child's copy: the hold is its parent's
+        }
         protocol::release(&self.page, lease);
         // Release, with the Acquire in `take_lease`: the word is clear before the next lease sets it.
         self.held.fetch_and(!(1 << lease), Ordering::Release);
@@ -89,8 +98,15 @@ impl Frame {
     }
 
     /// Its bytes, in the shared memory itself.
+    ///
+    /// # Panics
+    ///
+    /// In a forked process: the hold on the bytes is its parent's, which may let go of them at any time.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
+        if let Err(forked) = self.0.joined.birthplace.check() {
+            panic!("could not {forked}");
+        }
         // SAFETY: the lease keeps a writer that follows the protocol from writing the slot, and the mapping is kept
         // by `segment`. A writer that breaks the protocol could change the bytes under us; a ring is only as
         // honest as the process at its writing end.

@@ -17,7 +17,11 @@ struct Twin {
     contents: [UnsafeCell<u64>; SLOTS],
     hazard: AtomicU32,
     armed: AtomicU32,
+    due: AtomicU64,
     bell: AtomicU32,
+    taken: AtomicU64,
+    waited_for: AtomicU32,
+    room: AtomicU32,
 }
 
 impl Twin {
@@ -29,7 +33,11 @@ impl Twin {
             contents: std::array::from_fn(|_| UnsafeCell::new(0)),
             hazard: AtomicU32::new(0),
             armed: AtomicU32::new(0),
+            due: AtomicU64::new(0),
             bell: AtomicU32::new(0),
+            taken: AtomicU64::new(0),
+            waited_for: AtomicU32::new(0),
+            room: AtomicU32::new(0),
         })
     }
 
@@ -69,6 +77,15 @@ impl ReaderWords for Twin {
     fn armed(&self) -> &AtomicU32 {
         &self.armed
     }
+    fn due(&self) -> &AtomicU64 {
+        &self.due
+    }
+    fn taken(&self) -> &AtomicU64 {
+        &self.taken
+    }
+    fn waited_for(&self) -> &AtomicU32 {
+        &self.waited_for
+    }
 }
 
 fn writer_of(frames: u64, twin: Arc<Twin>, starved: fn()) -> impl FnOnce() {
@@ -78,8 +95,9 @@ fn writer_of(frames: u64, twin: Arc<Twin>, starved: fn()) -> impl FnOnce() {
         for _ in 0..frames {
             let Some(slot) = slots.claim(&*twin, once(&*twin), |_| true) else { return starved() };
             twin.fill(slot, slots.next());
-            slots.publish(&*twin, slot);
-            if Slots::must_wake(&*twin) {
+            let sequence = slots.publish(&*twin, slot);
+            Slots::before_waking();
+            if Slots::must_wake(&*twin, |due| sequence >= due) {
                 twin.bell.fetch_add(1, Ordering::Release);
             }
         }
@@ -129,10 +147,62 @@ fn loom_a_sleeper_is_always_woken() {
     loom::model(|| {
         let twin = Twin::new();
         let writer = thread::spawn(writer_of(1, twin.clone(), || panic!("no free slot")));
-        let sleeps = protocol::arm(&*twin, &*twin, 0);
+        let sleeps = protocol::arm(&*twin, &*twin, 0, 1);
         writer.join().unwrap();
         let rung = twin.bell.load(Ordering::Acquire) == 1;
         assert!(!sleeps || rung, "the reader sleeps, a frame is there, and nobody rang");
+    });
+}
+
+/// A reader that wants every second frame isn't woken for the first, and always for the second.
+#[test]
+fn loom_a_sleeper_is_woken_for_what_is_due_and_for_nothing_else() {
+    loom::model(|| {
+        let twin = Twin::new();
+        let writer = thread::spawn(writer_of(2, twin.clone(), || panic!("no free slot")));
+        let sleeps = protocol::arm(&*twin, &*twin, 1, 2);
+        let early = twin.bell.load(Ordering::Acquire);
+        assert!(early == 0 || protocol::newest(&*twin) == 2, "woken before it was due");
+        writer.join().unwrap();
+        let rung = twin.bell.load(Ordering::Acquire) == 1;
+        assert!(!sleeps || rung, "the reader sleeps, its frame is there, and nobody rang");
+    });
+}
+
+/// A writer of depth 1 that waits for its reader, which takes one frame.
+fn a_blocked_writer_is_released(arms: fn(&Slots, &Twin) -> bool) {
+    loom::model(move || {
+        let twin = Twin::new();
+        let mut slots = Slots::new(1);
+        slots.grow(SLOTS as u32);
+        let slot = slots.claim(&*twin, once(&*twin), |_| true).unwrap();
+        slots.publish(&*twin, slot);
+        let reading = twin.clone();
+        let reader = thread::spawn(move || {
+            if protocol::show_taken(&*reading, 1) {
+                reading.room.fetch_add(1, Ordering::Release);
+            }
+        });
+        let sleeps = arms(&slots, &twin);
+        reader.join().unwrap();
+        let rung = twin.room.load(Ordering::Acquire) == 1;
+        assert!(slots.has_room(&*twin) && (!sleeps || rung), "the writer sleeps, there is room, and nobody rang");
+    });
+}
+
+#[test]
+fn loom_a_blocked_writer_is_always_released() {
+    a_blocked_writer_is_released(|slots, twin| !slots.has_room(twin) && slots.wait_for(twin));
+}
+
+/// Without the re-check after saying so, the writer waits for what has been taken already.
+#[test]
+#[should_panic(expected = "nobody rang")]
+fn loom_control_without_rechecking_what_was_taken_a_writer_stays_blocked() {
+    a_blocked_writer_is_released(|slots, twin| {
+        let full = !slots.has_room(twin);
+        twin.waited_for.store(1, Ordering::SeqCst);
+        full
     });
 }
 

@@ -27,29 +27,42 @@ mod policy;
 mod protocol;
 
 #[cfg(not(all(test, feature = "loom")))]
+mod address;
+#[cfg(not(all(test, feature = "loom")))]
 mod frame;
 #[cfg(not(all(test, feature = "loom")))]
 mod layout;
+#[cfg(not(all(test, feature = "loom")))]
+mod meet;
 #[cfg(not(all(test, feature = "loom")))]
 mod port;
 #[cfg(not(all(test, feature = "loom")))]
 mod reader;
 #[cfg(not(all(test, feature = "loom")))]
+mod room;
+#[cfg(not(all(test, feature = "loom")))]
 mod session;
+#[cfg(not(all(test, feature = "loom")))]
+mod sessions;
+#[cfg(not(all(test, feature = "loom")))]
+mod sleep;
 #[cfg(not(all(test, feature = "loom")))]
 mod store;
 #[cfg(not(all(test, feature = "loom")))]
 mod writer;
 
 pub use info::Info;
-pub use policy::{Counts, Policy};
+pub use policy::{Counts, Late, Policy};
 
 #[cfg(not(all(test, feature = "loom")))]
 pub use self::{
+    address::Address,
     frame::Frame,
+    meet::{Allow, MeetError, Ring, Served},
     port::Port,
     reader::{ReadError, Reader},
     session::Wish,
+    sleep::Next,
     store::RingError,
     writer::{RingOptions, Slot, Writer},
 };

@@ -1,20 +1,24 @@
 //! Where a ring's readers join and leave.
 
-use std::{io, mem::MaybeUninit, os::fd::OwnedFd, sync::Arc};
+use std::{error::Error, io, mem::MaybeUninit, os::fd::OwnedFd, sync::Arc};
 
-use rustix::{event::epoll, fs::OFlags};
+use rustix::{
+    event::{Timespec, epoll},
+    fs::{OFlags, fcntl_getfl},
+    process::{PidfdFlags, getpid, pidfd_open},
+};
 
 use super::{
-    Counts, RingError, Wish,
-    layout::{MAX_LEASES, ReaderPage},
-    protocol::Slots,
-    session::{Answer, Join, VERSION},
-    store::Store,
+    Counts, Policy, RingError, Wish,
+    layout::{MAX_LEASES, MAX_READERS, ReaderPage},
+    policy::Progress,
+    protocol::ReaderWords,
+    session::{Answer, Join, Joining, VERSION},
+    sessions::{DEATH, Session, segment_message},
     writer::{Shared, State},
 };
 use crate::{
-    clock::monotonic_ns,
-    doorbell,
+    doorbell::Doorbell,
     memory::{self, Sealing},
     sync::Ordering,
     wire::{Packet, Passed, ReceiveError, Socket},
@@ -23,35 +27,6 @@ use crate::{
 /// A handle on a ring's readers, for whoever lets them in: a block's event loop, while another thread writes.
 #[derive(Clone, Debug)]
 pub struct Port(Arc<Shared>);
-
-/// All readers of a ring, joined or about to join.
-#[derive(Debug)]
-pub(super) struct Sessions {
-    control: OwnedFd,
-    /// Readable when a session has something for us; itself a descriptor that an event loop can watch.
-    epoll: OwnedFd,
-    next_token: u64,
-    /// Everybody who may hold a frame. Whoever is here keeps its page, and with it its holds, until its socket says
-    /// that it is gone, whatever else goes wrong.
-    joined: Vec<Session>,
-    /// The writer is gone: nobody is let in any more.
-    closed: bool,
-    waiting: Vec<(u64, Socket)>,
-    epoch: u64,
-    /// Slots beyond depth + 1.
-    lease_slots: u32,
-}
-
-#[derive(Debug)]
-struct Session {
-    token: u64,
-    socket: Socket,
-    page: ReaderPage,
-    bell: OwnedFd,
-    wish: Wish,
-    /// We have ended it from our side; it may still hold frames.
-    leaving: bool,
-}
 
 impl Port {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
@@ -63,8 +38,9 @@ impl Port {
     ///
     /// # Errors
     ///
-    /// What the kernel says, such as too many open files.
+    /// [`RingError::Forked`] in a forked process, or what the kernel says, such as too many open files.
     pub fn add(&self, session: Socket) -> Result<(), RingError> {
+        self.0.birthplace.check()?;
         let sessions = &mut self.0.lock().sessions;
         if sessions.closed {
             return Ok(()); // dropping the session tells the reader
@@ -80,9 +56,12 @@ impl Port {
     /// Lets in who wishes to join, and forgets who is gone. Never waits. Call it when [`descriptor`](Self::descriptor) is
     /// readable.
     pub fn service(&self) {
+        if !self.0.birthplace.is_here() {
+            return; // the sessions are our parent's
+        }
         let state = &mut *self.0.lock();
         let mut events = [MaybeUninit::<epoll::Event>::uninit(); 32];
-        let no_wait = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        let no_wait = Timespec { tv_sec: 0, tv_nsec: 0 };
         // Level-triggered: what doesn't fit into one round, or is interrupted, is there in the next.
         let Ok((events, _)) = epoll::wait(&state.sessions.epoll, &mut events, Some(&no_wait)) else { return };
         for event in events {
@@ -103,52 +82,89 @@ impl Port {
             // It went before it came in.
             Err(_) => return,
         };
-        let joined = join.and_then(|join| {
-            let bell =
-                join.bell.clone().into_owned().map_err(|error| format!("could not keep its doorbell: {error}"))?;
-            // The writer rings it: it mustn't be able to wait there. (Who clears the flag later harms only its ring.)
-            if !rustix::fs::fcntl_getfl(&bell).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK)) {
-                return Err("its doorbell would block".to_owned());
-            }
-            self.join(state, &socket, &join).map(|page| (page, bell, join.wish))
-        });
-        match joined {
-            Ok((page, bell, wish)) => {
-                state.sessions.joined.push(Session { token, socket, page, bell, wish, leaving: false });
-            }
+        match join.and_then(|join| self.join(state, token, &socket, join)) {
+            Ok(joined) => state.sessions.joined.push(joined.with(socket)),
             // A reader that doesn't hear why sees the session end all the same.
             Err(why) => drop(Packet::encode(&Answer::Refused { why }).map(|answer| socket.try_send(&answer))),
         }
     }
 
-    fn join(&self, state: &mut State, socket: &Socket, join: &Join) -> Result<ReaderPage, String> {
-        let (version, leases) = (join.version, join.wish.leases);
+    fn join(&self, state: &mut State, token: u64, socket: &Socket, join: Join) -> Result<Joined, String> {
+        let Join { version, wish, bell, life } = join;
         if version != VERSION {
             return Err(format!("the reader speaks version {version} of the ring, the writer {VERSION}"));
         }
-        if leases == 0 || leases > MAX_LEASES {
-            return Err(format!("it wishes to hold {leases} frames; 1 to {MAX_LEASES} are possible"));
+        if wish.leases == 0 || wish.leases > MAX_LEASES {
+            return Err(format!("it wishes to hold {} frames; 1 to {MAX_LEASES} are possible", wish.leases));
         }
+        wish.policy.check()?;
+        if state.sessions.joined.len() >= MAX_READERS {
+            return Err(format!(
+                "{MAX_READERS} readers have joined, which is the most; let one of them pass the frames on over a ring of its own"
+            ));
+        }
+        let keep =
+            |passed: Passed| passed.into_owned().map_err(|error| format!("could not keep its descriptors: {error}"));
+        let (bell, life) = (keep(bell)?, keep(life)?);
+        // The writer rings it: it mustn't be able to wait there. (Who clears the flag later harms only its ring.)
+        if !fcntl_getfl(&bell).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK)) {
+            return Err("its doorbell would block".to_owned());
+        }
+        self.add_slots(state, wish.leases)?;
+        let first = Progress::begin(wish.policy, state.slots.newest(), self.0.depth).first;
+        let page = self.welcome(state, socket, wish, first).map_err(|error| format!("could not {error}"))?;
+        let watch = epoll::EventData::new_u64(token | DEATH);
+        epoll::add(&state.sessions.epoll, &life, watch, epoll::EventFlags::IN)
+            .map_err(|errno| format!("could not watch its process: {errno}"))?;
+        state.sessions.timed += usize::from(matches!(wish.policy, Policy::MaxRate { .. }));
+        Ok(Joined { token, life, page, bell, wish, first })
+    }
+
+    /// Sees to it that there are slots for `leases` more.
+    fn add_slots(&self, state: &mut State, leases: u32) -> Result<(), String> {
         let granted: u32 = state.sessions.joined.iter().map(|session| session.wish.leases).sum();
         let missing = (granted + leases).saturating_sub(state.sessions.lease_slots);
         if missing > 0 {
-            state.add_slots(missing).map_err(|error| format!("could not {error}"))?;
+            let new_segment = state.add_slots(missing).map_err(|error| format!("could not {error}"))?;
             state.sessions.lease_slots += missing;
-            state.sessions.announce_last(&state.store);
-        }
-        let (page, descriptor) = memory::create("framewire-reader", ReaderPage::BYTES, Sealing::ManyWriters)
-            .map_err(|error| format!("could not {error}"))?;
-        let sessions = &state.sessions;
-        let joined = || -> Result<(), Box<dyn std::error::Error>> {
-            for segment in state.store.segments() {
-                socket.try_send(&segment_message(segment)?)?;
+            if new_segment {
+                state.sessions.announce_last(&state.store);
             }
-            let (depth, epoch, head) = (self.0.depth, sessions.epoch, state.slots.next() - 1);
-            let (control, page) = (Passed::new(sessions.control.try_clone()?), Passed::new(descriptor));
-            Ok(socket.try_send(&Packet::encode(&Answer::Joined { depth, epoch, head, control, page })?)?)
+        }
+        Ok(())
+    }
+
+    /// Sends a reader all that it needs, and gives its page.
+    fn welcome(
+        &self,
+        state: &mut State,
+        socket: &Socket,
+        wish: Wish,
+        first: u64,
+    ) -> Result<ReaderPage, Box<dyn Error>> {
+        let (mapping, descriptor) = memory::create("framewire-reader", ReaderPage::BYTES, Sealing::ManyWriters)?;
+        let page = ReaderPage::new(mapping, wish.leases);
+        page.taken().store(first, Ordering::Relaxed);
+        let room = match wish.policy {
+            Policy::Block { .. } => Some(state.sessions.room()?.passed()?),
+            _ => None,
         };
-        joined().map_err(|error| format!("could not {error}"))?;
-        Ok(ReaderPage::new(page, leases))
+        for segment in state.store.segments() {
+            socket.try_send(&segment_message(segment)?)?;
+        }
+        let (control, inline_bytes) = state.store.control();
+        let joining = Joining {
+            depth: self.0.depth,
+            epoch: state.sessions.epoch,
+            head: state.slots.newest(),
+            inline_bytes,
+            control: Passed::new(control.try_clone()?),
+            page: Passed::new(descriptor),
+            room,
+            life: Passed::new(pidfd_open(getpid(), PidfdFlags::empty())?),
+        };
+        socket.try_send(&Packet::encode(&Answer::Joined(Box::new(joining)))?)?;
+        Ok(page)
     }
 
     /// How many readers have joined.
@@ -162,11 +178,8 @@ impl Port {
     #[must_use]
     pub fn counts(&self) -> Vec<Counts> {
         let state = self.0.lock();
-        let of = |session: &Session| {
-            let [read, dropped, skipped] = session.page.counts().map(|word| word.load(Ordering::Relaxed));
-            Counts { read, dropped, skipped }
-        };
-        state.sessions.joined.iter().map(of).collect()
+        let head = state.slots.newest();
+        state.sessions.joined.iter().map(|session| session.counts(head, self.0.depth)).collect()
     }
 
     /// A descriptor that is readable while [`service`](Self::service) has something to do, for an event loop.
@@ -189,81 +202,29 @@ impl Port {
     }
 }
 
-impl Sessions {
-    pub(super) fn new(control: OwnedFd) -> io::Result<Self> {
-        Ok(Self {
-            control,
-            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
-            next_token: 0,
-            joined: Vec::new(),
-            closed: false,
-            waiting: Vec::new(),
-            // Two rings of one writer, or of it and its successor, are never made in the same nanosecond.
-            epoch: monotonic_ns(),
-            lease_slots: 0,
+/// A session that is all there but for its socket.
+struct Joined {
+    token: u64,
+    life: OwnedFd,
+    page: ReaderPage,
+    bell: OwnedFd,
+    wish: Wish,
+    first: u64,
+}
+
+impl Joined {
+    fn with(self, socket: Socket) -> Session {
+        let Self { token, life, page, bell, wish, first } = self;
+        Session { token, socket, life, page, bell, wish, first, leaving: false, given_up_at: None }
+    }
+}
+
+impl super::sessions::Sessions {
+    /// What blocking readers ring when they take a frame.
+    fn room(&mut self) -> io::Result<Doorbell> {
+        Ok(match &self.room {
+            Some(room) => room.clone(),
+            None => self.room.insert(Doorbell::new()?).clone(),
         })
     }
-
-    pub(super) fn pages(&self) -> impl Iterator<Item = &ReaderPage> + Clone {
-        self.joined.iter().map(|session| &session.page)
-    }
-
-    /// Wakes every reader that sleeps.
-    pub(super) fn wake(&self) {
-        for session in self.joined.iter().filter(|session| Slots::must_wake(&session.page)) {
-            doorbell::ring(&session.bell);
-        }
-    }
-
-    /// Tells all readers of the newest segment, before anything in it is published.
-    pub(super) fn announce_last(&mut self, store: &Store) {
-        match store.segments().last().map(segment_message) {
-            Some(Ok(message)) => self.tell(&message),
-            // Nobody can be told, so nobody could read what comes.
-            Some(Err(_)) => self.joined.iter_mut().for_each(Session::leave),
-            None => {}
-        }
-    }
-
-    /// Tells all readers that a segment isn't used any more.
-    pub(super) fn retire(&mut self, id: u32) {
-        if let Ok(message) = Packet::encode(&Answer::Retired { id }) {
-            self.tell(&message);
-        }
-    }
-
-    /// A reader that doesn't take its messages couldn't read the frames that need them: its session ends, and it
-    /// sees so.
-    fn tell(&mut self, message: &Packet) {
-        for session in &mut self.joined {
-            if session.socket.try_send(message).is_err() {
-                session.leave();
-            }
-        }
-    }
-
-    /// A reader has nothing more to say once it has joined. Its end is the end of its socket, which its frames keep
-    /// open too: only then is its page dropped.
-    fn listen(&mut self, token: u64) {
-        let Some(index) = self.joined.iter().position(|session| session.token == token) else { return };
-        match self.joined[index].socket.try_receive() {
-            Err(ReceiveError::Gone) => drop(self.joined.swap_remove(index)),
-            Err(ReceiveError::Empty) => {}
-            Ok(_) | Err(_) => self.joined[index].leave(),
-        }
-    }
-}
-
-impl Session {
-    /// Ends it from our side: the reader sees `WriterGone`. What it holds stays held.
-    fn leave(&mut self) {
-        self.leaving = true;
-        // An error can only be that it is gone already, which `listen` is about to see.
-        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write);
-    }
-}
-
-fn segment_message(segment: &super::store::Segment) -> Result<Packet, Box<dyn std::error::Error>> {
-    let memory = Passed::new(segment.memory.try_clone()?);
-    Ok(Packet::encode(&Answer::Segment { id: segment.id, bytes: segment.bytes, memory })?)
 }

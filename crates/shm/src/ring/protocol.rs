@@ -8,12 +8,17 @@
 //!   other (SYNC POINT H), so a slot is never filled while a reader holds it, and never held while it is filled.
 //! * **Sleep against publish.** A reader arms by `armed = 1`, fence, *re-check head*; the writer publishes by
 //!   `head = n`, fence, *look at armed* (SYNC POINT A). So no wake-up is lost.
+//! * **Sleep for room against take.** A writer that must wait for a reader says `waited_for = 1`, fence, *re-check taken*;
+//!   the reader takes by `taken = n`, fence, *look at waited_for* (SYNC POINT B). So it is always released.
 //!
 //! Contents travel by SYNC POINT S: `sequence = n` is a Release after the fill, its re-check an Acquire before the
 //! read. They come back by SYNC POINT R: a hazard is cleared by Release after the last read, and the scan that
 //! finds it clear is an Acquire before the next fill.
 
-use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::{
+    crash,
+    sync::{AtomicU32, AtomicU64, Ordering, fence},
+};
 
 /// The words that the writer owns and every reader can read.
 pub(crate) trait Control {
@@ -35,6 +40,12 @@ pub(crate) trait ReaderWords {
     fn leases(&self) -> u32;
     /// 1 while the reader sleeps, or is about to.
     fn armed(&self) -> &AtomicU32;
+    /// What it sleeps for: the writer needn't wake it before. Its unit is the policy's.
+    fn due(&self) -> &AtomicU64;
+    /// The last sequence that a blocking reader took.
+    fn taken(&self) -> &AtomicU64;
+    /// 1 while the writer sleeps until this reader takes something, or is about to.
+    fn waited_for(&self) -> &AtomicU32;
 }
 
 /// The writer's own memory of its slots. It never reads back from shared memory what it wrote there.
@@ -66,7 +77,9 @@ impl Slots {
     ) -> Option<u32> {
         let mut candidates = (0..self.sequences.len() as u32).filter(|slot| self.is_old(*slot) && fits(*slot));
         let first = candidates.next()?;
+        crash::point();
         self.unmark(control, first);
+        crash::point();
         fence(Ordering::SeqCst);
         if !held(readers.clone()).any(|slot| slot == first) {
             return Some(first);
@@ -100,6 +113,11 @@ impl Slots {
         sequence == 0 || sequence + self.depth <= self.head
     }
 
+    /// The newest published sequence, 0 before the first.
+    pub(crate) fn newest(&self) -> u64 {
+        self.head
+    }
+
     /// The sequence that the next [`publish`](Self::publish) will have.
     pub(crate) fn next(&self) -> u64 {
         self.head + 1
@@ -108,11 +126,15 @@ impl Slots {
     /// Makes a claimed and filled slot the newest one.
     pub(crate) fn publish(&mut self, control: &impl Control, slot: u32) -> u64 {
         let sequence = self.next();
+        crash::point();
         // SYNC POINT S, the writer's half: the fill comes before this store.
         control.sequence(slot).store(sequence, Ordering::Release);
+        crash::point();
         control.entry(sequence).store(slot, Ordering::Release);
+        crash::point();
         // SYNC POINT N: whoever reads this head (Acquire in `newest`) also sees the entry and the sequence.
         control.head().store(sequence, Ordering::Release);
+        crash::point();
         self.sequences[slot as usize] = sequence;
         self.head = sequence;
         sequence
@@ -124,11 +146,36 @@ impl Slots {
         self.sequences[slot as usize] = 0;
     }
 
-    /// Whether `reader` sleeps and must be woken for what was just published; at most once for each time it armed.
-    pub(crate) fn must_wake(reader: &impl ReaderWords) -> bool {
-        // SYNC POINT A, the writer's half: `head` was stored, the fence, then this look.
+    /// Stands between [`publish`](Self::publish) and the looks at who sleeps.
+    pub(crate) fn before_waking() {
+        // SYNC POINT A, the writer's half: `head` was stored, this fence, then the looks at `armed`.
         fence(Ordering::SeqCst);
-        reader.armed().load(Ordering::Relaxed) == 1 && reader.armed().swap(0, Ordering::AcqRel) == 1
+    }
+
+    /// Whether `reader` sleeps for something that is due by now, and must be woken; at most once for each time it armed.
+    pub(crate) fn must_wake(reader: &impl ReaderWords, is_due: impl FnOnce(u64) -> bool) -> bool {
+        // Acquire: what it is due for was stored before it armed.
+        reader.armed().load(Ordering::Acquire) == 1
+            && is_due(reader.due().load(Ordering::Relaxed))
+            && reader.armed().swap(0, Ordering::AcqRel) == 1
+    }
+
+    /// Whether the next frame can be published without taking one from `reader` that it hasn't taken.
+    pub(crate) fn has_room(&self, reader: &impl ReaderWords) -> bool {
+        // An allegation: a reader that claims more than there is has only itself to blame.
+        self.next() <= reader.taken().load(Ordering::Acquire).saturating_add(self.depth)
+    }
+
+    /// Says that the writer is about to sleep until `reader` takes something. `false` if there is room: then it mustn't.
+    pub(crate) fn wait_for(&self, reader: &impl ReaderWords) -> bool {
+        // SYNC POINT B, the writer's half: this store, the fence, then the re-check of what was taken.
+        reader.waited_for().store(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        if self.has_room(reader) {
+            reader.waited_for().store(0, Ordering::Relaxed);
+            return false;
+        }
+        true
     }
 }
 
@@ -165,7 +212,9 @@ pub(crate) fn hold(control: &impl Control, reader: &impl ReaderWords, lease: u32
     // SYNC POINT H, the reader's half: this store, the fence, then the re-check.
     // Release, though the fence orders the rest: a scan may find this value instead of the 0 that `release` stored
     // before it, and must then have SYNC POINT R with our earlier reads all the same. (Loom found it.)
+    crash::point();
     reader.hazard(lease).store(slot + 1, Ordering::Release);
+    crash::point();
     fence(Ordering::SeqCst);
     // SYNC POINT S, the reader's half: what stood before this sequence was stored is what we read.
     if control.sequence(slot).load(Ordering::Acquire) == sequence {
@@ -181,10 +230,25 @@ pub(crate) fn release(reader: &impl ReaderWords, lease: u32) {
     reader.hazard(lease).store(0, Ordering::Release);
 }
 
-/// Says that the reader is about to sleep. `false` if there is something newer than `seen`: then it mustn't.
-pub(crate) fn arm(control: &impl Control, reader: &impl ReaderWords, seen: u64) -> bool {
-    // SYNC POINT A, the reader's half: this store, the fence, then the re-check of head.
-    reader.armed().store(1, Ordering::Relaxed);
+/// Shows the writer what a blocking reader has taken. Whether the writer waits for that, and must be woken.
+#[must_use = "a writer that waits must be woken"]
+pub(crate) fn show_taken(reader: &impl ReaderWords, sequence: u64) -> bool {
+    crash::point();
+    // SYNC POINT B, the reader's half: this store, the fence, then the look at `waited_for`.
+    reader.taken().store(sequence, Ordering::Release);
+    crash::point();
+    fence(Ordering::SeqCst);
+    reader.waited_for().load(Ordering::Relaxed) == 1 && reader.waited_for().swap(0, Ordering::AcqRel) == 1
+}
+
+/// Says that the reader is about to sleep for what is `due`, of which it has `seen` so much. `false` if there is something
+/// newer: then it mustn't.
+pub(crate) fn arm(control: &impl Control, reader: &impl ReaderWords, seen: u64, due: u64) -> bool {
+    reader.due().store(due, Ordering::Relaxed);
+    crash::point();
+    // SYNC POINT A, the reader's half: this store, the fence, then the re-check of head. Release for `due`.
+    reader.armed().store(1, Ordering::Release);
+    crash::point();
     fence(Ordering::SeqCst);
     if newest(control) > seen {
         reader.armed().store(0, Ordering::Relaxed);

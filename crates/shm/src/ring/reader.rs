@@ -1,31 +1,32 @@
 //! One reader of a ring.
 
 use std::{
-    collections::HashMap,
     io,
-    mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustix::{
-    event::{Timespec, epoll},
-    io::Errno,
+    event::{PollFd, PollFlags, Timespec, epoll, poll},
+    process::{PidfdFlags, getpid, pidfd_open},
 };
 
 use super::{
-    Counts, Frame, Wish,
+    Counts, Frame, Policy, Wish,
     frame::Joined,
-    layout::{ControlMap, MAX_LEASES, ReaderPage},
+    layout::{ControlMap, INLINE, MAX_DEPTH, MAX_INLINE_BYTES, MAX_LEASES, ReaderPage},
+    policy::{Progress, next_due_ns},
     protocol::{self, Hold},
-    session::{Answer, Join, VERSION},
+    session::{Answer, Join, Joining, VERSION},
+    sleep::Sleeper,
 };
 use crate::{
-    doorbell::Doorbell,
+    doorbell::{self, Doorbell},
+    fork::{Birthplace, Forked},
     memory::{Mapping, MemoryError},
-    sync::{AtomicU64, Ordering},
-    wire::{DecodeError, EncodeError, Packet, ReceiveError, SendError, Socket},
+    sync::AtomicU64,
+    wire::{DecodeError, EncodeError, Packet, Passed, ReceiveError, SendError, Socket},
 };
 
 /// Why there is no frame, and won't be by waiting.
@@ -49,6 +50,9 @@ pub enum ReadError {
     /// Memory it sent can't be mapped.
     #[error(transparent)]
     Memory(#[from] MemoryError),
+    /// This is a forked process, and the reader its parent's.
+    #[error(transparent)]
+    Forked(#[from] Forked),
     /// The system failed us.
     #[error("read the ring: {0}")]
     System(#[from] io::Error),
@@ -60,14 +64,18 @@ pub struct Reader {
     session: Arc<Socket>,
     bell: Doorbell,
     wish: Wish,
+    birthplace: Birthplace,
     joined: Option<Arc<Joined>>,
-    segments: HashMap<u32, Arc<Mapping>>,
-    cursor: u64,
-    counts: Counts,
+    /// The memory that frames are in, by number. There are few: one, and more while the ring grows.
+    segments: Vec<(u32, Arc<Mapping>)>,
+    progress: Progress,
+    /// When the next frame is due to a [`Policy::MaxRate`] reader.
+    due_ns: u64,
     /// The session has ended; what is still in the ring can be read.
     ended: bool,
-    /// What a blocking wait sleeps on; made at the first one.
-    sleeper: Option<OwnedFd>,
+    /// Readable when the writer says something, or is dead: its socket and its pidfd.
+    news: OwnedFd,
+    pub(super) sleeper: Sleeper,
 }
 
 /// A mismatch without progress can only be a broken writer, but a fast one may lap us a few times in a row.
@@ -79,14 +87,19 @@ impl Reader {
     ///
     /// # Errors
     ///
-    /// [`ReadError::WriterGone`] if the other end is closed, [`ReadError::System`] if the kernel refuses.
+    /// [`ReadError::Refused`] for a wish that no writer grants, [`ReadError::WriterGone`] if the other end is closed,
+    /// [`ReadError::System`] if the kernel refuses.
     pub fn connect(session: Socket, bell: &Doorbell, wish: Wish) -> Result<Self, ReadError> {
         if wish.leases == 0 || wish.leases > MAX_LEASES {
             let why = format!("{} leases were wished for; 1 to {MAX_LEASES} are possible", wish.leases);
             return Err(ReadError::Refused(why));
         }
-        let join = Join { version: VERSION, wish, bell: bell.passed()? };
+        wish.policy.check().map_err(ReadError::Refused)?;
+        let life = Passed::new(pidfd_open(getpid(), PidfdFlags::empty()).map_err(io::Error::from)?);
+        let join = Join { version: VERSION, wish, bell: bell.passed()?, life };
         let join = Packet::encode(&join).map_err(|error: EncodeError| ReadError::Protocol(error.to_string()))?;
+        let news = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io::Error::from)?;
+        watch(&news, &session)?;
         session.try_send(&join).map_err(|error| match error {
             SendError::Gone => ReadError::WriterGone,
             error => ReadError::System(io::Error::other(error)),
@@ -95,13 +108,29 @@ impl Reader {
             session: Arc::new(session),
             bell: bell.clone(),
             wish,
+            birthplace: Birthplace::here(),
             joined: None,
-            segments: HashMap::new(),
-            cursor: 0,
-            counts: Counts::default(),
+            segments: Vec::new(),
+            progress: Progress::default(),
+            due_ns: 0,
             ended: false,
-            sleeper: None,
+            news,
+            sleeper: Sleeper::default(),
         })
+    }
+
+    /// Has [`next_for`](Self::next_for) look for a frame in a loop for so long before it sleeps: it costs a core, and saves
+    /// the time that waking takes. 20 to 50 µs are a good choice where a frame is expected any moment. The default is none.
+    #[must_use]
+    pub fn spinning(mut self, before_sleeping: Duration) -> Self {
+        self.sleeper.spin = before_sleeping;
+        self
+    }
+
+    /// What is rung when there is something new.
+    #[must_use]
+    pub fn bell(&self) -> &Doorbell {
+        &self.bell
     }
 
     /// Whether the writer has let us in.
@@ -119,7 +148,10 @@ impl Reader {
     /// What was read and what wasn't, since joining.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        self.counts
+        match &self.joined {
+            Some(joined) => self.progress.counts(self.wish.policy, protocol::newest(&joined.control), joined.depth),
+            None => Counts::default(),
+        }
     }
 
     /// Takes in what the writer says. Call it when the descriptor ([`AsFd`]) is readable; never waits.
@@ -128,10 +160,15 @@ impl Reader {
     ///
     /// [`ReadError::Refused`], or what makes reading impossible. The writer's end is no error here.
     pub fn service(&mut self) -> Result<(), ReadError> {
+        self.birthplace.check()?;
         while !self.ended {
             match self.session.try_receive() {
                 Ok(packet) => self.hear(&packet)?,
-                Err(ReceiveError::Empty) => break,
+                Err(ReceiveError::Empty) => {
+                    // A forked child of the writer may hold its end of the socket, but isn't the writer.
+                    self.ended = self.joined.as_ref().is_some_and(|joined| is_readable(&joined.life));
+                    break;
+                }
                 Err(ReceiveError::Gone) => self.ended = true,
                 Err(ReceiveError::System(error)) => return Err(error.into()),
                 Err(error @ ReceiveError::DescriptorsLost) => return Err(io::Error::other(error).into()),
@@ -144,26 +181,38 @@ impl Reader {
     fn hear(&mut self, packet: &Packet) -> Result<(), ReadError> {
         let answer = packet.decode().map_err(|error: DecodeError| ReadError::Protocol(error.to_string()))?;
         match answer {
-            Answer::Joined { depth, epoch, head, control, page } if self.joined.is_none() => {
-                let control = ControlMap::new(Mapping::read_only(control, ControlMap::BYTES)?);
-                let page = ReaderPage::new(Mapping::read_write(page, ReaderPage::BYTES)?, self.wish.leases);
-                self.cursor = self.wish.policy.join(head, depth);
-                let (session, held) = (self.session.clone(), AtomicU64::new(0));
-                self.joined = Some(Arc::new(Joined { control, page, depth, epoch, session, held }));
-                Ok(())
-            }
-            Answer::Joined { .. } => Err(ReadError::Protocol("it let us join twice".to_owned())),
+            Answer::Joined(joining) if self.joined.is_none() => self.begin(*joining),
+            Answer::Joined(_) => Err(ReadError::Protocol("it let us join twice".to_owned())),
             Answer::Refused { why } => Err(ReadError::Refused(why)),
             Answer::Segment { id, bytes, memory } => {
                 let bytes = usize::try_from(bytes).map_err(|_| ReadError::Protocol("an impossible size".to_owned()))?;
-                self.segments.insert(id, Arc::new(Mapping::read_only(memory, bytes)?));
+                let mapping = Arc::new(Mapping::read_only(memory, bytes)?);
+                self.segments.retain(|(known, _)| *known != id);
+                self.segments.push((id, mapping));
                 Ok(())
             }
             Answer::Retired { id } => {
-                self.segments.remove(&id);
+                self.segments.retain(|(known, _)| *known != id);
                 Ok(())
             }
         }
+    }
+
+    fn begin(&mut self, joining: Joining) -> Result<(), ReadError> {
+        let Joining { depth, epoch, head, inline_bytes, control, page, room, life } = joining;
+        let inline_bytes = inline_bytes as usize;
+        if inline_bytes > MAX_INLINE_BYTES || !inline_bytes.is_multiple_of(256) || !(1..=MAX_DEPTH).contains(&depth) {
+            return Err(ReadError::Protocol(format!("no ring is {depth} deep with {inline_bytes} bytes inline")));
+        }
+        let control = Mapping::read_only_as_it_comes(control, ControlMap::bytes(inline_bytes))?;
+        let control = ControlMap::new(control, inline_bytes);
+        let page = ReaderPage::new(Mapping::read_write(page, ReaderPage::BYTES)?, self.wish.leases);
+        watch(&self.news, &life)?;
+        self.progress = Progress::begin(self.wish.policy, head, depth);
+        page.show(&self.progress);
+        let (session, held, birthplace) = (self.session.clone(), AtomicU64::new(0), self.birthplace);
+        self.joined = Some(Arc::new(Joined { control, page, depth, epoch, session, room, life, held, birthplace }));
+        Ok(())
     }
 
     /// The next frame by the policy, or `None` if nothing is new. Never waits.
@@ -173,6 +222,7 @@ impl Reader {
     /// [`ReadError::WriterGone`] once the writer has ended and nothing is left to read;
     /// [`ReadError::AllLeasesHeld`], and the frame stays to be read, if too many are held.
     pub fn try_next(&mut self) -> Result<Option<Frame>, ReadError> {
+        self.birthplace.check()?;
         if self.joined.is_none() {
             self.service()?;
         }
@@ -182,13 +232,16 @@ impl Reader {
         let mut laps = 0;
         loop {
             let head = protocol::newest(&joined.control);
-            let Some(wanted) = self.wish.policy.next(self.cursor, head, joined.depth) else {
+            let Some(wanted) = self.progress.next(self.wish.policy, head, joined.depth) else {
                 return if self.ended { Err(ReadError::WriterGone) } else { Ok(None) };
             };
             let leases = self.wish.leases;
             let lease = joined.take_lease().ok_or(ReadError::AllLeasesHeld { leases })?;
             if let Hold::Held(slot) = protocol::hold(&joined.control, &joined.page, lease, wanted) {
-                return self.take(joined, lease, slot, wanted).map(Some);
+                match self.take(&joined, lease, slot, wanted)? {
+                    Some(frame) => return Ok(Some(frame)),
+                    None => continue, // it wasn't due yet; is there another one?
+                }
             }
             joined.give_back(lease);
             // An honest writer takes back a slot among the last `depth` only by publishing more.
@@ -199,92 +252,97 @@ impl Reader {
         }
     }
 
-    fn take(&mut self, joined: Arc<Joined>, lease: u32, slot: u32, sequence: u64) -> Result<Frame, ReadError> {
+    /// Makes a frame of a slot that is held, or passes over it if none was due when it was published.
+    fn take(&mut self, joined: &Arc<Joined>, lease: u32, slot: u32, sequence: u64) -> Result<Option<Frame>, ReadError> {
         // SAFETY: the slot is held by `lease`.
         let placed = unsafe { joined.control.placed(slot) };
-        if !self.segments.contains_key(&placed.segment) {
+        if let Policy::MaxRate { period } = self.wish.policy {
+            if placed.published_ns < self.due_ns {
+                joined.give_back(lease);
+                self.progress.pass(sequence);
+                joined.page.show(&self.progress);
+                return Ok(None);
+            }
+            self.due_ns = next_due_ns(period, self.due_ns, placed.published_ns);
+        }
+        let inline = placed.segment == INLINE;
+        if !inline && self.segment(placed.segment).is_none() {
             // Its message was sent before the frame was published.
             self.service().inspect_err(|_| joined.give_back(lease))?;
         }
-        let place = self.segments.get(&placed.segment).and_then(|segment| {
-            let (offset, bytes) = (usize::try_from(placed.offset).ok()?, usize::try_from(placed.length).ok()?);
-            (offset.checked_add(bytes)? <= segment.len()).then(|| (segment.clone(), offset, bytes))
-        });
+        let bytes = usize::try_from(placed.length).unwrap_or(usize::MAX);
+        let place = if inline {
+            let (offset, room) = joined.control.inline(slot);
+            (bytes <= room).then(|| (joined.control.memory().clone(), offset, bytes))
+        } else {
+            self.segment(placed.segment).and_then(|segment| {
+                let offset = usize::try_from(placed.offset).ok()?;
+                (offset.checked_add(bytes)? <= segment.len()).then(|| (segment.clone(), offset, bytes))
+            })
+        };
         let Some(place) = place else {
             joined.give_back(lease);
             return Err(ReadError::Protocol(format!("frame {sequence} lies outside of the ring's memory")));
         };
-        self.counts.step(self.wish.policy, self.cursor, sequence);
-        self.cursor = sequence;
-        let counts = [self.counts.read, self.counts.dropped, self.counts.skipped];
-        for (word, count) in joined.page.counts().into_iter().zip(counts) {
-            word.store(count, Ordering::Relaxed);
+        self.progress.take(self.wish.policy, sequence);
+        joined.page.show(&self.progress);
+        if let Some(room) = &joined.room
+            && protocol::show_taken(&joined.page, sequence)
+        {
+            doorbell::ring(room);
         }
-        // SAFETY: `lease` holds the slot, whose place was just checked to lie inside its segment.
-        Ok(unsafe { Frame::new(joined, lease, sequence, placed.info, place) })
+        // SAFETY: `lease` holds the slot, whose place was just checked to lie inside its memory.
+        Ok(Some(unsafe { Frame::new(joined.clone(), lease, sequence, placed.info, place) }))
+    }
+
+    fn segment(&self, id: u32) -> Option<&Arc<Mapping>> {
+        self.segments.iter().find(|(known, _)| *known == id).map(|(_, mapping)| mapping)
+    }
+
+    /// Whether [`try_next`](Self::try_next) would give a frame or an error.
+    pub(crate) fn is_ready(&self) -> bool {
+        let next = |joined: &Arc<Joined>| {
+            self.progress.next(self.wish.policy, protocol::newest(&joined.control), joined.depth)
+        };
+        self.ended || self.joined.as_ref().and_then(next).is_some()
     }
 
     /// Says that this thread is about to wait for the doorbell. `false` if there is something to read: then don't.
+    ///
+    /// The bell isn't rung for what the policy doesn't ask for. The rest is for [`AsFd`]: what the writer says, and its
+    /// end.
     #[must_use = "if it says false, there is a frame, and the bell may not ring for it"]
     pub fn arm(&self) -> bool {
-        match &self.joined {
-            Some(joined) => protocol::arm(&joined.control, &joined.page, self.cursor),
-            // The answer to our wish makes the session readable.
-            None => true,
+        // The answer to our wish makes the session readable.
+        let Some(joined) = &self.joined else { return true };
+        if !self.birthplace.is_here() {
+            return false; // `try_next` says why
         }
-    }
-
-    /// Waits for the next frame; `None` when `limit` is over. A shared doorbell must be waited for by its owner
-    /// instead ([`arm`](Self::arm), then the bell and the session).
-    ///
-    /// # Errors
-    ///
-    /// As [`try_next`](Self::try_next).
-    pub fn next_for(&mut self, limit: Duration) -> Result<Option<Frame>, ReadError> {
-        let end = Instant::now().checked_add(limit);
-        loop {
-            if let Some(frame) = self.try_next()? {
-                return Ok(Some(frame));
-            }
-            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-            if left == Some(Duration::ZERO) {
-                return Ok(None);
-            }
-            if self.arm() && self.sleep(left)? {
-                self.service()?;
-            }
-        }
-    }
-
-    /// Sleeps until the bell rings, the writer says something (then `true`), or `limit` is over.
-    fn sleep(&mut self, limit: Option<Duration>) -> io::Result<bool> {
-        const BELL: u64 = 0;
-        const SESSION: u64 = 1;
-        let epoll = match &self.sleeper {
-            Some(epoll) => epoll,
-            None => {
-                let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-                // Edge-triggered: every ring is an event, so the counter needn't be read: one system call a wake-up,
-                // not two. It would take 2^64 rings to fill it.
-                let edge = epoll::EventFlags::IN | epoll::EventFlags::ET;
-                epoll::add(&epoll, &self.bell, epoll::EventData::new_u64(BELL), edge)?;
-                epoll::add(&epoll, &self.session, epoll::EventData::new_u64(SESSION), epoll::EventFlags::IN)?;
-                self.sleeper.insert(epoll)
+        let cursor = self.progress.cursor;
+        let (seen, due) = match self.wish.policy {
+            Policy::MaxRate { .. } => (cursor, self.due_ns),
+            policy => {
+                let due = self.progress.due(policy);
+                (due - 1, due)
             }
         };
-        let mut events = [MaybeUninit::<epoll::Event>::uninit(); 2];
-        // A limit beyond the clock's range is no limit.
-        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
-        match epoll::wait(epoll, &mut events, limit.as_ref()) {
-            Ok((events, _)) => Ok(events.iter().any(|event| event.data.u64() == SESSION)),
-            Err(Errno::INTR) => Ok(false),
-            Err(errno) => Err(errno.into()),
-        }
+        protocol::arm(&joined.control, &joined.page, seen, due)
     }
 }
 
+/// Readable when the writer says something, or is gone: then call [`Reader::service`]. New frames ring the doorbell.
 impl AsFd for Reader {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.session.as_fd()
+        self.news.as_fd()
     }
+}
+
+fn watch(news: &OwnedFd, descriptor: impl AsFd) -> io::Result<()> {
+    Ok(epoll::add(news, descriptor, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?)
+}
+
+fn is_readable(descriptor: &impl AsFd) -> bool {
+    let mut watched = [PollFd::new(descriptor, PollFlags::IN)];
+    let no_wait = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut watched, Some(&no_wait)).is_ok() && watched[0].revents().contains(PollFlags::IN)
 }

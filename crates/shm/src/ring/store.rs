@@ -2,12 +2,16 @@
 //!
 //! A slot is a number in the control memory; where its bytes stand can change each time the writer has it claimed. So
 //! a ring grows to larger frames by a new segment, into which slots move one by one as they come round, and a
-//! segment that no slot stands in any more is let go.
+//! segment that no slot stands in any more is let go. The slots of a ring that is made for small frames begin behind
+//! their headers in the control memory, and need no segment.
 
 use std::{os::fd::OwnedFd, sync::Arc};
 
-use super::layout::{MAX_DEPTH, MAX_SLOTS};
-use crate::memory::{self, Mapping, MemoryError, Sealing};
+use super::layout::{ControlMap, INLINE, MAX_DEPTH, MAX_INLINE_BYTES, MAX_SLOTS};
+use crate::{
+    fork::Forked,
+    memory::{self, Budget, Mapping, MemoryError, Sealing},
+};
 
 /// Why a ring can't be made, or can't take a frame or a reader.
 #[derive(Debug, thiserror::Error)]
@@ -28,9 +32,38 @@ pub enum RingError {
         /// How many slots that would take.
         slots: u32,
     },
+    /// The ring may not take so much; see [`Writer::create_within`](super::Writer::create_within).
+    #[error(
+        "take {asked_bytes} bytes more for a ring that has {used_bytes} of the {budget_bytes} it may have ({} bytes are \
+         available on this machine, {} in this control group); give the ring a larger budget, or let it have fewer, \
+         smaller frames or fewer readers", or_unlimited(left.machine_bytes), or_unlimited(left.group_bytes)
+    )]
+    OverBudget {
+        /// How much more was asked for.
+        asked_bytes: u64,
+        /// What it has.
+        used_bytes: u64,
+        /// What it may have.
+        budget_bytes: u64,
+        /// What the machine would have.
+        left: Budget,
+    },
+    /// Readers that block the writer have no room for another frame.
+    #[error("publish without waiting: {readers} readers that block the writer have no room for another frame")]
+    WouldBlock {
+        /// How many.
+        readers: usize,
+    },
+    /// This is a forked process, and the ring its parent's.
+    #[error(transparent)]
+    Forked(#[from] Forked),
     /// The system can't wait for readers.
     #[error("wait for readers: {0}")]
     System(#[from] std::io::Error),
+}
+
+fn or_unlimited(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| "an unlimited number of".to_owned(), |bytes| bytes.to_string())
 }
 
 /// A piece of data memory.
@@ -46,15 +79,22 @@ pub(super) struct Segment {
 
 /// Where a slot's bytes stand.
 #[derive(Clone, Copy, Debug)]
-struct Place {
-    segment: u32,
-    offset: u64,
+pub(super) struct Place {
+    /// [`INLINE`], or which segment.
+    pub segment: u32,
+    pub offset: u64,
     capacity: u64,
 }
 
-/// All slots, and the segments they stand in.
+/// All slots, and the memory they stand in.
 #[derive(Debug)]
 pub(super) struct Store {
+    control: Arc<Mapping>,
+    control_memory: OwnedFd,
+    /// The room behind a slot's header.
+    inline_bytes: usize,
+    /// What all memory together may come to.
+    budget_bytes: u64,
     /// What a new place holds: the largest frame so far has fitted into it.
     place_bytes: u64,
     slots: Vec<Place>,
@@ -65,9 +105,30 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn new(frame_bytes: usize) -> Self {
-        let place_bytes = whole_pages(frame_bytes.max(1) as u64);
-        Self { place_bytes, slots: Vec::new(), spare: Vec::new(), segments: Vec::new(), next_segment: 0 }
+    /// A store without slots, for frames of `frame_bytes`, and the control memory of its ring.
+    pub(super) fn new(frame_bytes: usize, budget_bytes: u64) -> Result<(Self, ControlMap), RingError> {
+        let inline_bytes = if frame_bytes <= MAX_INLINE_BYTES { frame_bytes.max(1).next_multiple_of(256) } else { 0 };
+        let place_bytes = if inline_bytes > 0 { inline_bytes as u64 } else { whole_pages(frame_bytes as u64) };
+        let (bytes, paid) = (ControlMap::bytes(inline_bytes), ControlMap::end_of(0, inline_bytes));
+        let (mapping, control_memory) = memory::create_partly("framewire-control", bytes, paid, Sealing::OneWriter)?;
+        let control = ControlMap::new(mapping, inline_bytes);
+        let store = Self {
+            control: control.memory().clone(),
+            control_memory,
+            inline_bytes,
+            budget_bytes,
+            place_bytes,
+            slots: Vec::new(),
+            spare: Vec::new(),
+            segments: Vec::new(),
+            next_segment: 0,
+        };
+        Ok((store, control))
+    }
+
+    /// The descriptor of the control memory, and the room it has behind each slot's header.
+    pub(super) fn control(&self) -> (&OwnedFd, u32) {
+        (&self.control_memory, self.inline_bytes as u32)
     }
 
     pub(super) fn slots(&self) -> u32 {
@@ -82,21 +143,50 @@ impl Store {
         self.slots[slot as usize].capacity >= bytes as u64
     }
 
-    /// The memory of a slot, and where in it.
-    pub(super) fn place(&self, slot: u32) -> (&Segment, u64) {
+    /// Where a slot's bytes stand, and the memory that is in.
+    pub(super) fn place(&self, slot: u32) -> (Place, &Arc<Mapping>) {
         let place = self.slots[slot as usize];
+        if place.segment == INLINE {
+            return (place, &self.control);
+        }
         let segment = self.segments.iter().find(|segment| segment.id == place.segment);
-        (segment.expect("a segment stays while a slot stands in it"), place.offset)
+        (place, &segment.expect("a segment stays while a slot stands in it").mapping)
     }
 
-    /// Adds `count` slots. The new segment, which readers must learn of, is the last of [`segments`](Self::segments).
-    pub(super) fn add_slots(&mut self, count: u32) -> Result<(), RingError> {
-        let slots = self.slots() + count;
+    /// Adds `count` slots. `true` if that took a new segment, the last of [`segments`](Self::segments), of which readers
+    /// must learn.
+    pub(super) fn add_slots(&mut self, count: u32) -> Result<bool, RingError> {
+        let (before, slots) = (self.slots(), self.slots() + count);
         if slots > MAX_SLOTS {
             return Err(RingError::TooManySlots { leases: count, slots });
         }
+        let [from, to] = [before, slots].map(|slots| ControlMap::end_of(slots, self.inline_bytes));
+        self.check_budget((to - from) as u64)?;
+        memory::pay(&self.control_memory, &self.control, from, to)?;
+        if self.place_bytes == self.inline_bytes as u64 {
+            let place = |slot| {
+                let offset = ControlMap::inline_at(slot, self.inline_bytes) as u64;
+                Place { segment: INLINE, offset, capacity: self.place_bytes }
+            };
+            self.slots.extend((before..slots).map(place));
+            return Ok(false);
+        }
         let places = self.add_segment(count)?;
         self.slots.extend(places);
+        Ok(true)
+    }
+
+    /// What the ring's memory comes to.
+    fn used_bytes(&self) -> u64 {
+        let control = ControlMap::end_of(self.slots(), self.inline_bytes) as u64;
+        self.segments.iter().map(|segment| segment.bytes).sum::<u64>() + control
+    }
+
+    fn check_budget(&self, asked_bytes: u64) -> Result<(), RingError> {
+        let (used_bytes, budget_bytes) = (self.used_bytes(), self.budget_bytes);
+        if used_bytes.saturating_add(asked_bytes) > budget_bytes {
+            return Err(RingError::OverBudget { asked_bytes, used_bytes, budget_bytes, left: Budget::now() });
+        }
         Ok(())
     }
 
@@ -151,6 +241,7 @@ impl Store {
     fn add_segment(&mut self, places: u32) -> Result<Vec<Place>, RingError> {
         // More than there can be is more than there is: the budget says no.
         let bytes = self.place_bytes.saturating_mul(u64::from(places)).min(isize::MAX as u64);
+        self.check_budget(bytes)?;
         let (mapping, memory) = memory::create("framewire-ring", bytes as usize, Sealing::OneWriter)?;
         let id = self.next_segment;
         self.next_segment += 1;

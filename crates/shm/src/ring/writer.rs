@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{
     Info, Port, RingError,
     layout::{ControlMap, MAX_DEPTH, MAX_SLOTS, Placed},
-    port::Sessions,
     protocol::Slots,
+    room::Room,
+    sessions::Sessions,
     store::Store,
 };
-use crate::memory::{self, Mapping, Sealing};
+use crate::{fork::Birthplace, memory::Mapping};
 
 /// What a ring is made for.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +25,7 @@ pub struct RingOptions {
 #[derive(Debug)]
 pub struct Writer {
     shared: Arc<Shared>,
+    room: Room,
 }
 
 /// What the writer and its [`Port`]s share inside the process.
@@ -31,6 +33,7 @@ pub struct Writer {
 pub(super) struct Shared {
     pub control: ControlMap,
     pub depth: u32,
+    pub birthplace: Birthplace,
     pub state: Mutex<State>,
 }
 
@@ -55,18 +58,35 @@ impl Writer {
     ///
     /// [`RingError::Depth`] if the depth is out of range; [`RingError::Memory`] if there is too little memory.
     pub fn create(options: RingOptions) -> Result<Self, RingError> {
-        if options.depth == 0 || options.depth > MAX_DEPTH {
-            return Err(RingError::Depth(options.depth));
+        Self::create_within(options, u64::MAX)
+    }
+
+    /// As [`create`](Self::create), but the ring never takes more than `budget_bytes` of memory: a frame, a reader that
+    /// would need more is refused, with the numbers.
+    ///
+    /// # Errors
+    ///
+    /// As `create`, and [`RingError::OverBudget`] if not even `depth + 1` frames fit.
+    ///
+    /// ```
+    /// use shm::ring::{RingError, RingOptions, Writer};
+    /// # fn main() -> Result<(), RingError> {
+    /// let mut writer = Writer::create_within(RingOptions { depth: 4, frame_bytes: 100_000 }, 1 << 20)?;
+    /// assert!(writer.reserve(100_000).is_ok());
+    /// assert!(matches!(writer.reserve(1_000_000), Err(RingError::OverBudget { .. })));
+    /// assert!(writer.reserve(100_000).is_ok(), "it goes on as it was");
+    /// # Ok(()) }
+    /// ```
+    pub fn create_within(options: RingOptions, budget_bytes: u64) -> Result<Self, RingError> {
+        let RingOptions { depth, frame_bytes } = options;
+        if depth == 0 || depth > MAX_DEPTH {
+            return Err(RingError::Depth(depth));
         }
-        let (mapping, control) = memory::create("framewire-control", ControlMap::BYTES, Sealing::OneWriter)?;
-        let mut state = State {
-            slots: Slots::new(options.depth),
-            store: Store::new(options.frame_bytes),
-            sessions: Sessions::new(control)?,
-        };
-        state.add_slots(options.depth + 1)?;
-        let shared = Shared { control: ControlMap::new(mapping), depth: options.depth, state: Mutex::new(state) };
-        Ok(Self { shared: Arc::new(shared) })
+        let (store, control) = Store::new(frame_bytes, budget_bytes)?;
+        let mut state = State { slots: Slots::new(depth), store, sessions: Sessions::new()? };
+        state.add_slots(depth + 1)?;
+        let shared = Shared { control, depth, birthplace: Birthplace::here(), state: Mutex::new(state) };
+        Ok(Self { shared: Arc::new(shared), room: Room::default() })
     }
 
     /// Where readers are let in.
@@ -78,10 +98,35 @@ impl Writer {
     /// Lends a slot to fill with `bytes` bytes. It holds what an earlier frame left there. Dropped without
     /// [`publish`](Slot::publish), nobody sees it.
     ///
+    /// It waits only for readers that chose [`Policy::Block`](super::Policy::Block), for each no longer than its timeout
+    /// and its life, and meanwhile lets readers in and out as [`Port::service`] does.
+    ///
     /// # Errors
     ///
-    /// [`RingError::Memory`] if the frame is larger than any before and there is no memory for more of its size.
+    /// [`RingError::Memory`] or [`RingError::OverBudget`] if the frame is larger than any before and there is no memory
+    /// for more of its size; [`RingError::Forked`] in a forked process.
     pub fn reserve(&mut self, bytes: usize) -> Result<Slot<'_>, RingError> {
+        self.shared.birthplace.check()?;
+        self.room.wait(&self.shared)?;
+        self.lend(bytes)
+    }
+
+    /// As [`reserve`](Self::reserve), but never waits.
+    ///
+    /// # Errors
+    ///
+    /// As `reserve`, and [`RingError::WouldBlock`] if a blocking reader has no room for the frame. Nothing is lost to
+    /// anybody then.
+    pub fn try_reserve(&mut self, bytes: usize) -> Result<Slot<'_>, RingError> {
+        self.shared.birthplace.check()?;
+        let readers = self.shared.lock().without_room();
+        match readers {
+            0 => self.lend(bytes),
+            readers => Err(RingError::WouldBlock { readers }),
+        }
+    }
+
+    fn lend(&mut self, bytes: usize) -> Result<Slot<'_>, RingError> {
         let (claimed, segment, mapping, offset) = self.claim(bytes)?;
         Ok(Slot { writer: self, slot: claimed, mapping, segment, offset, bytes, published: false })
     }
@@ -105,30 +150,34 @@ impl Writer {
                 state.sessions.retire(id);
             }
         }
-        let (segment, offset) = state.store.place(claimed);
-        Ok((claimed, segment.id, segment.mapping.clone(), offset))
+        let (place, mapping) = state.store.place(claimed);
+        Ok((claimed, place.segment, mapping.clone(), place.offset))
     }
 
     /// How many frames were published so far.
     #[must_use]
     pub fn published(&self) -> u64 {
-        self.shared.lock().slots.next() - 1
+        self.shared.lock().slots.newest()
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // A port may be kept longer, but there is nothing to read at it any more.
-        self.port().close();
+        // A port may be kept longer, but there is nothing to read at it any more. (A forked child has nothing to say, and
+        // its copy of the lock may be held for ever.)
+        if self.shared.birthplace.is_here() {
+            self.port().close();
+        }
     }
 }
 
 impl State {
-    pub(super) fn add_slots(&mut self, count: u32) -> Result<(), RingError> {
-        self.store.add_slots(count)?;
+    /// `true` if readers must learn of a new segment.
+    pub(super) fn add_slots(&mut self, count: u32) -> Result<bool, RingError> {
+        let new_segment = self.store.add_slots(count)?;
         self.slots.grow(count);
         debug_assert!(self.store.slots() <= MAX_SLOTS);
-        Ok(())
+        Ok(new_segment)
     }
 }
 
@@ -165,14 +214,23 @@ impl Slot<'_> {
     }
 
     /// Makes it the newest frame, wakes the readers that sleep, and gives its sequence.
+    ///
+    /// # Panics
+    ///
+    /// In a process that was forked since the slot was reserved.
     pub fn publish(mut self, info: Info) -> u64 {
         let shared = &*self.writer.shared;
-        let placed = Placed { segment: self.segment, offset: self.offset, length: self.bytes as u64, info };
+        if let Err(forked) = shared.birthplace.check() {
+            std::mem::forget(self);
+            panic!("could not {forked}");
+        }
+        let mut state = shared.lock();
+        let (length, published_ns) = (self.bytes as u64, state.sessions.published_ns());
+        let placed = Placed { segment: self.segment, offset: self.offset, length, published_ns, info };
         // SAFETY: claimed, as in `bytes_mut`.
         unsafe { shared.control.place(self.slot, placed) };
-        let mut state = shared.lock();
         let sequence = state.slots.publish(&shared.control, self.slot);
-        state.sessions.wake();
+        state.sessions.wake(sequence, published_ns);
         drop(state);
         self.published = true;
         sequence
@@ -181,7 +239,7 @@ impl Slot<'_> {
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        if !self.published {
+        if !self.published && self.writer.shared.birthplace.is_here() {
             self.writer.shared.lock().slots.abandon(self.slot);
         }
     }

@@ -1,0 +1,178 @@
+//! The readers of a ring, as its writer sees them.
+
+use std::{error::Error, io, os::fd::OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
+
+use super::{
+    Counts, Policy, Wish,
+    layout::ReaderPage,
+    protocol::Slots,
+    session::Answer,
+    store::{Segment, Store},
+};
+use crate::{
+    clock::monotonic_ns,
+    doorbell::{self, Doorbell},
+    wire::{Packet, Passed, ReceiveError, Socket},
+};
+
+/// Marks the event of a reader's pidfd; without it, the number is its socket's.
+pub(super) const DEATH: u64 = 1 << 63;
+
+/// All readers of a ring, joined or about to join.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    /// Readable when a session has something for us; itself a descriptor that an event loop can watch.
+    pub epoll: OwnedFd,
+    pub next_token: u64,
+    /// Everybody who may hold a frame. Whoever is here keeps its page, and with it its holds, until its socket or its
+    /// pidfd says that it is gone, whatever else goes wrong.
+    pub joined: Vec<Session>,
+    /// The writer is gone: nobody is let in any more.
+    pub closed: bool,
+    pub waiting: Vec<(u64, Socket)>,
+    pub epoch: u64,
+    /// Slots beyond depth + 1.
+    pub lease_slots: u32,
+    /// Rung by blocking readers; made when the first one joins.
+    pub room: Option<Doorbell>,
+    /// How many readers want to know when a frame was published.
+    pub timed: usize,
+}
+
+/// One reader that has joined.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub token: u64,
+    pub socket: Socket,
+    /// Its process, also if a forked child of it still holds its end of the socket.
+    pub life: OwnedFd,
+    pub page: ReaderPage,
+    pub bell: OwnedFd,
+    pub wish: Wish,
+    /// The sequence before its first.
+    pub first: u64,
+    /// We have ended it from our side; it may still hold frames.
+    pub leaving: bool,
+    /// The writer has waited for it in vain, and doesn't again while it has taken only so much.
+    pub given_up_at: Option<u64>,
+}
+
+impl Sessions {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            next_token: 0,
+            joined: Vec::new(),
+            closed: false,
+            waiting: Vec::new(),
+            // Two rings of one writer, or of it and its successor, are never made in the same nanosecond.
+            epoch: monotonic_ns(),
+            lease_slots: 0,
+            room: None,
+            timed: 0,
+        })
+    }
+
+    pub(super) fn pages(&self) -> impl Iterator<Item = &ReaderPage> + Clone {
+        self.joined.iter().map(|session| &session.page)
+    }
+
+    /// What to write down as the time of publication.
+    pub(super) fn published_ns(&self) -> u64 {
+        if self.timed > 0 { monotonic_ns() } else { 0 }
+    }
+
+    /// Wakes every reader that sleeps for what was just published.
+    pub(super) fn wake(&self, sequence: u64, published_ns: u64) {
+        if self.joined.is_empty() {
+            return;
+        }
+        Slots::before_waking();
+        for session in &self.joined {
+            let now = if matches!(session.wish.policy, Policy::MaxRate { .. }) { published_ns } else { sequence };
+            if Slots::must_wake(&session.page, |due| now >= due) {
+                doorbell::ring(&session.bell);
+            }
+        }
+    }
+
+    /// Tells all readers of the newest segment, before anything in it is published.
+    pub(super) fn announce_last(&mut self, store: &Store) {
+        match store.segments().last().map(segment_message) {
+            Some(Ok(message)) => self.tell(&message),
+            // Nobody can be told, so nobody could read what comes.
+            Some(Err(_)) => self.joined.iter_mut().for_each(Session::leave),
+            None => {}
+        }
+    }
+
+    /// Tells all readers that a segment isn't used any more.
+    pub(super) fn retire(&mut self, id: u32) {
+        if let Ok(message) = Packet::encode(&Answer::Retired { id }) {
+            self.tell(&message);
+        }
+    }
+
+    /// A reader that doesn't take its messages couldn't read the frames that need them: its session ends, and it
+    /// sees so.
+    fn tell(&mut self, message: &Packet) {
+        for session in &mut self.joined {
+            if session.socket.try_send(message).is_err() {
+                session.leave();
+            }
+        }
+    }
+
+    /// A reader has nothing more to say once it has joined. Its end is the end of its socket, which its frames keep
+    /// open too, or of its process: only then is its page dropped.
+    pub(super) fn listen(&mut self, event: u64) {
+        let Some(index) = self.joined.iter().position(|session| session.token == event & !DEATH) else { return };
+        if event & DEATH != 0 {
+            if self.joined[index].is_dead() {
+                self.forget(index);
+            }
+            return;
+        }
+        match self.joined[index].socket.try_receive() {
+            Err(ReceiveError::Gone) => self.forget(index),
+            Err(ReceiveError::Empty) => {}
+            Ok(_) | Err(_) => self.joined[index].leave(),
+        }
+    }
+
+    fn forget(&mut self, index: usize) {
+        let session = self.joined.swap_remove(index);
+        // Its descriptors may live on in a forked child: closing ours wouldn't end the watch.
+        let _ = epoll::delete(&self.epoll, &session.socket);
+        let _ = epoll::delete(&self.epoll, &session.life);
+        self.timed -= usize::from(matches!(session.wish.policy, Policy::MaxRate { .. }));
+    }
+}
+
+impl Session {
+    /// Ends it from our side: the reader sees `WriterGone`. What it holds stays held.
+    pub(super) fn leave(&mut self) {
+        self.leaving = true;
+        // An error can only be that it is gone already, which `listen` is about to see.
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write);
+    }
+
+    /// What became of the frames, by the reader's own word.
+    pub(super) fn counts(&self, head: u64, depth: u32) -> Counts {
+        self.page.shown(self.first).counts(self.wish.policy, head, depth)
+    }
+
+    fn is_dead(&self) -> bool {
+        let mut watched = [PollFd::new(&self.life, PollFlags::IN)];
+        let no_wait = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut watched, Some(&no_wait)).is_ok_and(|ready| ready > 0) && watched[0].revents().contains(PollFlags::IN)
+    }
+}
+
+/// The message that hands a reader a segment.
+pub(super) fn segment_message(segment: &Segment) -> Result<Packet, Box<dyn Error>> {
+    let memory = Passed::new(segment.memory.try_clone()?);
+    Ok(Packet::encode(&Answer::Segment { id: segment.id, bytes: segment.bytes, memory })?)
+}
