@@ -9,6 +9,7 @@ use std::{
 };
 
 use bench::{Outcome, cores::Placement, samples::now_ns};
+use shm::{arena::Arena, lock::Lock};
 
 use super::{Effort, two_cores};
 use crate::{
@@ -23,7 +24,16 @@ const IN_A_ROW: u32 = 1000;
 
 pub fn row(effort: &Effort) -> Outcome<Row> {
     let (word, mutex) = (AtomicU32::new(0), Mutex::new(0_u64));
+    let ours = Lock::create(&Arena::create(4096)?, 0_u64)?;
     let mut entrants = [
+        Entrant::new(
+            "framewire",
+            Part::Ours,
+            passes(move || {
+                let guard = ours.lock();
+                *guard.unwrap_or_else(|_| panic!("nobody else has this lock, or had it and died")) += 1;
+            }),
+        ),
         Entrant::new("cas-pair", Part::Limit, passes(move || cas_pair(&word))),
         Entrant::new(
             "std-mutex",
@@ -73,7 +83,6 @@ impl<F: FnMut()> Contender for Passes<F> {
 }
 
 fn cas_pair(word: &AtomicU32) {
-    let word = hint::black_box(word);
     // Acquire and Release pair with each other, as in every lock.
     while word.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
         hint::spin_loop();
