@@ -31,6 +31,7 @@ pub fn row(effort: &Effort) -> Outcome<Row> {
         entrant(Part::Ours, Way::Ring),
         Entrant::new("memcpy+scan", Part::Limit, Ok(OneThread::new())),
         entrant(Part::Peer, Way::Iceoryx),
+        entrant(Part::Peer, Way::IceoryxKeeping),
         Entrant::new("raw-memory+eventfd", Part::Peer, Passing::start(Way::Raw)),
         entrant(Part::Peer, Way::IpcChannel),
         entrant(Part::Peer, Way::UnixSocket),
@@ -48,6 +49,9 @@ pub fn row(effort: &Effort) -> Outcome<Row> {
         aims: vec![Aim::MostTimes(1.10, "memcpy+scan"), Aim::MostTimes(0.85, "iceoryx2")],
         notes: vec![
             "memcpy+scan: in one thread, with nobody to wake; raw-memory+eventfd: two processes, no protocol"
+                .to_owned(),
+            "iceoryx2 forgets what was read, and writes the next frame where the last one was; with a history of 1 it keeps \
+             the newest for late comers, as a ring does, and goes round in two places"
                 .to_owned(),
             Python::scan_note(),
         ],

@@ -223,7 +223,7 @@ fn sleep(epoll: &rustix::fd::OwnedFd) -> Outcome {
 
 /// As many services, and processes that wait for their events.
 fn services() -> Outcome<Vec<Peer>> {
-    let tickets: Vec<_> = (0..RINGS).map(|_| iceoryx::Ticket::new()).collect();
+    let tickets: Vec<_> = (0..RINGS).map(|_| iceoryx::Ticket::new(0)).collect();
     let processes = (0..READERS).map(|_| one(Role::Services(tickets.clone())));
     Ok(processes.collect::<Outcome<Vec<_>>>()?.into_iter().flatten().collect())
 }

@@ -19,13 +19,15 @@ use iceoryx2::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Ends, Lane, Reads, Wait, Writes};
+use super::{Ends, Lane, Reads, Wait, Way, Writes};
 
 /// Where a service is found: names that no other lane has.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ticket {
     run: Run,
     service: String,
+    /// How many of the newest payloads stay readable for who comes later. Our rings always keep one.
+    history: usize,
 }
 
 /// The process that measures: all that it starts have their files with its own.
@@ -66,7 +68,7 @@ pub struct Reading {
 }
 
 pub fn open(lane: &Lane) -> Outcome<Ends> {
-    let ticket = Ticket::new();
+    let ticket = Ticket::new(usize::from(lane.way == Way::IceoryxKeeping));
     let service = ticket.service()?;
     let publisher = service.payloads.publisher_builder().initial_max_slice_len(lane.bytes).create()?;
     let notifier = match lane.wait {
@@ -78,10 +80,10 @@ pub fn open(lane: &Lane) -> Outcome<Ends> {
 }
 
 impl Ticket {
-    pub fn new() -> Self {
+    pub fn new(history: usize) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        Self { run: Run::this(), service: format!("{}/{number}", process::id()) }
+        Self { run: Run::this(), service: format!("{}/{number}", process::id()), history }
     }
 
     /// Makes the service, or finds it.
@@ -89,7 +91,12 @@ impl Ticket {
         set_log_level(LogLevel::Fatal);
         let node = NodeBuilder::new().config(&self.run.config()?).create::<ipc::Service>()?;
         let name: ServiceName = self.service.as_str().try_into()?;
-        let payloads = node.service_builder(&name).publish_subscribe::<[u8]>().max_subscribers(8).max_nodes(16);
+        let payloads = node
+            .service_builder(&name)
+            .publish_subscribe::<[u8]>()
+            .max_subscribers(8)
+            .max_nodes(16)
+            .history_size(self.history);
         let events = node.service_builder(&name).event().max_listeners(8).max_nodes(16);
         Ok(Service { events: events.open_or_create()?, payloads: payloads.open_or_create()?, _node: node })
     }

@@ -18,6 +18,8 @@ pub enum Way {
     /// Plain shared memory and an eventfd: what the machine can do at best.
     Raw,
     Iceoryx,
+    /// And with the newest payload kept for late comers, as in a ring.
+    IceoryxKeeping,
     IpcChannel,
     UnixSocket,
 }
@@ -74,6 +76,7 @@ impl Way {
             Self::Ring => "framewire",
             Self::Raw => "raw-memory",
             Self::Iceoryx => "iceoryx2",
+            Self::IceoryxKeeping => "iceoryx2-history-1",
             Self::IpcChannel => "ipc-channel",
             Self::UnixSocket => "unix-socket",
         }
@@ -90,7 +93,7 @@ impl Lane {
         match self.way {
             Way::Ring => ring::open(self),
             Way::Raw => raw::open(self),
-            Way::Iceoryx => iceoryx::open(self),
+            Way::Iceoryx | Way::IceoryxKeeping => iceoryx::open(self),
             Way::IpcChannel => ipc::open(self),
             Way::UnixSocket => unix::open(self),
         }
