@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`ring`] | frames from one writer to many readers, without copies and without locks |
 //! | [`arena`] | memory that many processes write, for locks and queues that outlive their owners |
+//! | [`queue`] | items from any process to any process, of which a death loses none |
 //! | [`doorbell`] | how a sleeping process is woken |
 //! | [`wire`] | messages between two processes, with descriptors inside |
 //! | [`status`] | one page a process, in which it says how it does, and which outlives it |
@@ -30,6 +31,7 @@ pub mod fork;
 mod futex;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod memory;
+pub mod queue;
 pub mod ring;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod status;

@@ -117,6 +117,25 @@ impl Mapping {
         }
     }
 
+    /// Copies bytes into memory that other processes may be reading: what they read meanwhile comes out mixed.
+    ///
+    /// # Panics
+    ///
+    /// As [`copy_out`](Self::copy_out), or if the mapping is read-only.
+    pub(crate) fn copy_in(&self, offset: usize, from: &[u8]) {
+        assert!(self.writable, "the mapping is for reading only");
+        let (words, rest) = from.as_chunks::<8>();
+        for (index, word) in words.iter().enumerate() {
+            self.word64(offset + index * 8).store(u64::from_ne_bytes(*word), Ordering::Relaxed);
+        }
+        let start = offset + words.len() * 8;
+        assert!(start + rest.len() <= self.bytes, "bytes outside of the mapping");
+        for (index, byte) in rest.iter().enumerate() {
+            // SAFETY: inside the mapping, as just checked; accessed atomically.
+            unsafe { AtomicU8::from_ptr(self.start.as_ptr().add(start + index)) }.store(*byte, Ordering::Relaxed);
+        }
+    }
+
     /// The bytes from `offset`.
     ///
     /// # Panics
