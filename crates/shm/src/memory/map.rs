@@ -81,6 +81,7 @@ impl Mapping {
     /// # Panics
     ///
     /// If it isn't aligned or doesn't lie inside: offsets are this crate's constants, never read from memory.
+    #[inline]
     pub(crate) fn word32(&self, offset: usize) -> &AtomicU32 {
         assert!(offset.is_multiple_of(4) && offset + 4 <= self.bytes, "no 32-bit word at {offset} of {}", self.bytes);
         // SAFETY: inside the mapping and aligned (the mapping is page-aligned), valid for as long as `self`. Every
@@ -93,6 +94,7 @@ impl Mapping {
     /// # Panics
     ///
     /// As [`word32`](Self::word32).
+    #[inline]
     pub(crate) fn word64(&self, offset: usize) -> &AtomicU64 {
         assert!(offset.is_multiple_of(8) && offset + 8 <= self.bytes, "no 64-bit word at {offset} of {}", self.bytes);
         // SAFETY: as in `word32`.

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     arena::Members,
     crash,
-    sync::{Ordering, fence},
+    sync::Ordering,
 };
 
 /// Takes a free cell for this process.
@@ -115,19 +115,13 @@ pub(crate) fn settle<W: Words>(words: &W, cell: u32) {
         blocks::free_chain(words, cell);
         crash::point();
     }
-    // SYNC POINT S: our reads come before the next one's writes.
-    words.state(cell).store(State::Free.word(), Ordering::Release);
+    // SYNC POINT S: our reads come before the next one's writes. A swap, though nobody else changes it, for `ring`.
+    words.state(cell).swap(State::Free.word(), Ordering::AcqRel);
     crash::point();
-    tell_settled(words, large);
-}
-
-/// Tells all who may wait for a cell, a block, or the end of an item.
-pub(super) fn tell_settled<W: Words>(words: &W, large: bool) {
-    fence(Ordering::SeqCst);
-    wait::ring_after_fence(words.room(), false);
-    wait::ring_after_fence(words.settled(), true);
+    wait::ring(words.room(), false);
+    wait::ring(words.settled(), true);
     if large {
-        wait::ring_after_fence(words.blocks(), true);
+        wait::ring(words.blocks(), true);
     }
 }
 
@@ -146,7 +140,7 @@ pub(super) fn after<W: Words>(words: &W, deliveries: u32) -> State {
 pub(crate) fn give_back<W: Words>(words: &W, taken: Taken) {
     let next = after(words, taken.deliveries);
     // SYNC POINT C: what the next one reads is what we were handed.
-    words.state(taken.cell).store(next.word(), Ordering::Release);
+    words.state(taken.cell).swap(next.word(), Ordering::AcqRel);
     crash::point();
     if matches!(next, State::Dead { .. }) {
         wait::ring(words.settled(), true);

@@ -121,6 +121,7 @@ impl<T: DeserializeOwned> Queue<T> {
         match self.shared.memory.acknowledge {
             Acknowledge::OnReturn => self.finish(taken),
             Acknowledge::ByTaskDone => {
+                self.shared.tell_taken();
                 let decoded = self.shared.decode(taken);
                 match decoded {
                     Ok(item) => {
@@ -149,6 +150,7 @@ impl<T: DeserializeOwned> Queue<T> {
 
     fn lease_within(&self, limit: Limit) -> Result<Lease<T>, GetError> {
         let taken = self.shared.take(limit)?;
+        self.shared.tell_taken();
         self.leased_as(taken)
     }
 
@@ -216,15 +218,16 @@ impl Shared {
     pub(super) fn attempt_take(&self) -> Result<Result<Taken, End>, Bell<'_>> {
         self.look_now_and_then();
         match cells::take(&self.memory) {
-            Ok(taken) => {
-                crash::point();
-                // There is room for one more to wait.
-                wait::ring(self.memory.room(), false);
-                Ok(Ok(taken))
-            }
+            Ok(taken) => Ok(Ok(taken)),
             Err(Nothing::Closed) => Ok(Err(End)),
             Err(Nothing::Empty) => Err(self.memory.items()),
         }
+    }
+
+    /// There is room for one more to wait. (Who gives the cell back at once tells it by that.)
+    fn tell_taken(&self) {
+        crash::point();
+        wait::ring(self.memory.room(), false);
     }
 
     fn decode<T: DeserializeOwned>(&self, taken: Taken) -> Result<T, DecodeError> {

@@ -4,7 +4,7 @@ use super::{blocks, cells, ring, state::State, wait, words::Words};
 use crate::{
     arena::{Members, Owner},
     crash,
-    sync::{Ordering, fence},
+    sync::Ordering,
 };
 
 /// Enters this process among those whose deaths are looked after. Before it puts or takes anything. `false` if there is no
@@ -59,10 +59,9 @@ fn sweep_one<W: Words>(words: &W, index: u32, dead: Owner) {
     // Also what it gave back itself, and then died before it counted. SYNC POINT R.
     words.returns().fetch_add(1, Ordering::Release);
     crash::point();
-    fence(Ordering::SeqCst);
     for bell in [words.items(), words.room(), words.blocks(), words.settled()] {
         // Whatever it was about to ring.
-        wait::ring_after_fence(bell, true);
+        wait::ring(bell, true);
     }
     crash::point();
     let _ = words.member(index).compare_exchange(dead.word(), 0, Ordering::AcqRel, Ordering::Relaxed);

@@ -177,10 +177,12 @@ impl Memory {
         }
     }
 
+    #[inline]
     fn cell_at(&self, cell: u32) -> usize {
         self.cells_at + cell as usize * self.cell_bytes
     }
 
+    #[inline]
     fn bell(&self, index: usize) -> Bell<'_> {
         let at = BELLS_AT + index * 8;
         Bell { rings: self.place.word32(at), sleepers: self.place.word32(at + 4) }
@@ -190,6 +192,7 @@ impl Memory {
 impl Words for Memory {
     type Members = Arena;
 
+    #[inline]
     fn members(&self) -> &Arena {
         self.place.arena()
     }
@@ -197,57 +200,75 @@ impl Words for Memory {
     fn shape(&self) -> Shape {
         self.shape
     }
+    #[inline]
     fn head(&self) -> &AtomicU64 {
         self.place.word64(HEAD_AT)
     }
+    #[inline]
     fn tail(&self) -> &AtomicU64 {
         self.place.word64(TAIL_AT)
     }
+    #[inline]
     fn entry(&self, index: u32) -> &AtomicU64 {
         self.place.word64(RING_AT + index as usize * 8)
     }
+    #[inline]
     fn state(&self, cell: u32) -> &AtomicU64 {
         self.place.word64(self.cell_at(cell) + STATE_IN_CELL)
     }
+    #[inline]
     fn ticket(&self, cell: u32) -> &AtomicU64 {
         self.place.word64(self.cell_at(cell) + TICKET_IN_CELL)
     }
+    #[inline]
     fn first_block(&self, cell: u32) -> &AtomicU32 {
         self.place.word32(self.cell_at(cell) + FIRST_BLOCK_IN_CELL)
     }
+    #[inline]
     fn block_of(&self, block: u32) -> &AtomicU32 {
         self.place.word32(self.block_words_at + block as usize * 8)
     }
+    #[inline]
     fn next_block(&self, block: u32) -> &AtomicU32 {
         self.place.word32(self.block_words_at + block as usize * 8 + 4)
     }
+    #[inline]
     fn cell_cursor(&self) -> &AtomicU32 {
         self.place.word32(CELL_CURSOR_AT)
     }
+    #[inline]
     fn block_cursor(&self) -> &AtomicU32 {
         self.place.word32(BLOCK_CURSOR_AT)
     }
+    #[inline]
     fn items(&self) -> Bell<'_> {
         self.bell(0)
     }
+    #[inline]
     fn room(&self) -> Bell<'_> {
         self.bell(1)
     }
+    #[inline]
     fn blocks(&self) -> Bell<'_> {
         self.bell(2)
     }
+    #[inline]
     fn settled(&self) -> Bell<'_> {
         self.bell(3)
     }
+    #[inline]
     fn returns(&self) -> &AtomicU32 {
         self.place.word32(RETURNS_AT)
     }
+    #[inline]
     fn returns_seen(&self) -> &AtomicU32 {
         self.place.word32(RETURNS_SEEN_AT)
     }
+    #[inline]
     fn member(&self, index: u32) -> &AtomicU32 {
         self.place.word32(MEMBERS_AT + index as usize * 4)
     }
+    #[inline]
     fn members_used(&self) -> &AtomicU32 {
         self.place.word32(MEMBERS_USED_AT)
     }

@@ -19,7 +19,7 @@ use crate::{
     arena::Members,
     crash,
     futex::{self, Outcome},
-    sync::{Ordering, fence},
+    sync::{Ordering, fence, fence_after_change},
 };
 
 /// How long to wait.
@@ -93,17 +93,12 @@ pub(crate) fn until<'w, W: Words, R>(
     }
 }
 
-/// Tells sleepers of a change that was just made; `everybody`, if it is one for more than one of them.
+/// Tells sleepers of a change, which the caller has just made by a read-modify-write (not a mere store); `everybody`, if it is
+/// one for more than one of them.
 #[inline]
 pub(crate) fn ring(bell: Bell<'_>, everybody: bool) {
     // SYNC POINT W, the other half: the change, the fence, then this look.
-    fence(Ordering::SeqCst);
-    ring_after_fence(bell, everybody);
-}
-
-/// As [`ring`], for who has just made such a fence.
-#[inline]
-pub(crate) fn ring_after_fence(bell: Bell<'_>, everybody: bool) {
+    fence_after_change();
     let marked = bell.sleepers.load(Ordering::Relaxed);
     if marked != 0 {
         wake(bell, marked, everybody);
