@@ -23,11 +23,7 @@ use super::{
     wait,
     words::Words,
 };
-use crate::{
-    arena::Members,
-    crash,
-    sync::Ordering,
-};
+use crate::{arena::Members, crash, sync::Ordering};
 
 /// Takes a free cell for this process.
 pub(crate) fn claim<W: Words>(words: &W) -> Option<u32> {
