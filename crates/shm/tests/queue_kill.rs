@@ -129,8 +129,15 @@ impl Process {
         self.child.wait().unwrap();
     }
 
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    /// Stops it, and waits until it stands.
+    fn stop(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::STOP).unwrap();
+        let stat = format!("/proc/{}/stat", self.child.id());
+        let end = Instant::now() + PATIENCE;
+        while !std::fs::read_to_string(&stat).unwrap().contains(") T ") {
+            assert!(Instant::now() < end, "it doesn't stop");
+            std::thread::yield_now();
+        }
     }
 
     fn wait_until_asleep(&self) {
@@ -264,7 +271,7 @@ fn a_stopped_consumer_harms_nobody_beyond_what_it_has() {
             number += 1;
         }
         // In the middle of something, usually: in its sleep, a lease, an acknowledgement.
-        consumer.signal(Signal::STOP);
+        consumer.stop();
         for _ in 0..100 {
             queue.put_for(item(0, number), PATIENCE).unwrap();
             number += 1;
