@@ -9,6 +9,7 @@
 //! | [`ring`] | frames from one writer to many readers, without copies and without locks |
 //! | [`arena`] | memory that many processes write, for locks and queues that outlive their owners |
 //! | [`queue`] | items from any process to any process, of which a death loses none |
+//! | [`lock`] | locks, conditions, semaphores, events and barriers between processes, any of which may be killed |
 //! | [`doorbell`] | how a sleeping process is woken |
 //! | [`wire`] | messages between two processes, with descriptors inside |
 //! | [`status`] | one page a process, in which it says how it does, and which outlives it |
@@ -18,6 +19,8 @@
 //! This crate knows no process, no camera and no format, and it trusts no index that it reads from shared memory.
 
 pub mod arena;
+#[cfg(not(all(test, feature = "loom")))]
+mod attendant;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod clock;
 #[cfg(feature = "crash-points")]
@@ -29,6 +32,7 @@ pub mod doorbell;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod fork;
 mod futex;
+pub mod lock;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod memory;
 pub mod queue;

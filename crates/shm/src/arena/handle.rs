@@ -114,6 +114,11 @@ impl Arena {
         &self.0.mapping
     }
 
+    /// The word at an offset that [`Place::offset_of`](super::Place::offset_of) gave.
+    pub(crate) fn word_at(&self, offset: usize) -> &AtomicU32 {
+        self.0.mapping.word32(offset)
+    }
+
     /// What to sleep on for news of a member's death, beside other words: a word, and what it holds while the member lives.
     /// `None` if it is dead, or about to be: then ask [`is_dead`](Members::is_dead).
     pub(crate) fn alive_word(&self, owner: Owner) -> Option<(&AtomicU32, u32)> {

@@ -29,7 +29,7 @@ pub(super) const RECORD_BYTES: usize = 16;
 
 pub(super) const BLOCKS_AT: usize = TABLE_AT + MAX_MEMBERS as usize * RECORD_BYTES;
 /// Two cache lines, because processors fetch them in pairs: what two objects hold is never in one.
-pub(crate) const ALIGNMENT: usize = 128;
+pub(super) const ALIGNMENT: usize = 128;
 pub(super) const BLOCK_HEAD_BYTES: usize = ALIGNMENT;
 
 /// The largest arena: block sizes and offsets are remembered in units of [`ALIGNMENT`], in 32 bits.

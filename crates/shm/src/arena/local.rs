@@ -10,20 +10,22 @@ use std::{
 };
 
 use super::{ArenaError, Inner, heart::Heart};
-use crate::fork::Birthplace;
+use crate::{attendant::Attendants, fork::Birthplace};
 
 /// One a process: a forked child makes its own, since the locks in its copy may be held by threads that it doesn't have.
-pub(super) struct Local {
+pub(crate) struct Local {
     born: Birthplace,
     heart: OnceLock<Heart>,
+    /// The threads that sleep for pending futures.
+    pub attendants: Attendants,
     /// By id. To be locked also while one is being joined, so that two threads can't both do so.
-    pub arenas: Mutex<HashMap<u64, Weak<Inner>>>,
+    pub(super) arenas: Mutex<HashMap<u64, Weak<Inner>>>,
     starting: Mutex<()>,
 }
 
 impl Local {
     /// This process's.
-    pub(super) fn here() -> &'static Self {
+    pub(crate) fn here() -> &'static Self {
         static HERE: AtomicPtr<Local> = AtomicPtr::new(ptr::null_mut());
         let born = Birthplace::here();
         loop {
@@ -34,7 +36,8 @@ impl Local {
             {
                 return local;
             }
-            let fresh = Self { born, heart: OnceLock::new(), arenas: Mutex::default(), starting: Mutex::new(()) };
+            let (arenas, starting) = (Mutex::default(), Mutex::new(()));
+            let fresh = Self { born, heart: OnceLock::new(), attendants: Attendants::default(), arenas, starting };
             let fresh = Box::into_raw(Box::new(fresh));
             if HERE.compare_exchange(now, fresh, Ordering::AcqRel, Ordering::Relaxed).is_err() {
                 // SAFETY: made above, and nobody else has seen it.

@@ -50,6 +50,7 @@ pub use self::{error::ArenaError, handle::Arena};
 #[cfg(not(all(test, feature = "loom")))]
 pub(crate) use self::{
     handle::SLICE,
-    layout::{ALIGNMENT, MAX_MEMBERS},
+    layout::MAX_MEMBERS,
+    local::Local,
     place::{Address, Place},
 };

@@ -179,6 +179,21 @@ impl Place {
         self.arena.mapping().word64(self.offset + at)
     }
 
+    /// The bytes from `at`.
+    ///
+    /// # Panics
+    ///
+    /// If they don't lie inside.
+    ///
+    /// # Safety
+    ///
+    /// Nobody, in any process, writes them while the slice lives.
+    pub(crate) unsafe fn slice(&self, at: usize, length: usize) -> &[u8] {
+        assert!(at.checked_add(length).is_some_and(|end| end <= self.bytes), "bytes outside of their place");
+        // SAFETY: not written meanwhile, by this function's contract.
+        unsafe { self.arena.mapping().bytes(self.offset + at, length) }
+    }
+
     /// The bytes from `at`, to fill.
     ///
     /// # Panics
@@ -213,6 +228,11 @@ impl Place {
     pub(crate) fn copy_in(&self, at: usize, from: &[u8]) {
         assert!(at.checked_add(from.len()).is_some_and(|end| end <= self.bytes), "bytes outside of their place");
         self.arena.mapping().copy_in(self.offset + at, from);
+    }
+
+    /// Where its byte `at` is in the arena.
+    pub(crate) fn offset_of(&self, at: usize) -> usize {
+        self.offset + at
     }
 
     /// Where it is, for a message.
