@@ -167,7 +167,8 @@ impl Attendant {
             let due: Vec<u64> = entries.iter().filter(|entry| is_due(&entry.watch)).map(|entry| entry.number).collect();
             drop(entries);
             let mut asked = lock(&self.asked);
-            let called = asked.entries.extract_if(.., |entry| due.contains(&entry.number) || woken == Some(entry.number));
+            let called =
+                asked.entries.extract_if(.., |entry| due.contains(&entry.number) || woken == Some(entry.number));
             let called: Vec<Entry> = called.collect();
             drop(asked);
             for entry in called {

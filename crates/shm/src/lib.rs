@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`ring`] | frames from one writer to many readers, without copies and without locks |
 //! | [`arena`] | memory that many processes write, for locks and queues that outlive their owners |
+//! | [`queue`] | items from any process to any process, of which a death loses none |
 //! | [`lock`] | locks, conditions, semaphores, events and barriers between processes, any of which may be killed |
 //! | [`doorbell`] | how a sleeping process is woken |
 //! | [`wire`] | messages between two processes, with descriptors inside |
@@ -34,6 +35,7 @@ mod futex;
 pub mod lock;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod memory;
+pub mod queue;
 pub mod ring;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod status;

@@ -7,7 +7,11 @@ use rustix::{
     net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair},
 };
 use serde::{Deserialize, Serialize};
-use shm::wire::Passed;
+use shm::{
+    arena::Arena,
+    queue::{Queue, QueueOptions},
+    wire::Passed,
+};
 
 use super::Effort;
 use crate::{
@@ -21,6 +25,7 @@ use crate::{
 pub fn row(effort: &Effort) -> Outcome<Row> {
     let mut entrants = [
         Entrant::new("raw-spsc", Part::Limit, Flow::start(spsc)),
+        Entrant::new("framewire", Part::Ours, Flow::start(ours)),
         Entrant::new("ipc-channel", Part::Peer, Flow::start(ipc_channel)).slower(10),
         Entrant::new("unix-socket", Part::Peer, Flow::start(unix_socket)).slower(10),
         Entrant::new("cpython-queue", Part::Peer, Python::start("queue")).slower(20),
@@ -45,6 +50,7 @@ pub fn row(effort: &Effort) -> Outcome<Row> {
 /// The consumer's end, on its way to it.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Ticket {
+    Ours(Queue<u64>),
     Spsc(SpscTicket),
     IpcChannel(String),
     UnixSocket(Passed),
@@ -99,6 +105,7 @@ type Take = Box<dyn FnMut(u64, u32) -> Outcome>;
 impl Consumer {
     pub fn new(ticket: Ticket, control: &Control) -> Outcome<Self> {
         let take: Take = match ticket {
+            Ticket::Ours(queue) => taking(move || Ok(queue.get()?)),
             Ticket::Spsc(ticket) => {
                 let mut queue = ticket.open()?;
                 taking(move || Ok(queue.get()))
@@ -145,6 +152,14 @@ fn taking(mut get: impl FnMut() -> Outcome<u64> + 'static) -> Take {
 
 fn putting(mut put: impl FnMut(u64) -> Outcome + 'static) -> Put {
     Box::new(move |mut items| items.try_for_each(&mut put))
+}
+
+fn ours() -> Outcome<(Ticket, Ready)> {
+    let options = QueueOptions { inline_bytes: 8, ..QueueOptions::default() };
+    let queue = Queue::create(&Arena::create(options.bytes()?)?, options)?;
+    let theirs = queue.clone();
+    let put = putting(move |item| Ok(queue.put(item)?));
+    Ok((Ticket::Ours(theirs), Box::new(|| Ok(put))))
 }
 
 fn spsc() -> Outcome<(Ticket, Ready)> {

@@ -177,8 +177,7 @@ impl<T: Pod> Lock<T> {
     /// Whether somebody living holds it at this moment, which may be over when it is told.
     #[must_use]
     pub fn is_locked(&self) -> bool {
-        Owner::of(self.place.word32(0).load(Ordering::Relaxed))
-            .is_some_and(|owner| !self.place.arena().is_dead(owner))
+        Owner::of(self.place.word32(0).load(Ordering::Relaxed)).is_some_and(|owner| !self.place.arena().is_dead(owner))
     }
 
     pub(super) fn place(&self) -> &Place {
@@ -247,7 +246,6 @@ impl<'a, T: Pod> Guard<'a, T> {
         let guard = ManuallyDrop::new(self);
         guard.lock.place.word32(0).fetch_or(KEPT, Ordering::Relaxed);
     }
-
 }
 
 impl<T: Pod> Deref for Guard<'_, T> {

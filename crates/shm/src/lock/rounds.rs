@@ -97,7 +97,11 @@ pub(super) fn look(rounds: &impl Rounds, members: &impl Members, round: u32) -> 
         };
     }
     let (word, bit) = place(round);
-    if ago >= REMEMBERED || rounds.failed(word).load(Ordering::Relaxed) & bit != 0 { Round::Broken } else { Round::Over }
+    if ago >= REMEMBERED || rounds.failed(word).load(Ordering::Relaxed) & bit != 0 {
+        Round::Broken
+    } else {
+        Round::Over
+    }
 }
 
 /// Ends a round, if it is still the current one, and breaks the barrier if it didn't go well. Under the lock.

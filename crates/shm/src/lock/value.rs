@@ -205,7 +205,9 @@ impl<T: Pod> Array<T> {
     ///
     /// If there is none at `index`.
     pub fn set(&self, index: usize, value: T) -> Result<(), LockError<()>> {
-        self.lock().map(|mut values| values[index] = value).map_err(|error| error.map(|mut values| values[index] = value))
+        self.lock()
+            .map(|mut values| values[index] = value)
+            .map_err(|error| error.map(|mut values| values[index] = value))
     }
 }
 

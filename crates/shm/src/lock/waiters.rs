@@ -81,9 +81,7 @@ pub(super) fn delist(waiters: &impl Waiters, index: usize) -> bool {
 /// Gives the record up without the lock, for a future that is dropped: whoever sweeps frees it.
 #[cfg_attr(all(test, feature = "loom"), expect(dead_code, reason = "the models wait in threads"))]
 pub(super) fn abandon(waiters: &impl Waiters, index: usize) {
-    let swap = |from, to| {
-        waiters.state(index).compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-    };
+    let swap = |from, to| waiters.state(index).compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok();
     let _ = swap(WAITING, ABANDONED) || swap(NOTIFIED, LOST);
 }
 
