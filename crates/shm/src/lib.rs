@@ -119,6 +119,7 @@ mod life;
 pub mod lock;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod memory;
+pub mod queue;
 pub mod ring;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod status;

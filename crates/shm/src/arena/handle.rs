@@ -1,8 +1,10 @@
 //! The handle of an arena, and this process's membership behind it.
 
 use std::{
+    any::Any,
+    collections::HashMap,
     os::fd::AsFd,
-    sync::{Arc, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
@@ -48,6 +50,8 @@ pub(super) struct Inner {
     me: Owner,
     pulse: Pulse,
     born: Birthplace,
+    /// What this process has of each object, by offset.
+    objects: Mutex<HashMap<u64, Weak<dyn Any + Send + Sync>>>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -121,6 +125,24 @@ impl Arena {
         table::watch(&self.0.mapping, owner)
     }
 
+    /// What this process has of the object at `offset`: one for all its handles, however many it receives. `make` is called if
+    /// there is none yet.
+    pub(crate) fn object<O: Any + Send + Sync, E>(
+        &self,
+        offset: u64,
+        make: impl FnOnce() -> Result<O, E>,
+    ) -> Result<Arc<O>, E> {
+        let mut objects = self.0.objects.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = objects.get(&offset).and_then(Weak::upgrade).and_then(|known| known.downcast().ok()) {
+            return Ok(known);
+        }
+        let object = Arc::new(make()?);
+        objects.retain(|_, object| object.strong_count() > 0);
+        let erased: Arc<dyn Any + Send + Sync> = object.clone();
+        objects.insert(offset, Arc::downgrade(&erased));
+        Ok(object)
+    }
+
     fn join(mapping: Mapping, memory: Passed, id: u64) -> Result<Self, ArenaError> {
         let heart = Local::here().heart()?;
         let namespace = table::own_namespace();
@@ -129,7 +151,15 @@ impl Arena {
             heart.link(&memory, table::alive_at(slot), claim).transpose()
         });
         let (me, pulse) = joined.ok_or(ArenaError::TooManyMembers)??;
-        Ok(Self(Arc::new(Inner { mapping, memory, id, me, pulse, born: Birthplace::here() })))
+        Ok(Self(Arc::new(Inner {
+            mapping,
+            memory,
+            id,
+            me,
+            pulse,
+            born: Birthplace::here(),
+            objects: Mutex::default(),
+        })))
     }
 
     fn received(sent: Sent) -> Result<Self, ArenaError> {

@@ -210,6 +210,26 @@ impl Place {
         unsafe { self.arena.mapping().bytes_mut(self.offset + at, length) }
     }
 
+    /// Copies bytes out of it, which others may be writing meanwhile. `at` is a multiple of 8.
+    ///
+    /// # Panics
+    ///
+    /// If they don't lie inside.
+    pub(crate) fn copy_out(&self, at: usize, into: &mut [u8]) {
+        assert!(at.checked_add(into.len()).is_some_and(|end| end <= self.bytes), "bytes outside of their place");
+        self.arena.mapping().copy_out(self.offset + at, into);
+    }
+
+    /// Copies bytes into it, which others may be reading meanwhile. `at` is a multiple of 8.
+    ///
+    /// # Panics
+    ///
+    /// If they don't lie inside.
+    pub(crate) fn copy_in(&self, at: usize, from: &[u8]) {
+        assert!(at.checked_add(from.len()).is_some_and(|end| end <= self.bytes), "bytes outside of their place");
+        self.arena.mapping().copy_in(self.offset + at, from);
+    }
+
     /// Where its byte `at` is in the arena.
     pub(crate) fn offset_of(&self, at: usize) -> usize {
         self.offset + at

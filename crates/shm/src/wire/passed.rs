@@ -52,7 +52,8 @@ struct Outer(&'static std::thread::LocalKey<RefCell<Option<Vec<Passed>>>>, Optio
 
 impl Drop for Outer {
     fn drop(&mut self) {
-        self.0.set(self.1.take());
+        // Not `set`, which costs several times as much.
+        self.0.with(|slot| slot.replace(self.1.take()));
     }
 }
 
