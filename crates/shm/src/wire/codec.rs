@@ -4,6 +4,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Passed, passed};
 
+/// How deep a message may be nested, as in `serde_json`. Each level costs stack, of an unoptimised build some kilobytes; the
+/// decoder's own 1024 overflow a thread's usual 2 MiB, and that can't be caught.
+const MAX_DEPTH: usize = 128;
+
 /// An encoded message: bytes, and the descriptors that go beside them.
 #[derive(Clone, Debug, Default)]
 pub struct Packet {
@@ -55,10 +59,18 @@ impl Packet {
     ///
     /// # Errors
     ///
-    /// If the bytes are something else, or name a descriptor that didn't come.
+    /// If the bytes are something else, name a descriptor that didn't come, or are nested more than 128 deep.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
-        passed::supplying(self.descriptors.clone(), || rmp_serde::from_slice(&self.bytes))
-            .map_err(|source| DecodeError { what: std::any::type_name::<T>(), bytes: self.bytes.len(), source })
+        let decode = || {
+            let mut decoder = rmp_serde::Deserializer::from_read_ref(&self.bytes);
+            decoder.set_max_depth(MAX_DEPTH);
+            T::deserialize(&mut decoder)
+        };
+        passed::supplying(self.descriptors.clone(), decode).map_err(|source| DecodeError {
+            what: std::any::type_name::<T>(),
+            bytes: self.bytes.len(),
+            source,
+        })
     }
 }
 
