@@ -106,6 +106,12 @@ impl Mapping {
         self.bytes
     }
 
+    /// Where `offset` is, for a hint to the processor.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn address(&self, offset: usize) -> *const u8 {
+        self.start.as_ptr().wrapping_add(offset)
+    }
+
     /// The 32-bit word at `offset` bytes.
     ///
     /// # Panics

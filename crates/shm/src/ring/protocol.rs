@@ -30,6 +30,8 @@ pub(crate) trait Control {
     fn sequence(&self, slot: u32) -> &AtomicU64;
     /// How many slots there are: the bound of every index read from the words above.
     fn slots(&self) -> u32;
+    /// Hints that `slot` is about to be read.
+    fn expect(&self, _slot: u32) {}
 }
 
 /// The words that one reader owns, and the writer reads.
@@ -212,6 +214,7 @@ pub(crate) fn hold(control: &impl Control, reader: &impl ReaderWords, lease: u32
     if slot >= control.slots() {
         return Hold::Passed; // an allegation that names no slot of ours
     }
+    control.expect(slot); // so that it is on its way from the writer's core while the fence waits
     // SYNC POINT H, the reader's half: this store, the fence, then the re-check.
     // Release, though the fence orders the rest: a scan may find this value instead of the 0 that `release` stored
     // before it, and must then have SYNC POINT R with our earlier reads all the same. (Loom found it.)

@@ -356,7 +356,7 @@ impl Reader {
             doorbell::ring(room);
         }
         // SAFETY: `lease` holds the slot, whose place was just checked to lie inside its memory.
-        Ok(Some(unsafe { Frame::new(joined.clone(), lease, sequence, placed.info, place) }))
+        Ok(Some(unsafe { Frame::new(joined.clone(), lease, slot, sequence, place) }))
     }
 
     fn segment(&self, id: u32) -> Option<&Arc<Mapping>> {

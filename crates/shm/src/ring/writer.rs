@@ -263,9 +263,9 @@ impl Slot<'_> {
         }
         let mut state = shared.lock();
         let (length, published_ns) = (self.bytes as u64, state.sessions.published_ns());
-        let placed = Placed { segment: self.segment, offset: self.offset, length, published_ns, info };
+        let placed = Placed { segment: self.segment, offset: self.offset, length, published_ns };
         // SAFETY: claimed, as in `bytes_mut`.
-        unsafe { shared.control.place(self.slot, placed) };
+        unsafe { shared.control.place(self.slot, placed, info) };
         let sequence = state.slots.publish(&shared.control, self.slot);
         state.sessions.wake(sequence, published_ns);
         sequence
