@@ -5,7 +5,7 @@ use std::{mem::size_of, ptr, sync::Arc};
 use super::{
     Info,
     policy::Progress,
-    protocol::{Control, ReaderWords},
+    protocol::{Control, ReaderWords, SLOT_BITS},
 };
 use crate::{
     crash,
@@ -15,7 +15,7 @@ use crate::{
 
 /// So many slots a ring can ever have; the slot table is laid out for them at once, and paid for as they come into use.
 /// It allows 64 readers of 15 leases.
-pub(super) const MAX_SLOTS: u32 = 1024;
+pub(super) const MAX_SLOTS: u32 = 1 << SLOT_BITS;
 
 /// One hazard word each; a page holds them with room to spare, and no sensible reader keeps more frames.
 pub(super) const MAX_LEASES: u32 = 64;

@@ -22,7 +22,8 @@ use crate::{
 
 /// The words that the writer owns and every reader can read.
 pub(crate) trait Control {
-    /// The newest published sequence, 0 before the first.
+    /// The newest published sequence, 0 before the first, in the upper bits, and its slot in the lower [`SLOT_BITS`]: so
+    /// who takes the newest needs no entry.
     fn head(&self) -> &AtomicU64;
     /// Where the slot of `sequence` stands, if that sequence is among the last `depth`.
     fn entry(&self, sequence: u64) -> &AtomicU32;
@@ -141,7 +142,7 @@ impl Slots {
         control.entry(sequence).store(slot, Ordering::Release);
         crash::point();
         // SYNC POINT N: whoever reads this head (Acquire in `newest`) also sees the entry and the sequence.
-        control.head().store(sequence, Ordering::Release);
+        control.head().store(sequence << SLOT_BITS | u64::from(slot), Ordering::Release);
         crash::point();
         self.sequences[slot as usize] = sequence;
         self.head = sequence;
@@ -190,13 +191,25 @@ fn held<'r, W: ReaderWords + 'r>(readers: impl Iterator<Item = &'r W>) -> impl I
     })
 }
 
-/// No ring comes to so many frames: at one each nanosecond it would take 146 years.
-pub(crate) const MAX_SEQUENCE: u64 = 1 << 62;
+/// How much of the head word is a slot's number.
+pub(crate) const SLOT_BITS: u32 = 10;
+
+/// No ring comes to so many frames: at one each 10 ns it would take five years.
+pub(crate) const MAX_SEQUENCE: u64 = u64::MAX >> SLOT_BITS;
 
 /// The newest published sequence: an allegation, but small enough to compute with.
 pub(crate) fn newest(control: &impl Control) -> u64 {
     // SYNC POINT N, the reader's half.
-    control.head().load(Ordering::Acquire).min(MAX_SEQUENCE)
+    control.head().load(Ordering::Acquire) >> SLOT_BITS
+}
+
+/// Where `sequence` stands, an allegation.
+fn slot_of(control: &impl Control, sequence: u64) -> u32 {
+    let head = control.head().load(Ordering::Acquire);
+    if head >> SLOT_BITS == sequence {
+        return (head & ((1 << SLOT_BITS) - 1)) as u32;
+    }
+    control.entry(sequence).load(Ordering::Acquire)
 }
 
 /// What became of an attempt to hold a sequence.
@@ -210,7 +223,7 @@ pub(crate) enum Hold {
 
 /// Takes hold of `sequence` with the hazard word `lease`.
 pub(crate) fn hold(control: &impl Control, reader: &impl ReaderWords, lease: u32, sequence: u64) -> Hold {
-    let slot = control.entry(sequence).load(Ordering::Acquire);
+    let slot = slot_of(control, sequence);
     if slot >= control.slots() {
         return Hold::Passed; // an allegation that names no slot of ours
     }

@@ -84,7 +84,7 @@ pub(super) struct Place {
     /// [`INLINE`], or which segment.
     pub segment: u32,
     pub offset: u64,
-    capacity: u64,
+    pub capacity: u64,
 }
 
 /// All slots, and the memory they stand in.

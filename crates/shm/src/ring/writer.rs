@@ -12,7 +12,7 @@ use super::{
     protocol::Slots,
     room,
     sessions::Sessions,
-    store::Store,
+    store::{Place, Store},
 };
 use crate::{crash, fork::Birthplace, memory::Mapping};
 
@@ -29,6 +29,18 @@ pub struct RingOptions {
 #[derive(Debug)]
 pub struct Writer {
     shared: Arc<Shared>,
+    /// The slot for the next frame. It is looked for right after a frame was published, when nobody waits for us.
+    next: Option<Claimed>,
+}
+
+/// A slot that no reader can take hold of, and where it stands.
+#[derive(Debug)]
+struct Claimed {
+    slot: u32,
+    segment: u32,
+    mapping: Arc<Mapping>,
+    offset: u64,
+    capacity: u64,
 }
 
 /// What the writer and its [`Port`]s share inside the process.
@@ -101,7 +113,7 @@ impl Writer {
             blockable: AtomicBool::new(false),
             state: Mutex::new(state),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self { shared: Arc::new(shared), next: None })
     }
 
     /// Limits how long a reader can make the writer wait for each frame, whatever timeout its
@@ -153,34 +165,11 @@ impl Writer {
     }
 
     fn lend(&mut self, bytes: usize) -> Result<Slot<'_>, RingError> {
-        let (claimed, segment, mapping, offset) = self.claim(bytes)?;
-        Ok(Slot { writer: self, slot: claimed, mapping, segment, offset, bytes })
-    }
-
-    fn claim(&self, bytes: usize) -> Result<(u32, u32, Arc<Mapping>, u64), RingError> {
-        let mut state = self.shared.lock();
-        let state = &mut *state;
-        if state.store.grow_to(bytes)? {
-            crash::point();
-            state.sessions.announce_last(&state.store);
-            crash::point();
-        }
-        let pages = state.sessions.pages();
-        let claimed = state
-            .slots
-            .claim(&self.shared.control, pages.clone(), |slot| state.store.fits(slot, bytes))
-            .or_else(|| state.slots.claim(&self.shared.control, pages, |_| true))
-            // depth + 1 + all leases: so many slots can't all be held or recent.
-            .expect("a ring has more slots than can be held");
-        if !state.store.fits(claimed, bytes) {
-            state.store.move_to_spare(claimed);
-            crash::point();
-            for id in state.store.retire() {
-                state.sessions.retire(id);
-            }
-        }
-        let (place, mapping) = state.store.place(claimed);
-        Ok((claimed, place.segment, mapping.clone(), place.offset))
+        let claimed = match self.next.take().filter(|next| next.capacity >= bytes as u64) {
+            Some(next) => next,
+            None => self.shared.lock().claim(&self.shared.control, bytes)?,
+        };
+        Ok(Slot { writer: self, claimed, bytes })
     }
 
     /// How many frames were published so far; none in a forked process.
@@ -211,6 +200,32 @@ impl State {
         debug_assert!(self.store.slots() <= MAX_SLOTS);
         Ok(new_segment)
     }
+
+    /// Takes a slot for a frame of `bytes`, which moves to larger memory if it must.
+    fn claim(&mut self, control: &ControlMap, bytes: usize) -> Result<Claimed, RingError> {
+        let state = self;
+        if state.store.grow_to(bytes)? {
+            crash::point();
+            state.sessions.announce_last(&state.store);
+            crash::point();
+        }
+        let pages = state.sessions.pages();
+        let claimed = state
+            .slots
+            .claim(control, pages.clone(), |slot| state.store.fits(slot, bytes))
+            .or_else(|| state.slots.claim(control, pages, |_| true))
+            // depth + 1 + all leases: so many slots can't all be held or recent.
+            .expect("a ring has more slots than can be held");
+        if !state.store.fits(claimed, bytes) {
+            state.store.move_to_spare(claimed);
+            crash::point();
+            for id in state.store.retire() {
+                state.sessions.retire(id);
+            }
+        }
+        let (Place { segment, offset, capacity }, mapping) = state.store.place(claimed);
+        Ok(Claimed { slot: claimed, segment, mapping: mapping.clone(), offset, capacity })
+    }
 }
 
 /// A slot lent by [`Writer::reserve`].
@@ -218,10 +233,7 @@ impl State {
 #[must_use = "a slot that isn't published is given back"]
 pub struct Slot<'w> {
     writer: &'w mut Writer,
-    slot: u32,
-    mapping: Arc<Mapping>,
-    segment: u32,
-    offset: u64,
+    claimed: Claimed,
     bytes: usize,
 }
 
@@ -237,7 +249,7 @@ impl Slot<'_> {
         }
         // SAFETY: the slot is claimed (`Slots::claim` found no hazard on it and unmarked it), so no reader reads it;
         // `&mut self` makes this the only slice of it here.
-        unsafe { self.mapping.bytes_mut(self.offset as usize, self.bytes) }
+        unsafe { self.claimed.mapping.bytes_mut(self.claimed.offset as usize, self.bytes) }
     }
 
     /// The sequence that it will be published as.
@@ -261,13 +273,18 @@ impl Slot<'_> {
         if let Err(forked) = shared.birthplace.check() {
             panic!("could not {forked}");
         }
+        let Claimed { slot, segment, offset, .. } = self.claimed;
         let mut state = shared.lock();
         let (length, published_ns) = (self.bytes as u64, state.sessions.published_ns());
-        let placed = Placed { segment: self.segment, offset: self.offset, length, published_ns };
+        let placed = Placed { segment, offset, length, published_ns };
         // SAFETY: claimed, as in `bytes_mut`.
-        unsafe { shared.control.place(self.slot, placed, info) };
-        let sequence = state.slots.publish(&shared.control, self.slot);
+        unsafe { shared.control.place(slot, placed, info) };
+        let sequence = state.slots.publish(&shared.control, slot);
         state.sessions.wake(sequence, published_ns);
+        // Without memory for it now, the next `reserve` says so.
+        let next = state.claim(&shared.control, self.bytes).ok();
+        drop(state);
+        self.writer.next = next;
         sequence
     }
 }
