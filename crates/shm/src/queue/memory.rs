@@ -23,7 +23,7 @@ use super::{
     words::{Bell, Shape, Words},
 };
 use crate::{
-    arena::{Arena, MAX_MEMBERS, Members, Place},
+    arena::{Arena, MAX_MEMBERS, Place},
     sync::{AtomicU32, AtomicU64, Ordering},
 };
 

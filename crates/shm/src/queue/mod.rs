@@ -30,6 +30,7 @@
 //! | outlive its processes | when the last one is gone, so are the items |
 //! | tell who is too slow | a consumer that lives keeps what it has leased, for however long |
 
+mod attempt;
 mod blocks;
 mod cells;
 mod members;
@@ -62,3 +63,6 @@ pub use self::{
     lease::Lease,
     options::{Acknowledge, QueueOptions},
 };
+
+#[cfg(all(test, feature = "loom"))]
+mod loom;

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::{
-    PutError, Queue, blocks, cells,
+    PutError, Queue,
+    attempt::{self, End},
     handle::{Shared, with_room},
     members,
-    ring::{self, Refused},
     wait::{self, Limit},
-    words::{Bell, Words},
+    words::Bell,
 };
-use crate::{crash, wire};
+use crate::wire;
 
 impl<T: Serialize> Queue<T> {
     /// Puts an item at the end, and waits for room for as long as it takes.
@@ -80,39 +80,11 @@ impl<T: Serialize> Queue<T> {
     }
 }
 
-/// Nothing is put any more.
-pub(super) struct End;
-
 impl Shared {
-    /// Puts an item that has been encoded, if there is room now; else it says what to wait for.
-    pub(super) fn attempt_put(&self, bytes: &[u8]) -> Result<Result<(), End>, Bell<'_>> {
-        let memory = &self.memory;
+    fn attempt_put(&self, bytes: &[u8]) -> Result<Result<(), End>, Bell<'_>> {
         self.look_now_and_then();
-        match ring::admits(memory) {
-            Ok(()) => {}
-            Err(Refused::Closed) => return Ok(Err(End)),
-            Err(Refused::Full) => return Err(memory.room()),
-        }
-        let Some(cell) = cells::claim(memory) else { return Err(memory.room()) };
-        crash::point();
-        let blocks = memory.blocks_for(bytes.len());
-        if blocks > 0 && !blocks::take(memory, cell, blocks) {
-            cells::settle(memory, cell);
-            return Err(memory.blocks());
-        }
-        memory.write(cell, bytes);
-        crash::point();
-        match ring::put(memory, cell) {
-            Ok(()) => {
-                crash::point();
-                wait::ring(memory.items(), false);
-                Ok(Ok(()))
-            }
-            Err(refused) => {
-                cells::settle(memory, cell);
-                if refused == Refused::Closed { Ok(Err(End)) } else { Err(memory.room()) }
-            }
-        }
+        let memory = &self.memory;
+        attempt::put(memory, memory.blocks_for(bytes.len()), |cell| memory.write(cell, bytes))
     }
 }
 
