@@ -297,6 +297,33 @@ fn loom_two_who_sleep_are_both_woken_by_two() {
     });
 }
 
+/// Two who ring at once, over a bell and a count alone: with a whole queue behind it this takes minutes.
+#[test]
+fn loom_two_rings_wake_two_sleepers() {
+    explore(1, || {
+        let memory = Memory::new(1, 1);
+        let count = Arc::new(AtomicU32::new(0));
+        let getting = [0, 1].map(|slot| {
+            let (twin, count) = (Memory::twin(&memory, slot), count.clone());
+            thread::spawn(move || {
+                let less = |count: u32| count.checked_sub(1);
+                let attempt =
+                    || count.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).map_err(|_| twin.items());
+                wait::until(&twin, Limit::Never, attempt, || {}).unwrap();
+            })
+        });
+        let ring = |memory: &Memory, count: &AtomicU32| {
+            count.fetch_add(1, Ordering::AcqRel);
+            wait::ring(memory.bell(0), false);
+        };
+        let (their_memory, their_count) = (memory.clone(), count.clone());
+        let ringing = thread::spawn(move || ring(&their_memory, &their_count));
+        ring(&memory, &count);
+        ringing.join().unwrap();
+        getting.into_iter().for_each(|getting| getting.join().unwrap());
+    });
+}
+
 #[test]
 fn loom_a_lease_taken_makes_room() {
     explore(2, || {
@@ -496,43 +523,48 @@ fn loom_control_without_the_last_look_a_sleeper_sleeps_on() {
 /// With a flag that the waker takes away before it rings, and sets again if it has woken somebody, one of two sleeps on.
 #[test]
 fn loom_control_with_a_flag_for_a_mark_one_of_two_sleeps_on() {
-    must_deadlock(module_path!(), "loom_control_with_a_flag_for_a_mark_one_of_two_sleeps_on", || {
-        let (rings, flag, items) =
-            (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
-        let put = |rings: &AtomicU32, flag: &AtomicU32, items: &AtomicU32| {
-            items.fetch_add(1, Ordering::AcqRel);
+    struct Flagged {
+        rings: AtomicU32,
+        flag: AtomicU32,
+        items: AtomicU32,
+    }
+    impl Flagged {
+        fn put(&self) {
+            self.items.fetch_add(1, Ordering::AcqRel);
             fence(Ordering::SeqCst);
-            if flag.load(Ordering::Relaxed) != 0 && flag.swap(0, Ordering::AcqRel) != 0 {
-                rings.fetch_add(1, Ordering::AcqRel);
-                if futex::wake(rings, 1) > 0 {
-                    flag.store(1, Ordering::Release);
+            if self.flag.load(Ordering::Relaxed) != 0 && self.flag.swap(0, Ordering::AcqRel) != 0 {
+                self.rings.fetch_add(1, Ordering::AcqRel);
+                if futex::wake(&self.rings, 1) > 0 {
+                    self.flag.store(1, Ordering::Release);
                 }
             }
-        };
-        let (their_rings, their_flag, their_items) = (rings.clone(), flag.clone(), items.clone());
-        let getting = thread::spawn(move || {
-            let (rings, flag, items) = (their_rings, their_flag, their_items);
-            for _ in 0..2 {
-                let take =
-                    || items.fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| count.checked_sub(1)).is_ok();
-                loop {
-                    let seen = rings.load(Ordering::Acquire);
-                    // What is broken: who has seen the ring that is about to come isn't told of the next one.
-                    flag.store(1, Ordering::Relaxed);
-                    if take() {
-                        break;
-                    }
-                    futex::wait(&[(&*rings, seen)], None);
+        }
+        fn take(&self) -> bool {
+            self.items.fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| count.checked_sub(1)).is_ok()
+        }
+        fn get(&self) {
+            while !self.take() {
+                let seen = self.rings.load(Ordering::Acquire);
+                self.flag.store(1, Ordering::Relaxed);
+                fence(Ordering::SeqCst);
+                if self.take() {
+                    return;
                 }
+                futex::wait(&[(&self.rings, seen)], None);
             }
+        }
+    }
+    must_deadlock(module_path!(), "loom_control_with_a_flag_for_a_mark_one_of_two_sleeps_on", || {
+        let flagged = Flagged { rings: AtomicU32::new(0), flag: AtomicU32::new(0), items: AtomicU32::new(0) };
+        let flagged = Arc::new(flagged);
+        let getting = [flagged.clone(), flagged.clone()].map(|flagged| thread::spawn(move || flagged.get()));
+        let putting = thread::spawn({
+            let flagged = flagged.clone();
+            move || flagged.put()
         });
-        let other = thread::spawn({
-            let (rings, flag, items) = (rings.clone(), flag.clone(), items.clone());
-            move || put(&rings, &flag, &items)
-        });
-        put(&rings, &flag, &items);
-        other.join().unwrap();
-        getting.join().unwrap();
+        flagged.put();
+        putting.join().unwrap();
+        getting.into_iter().for_each(|getting| getting.join().unwrap());
     });
 }
 
