@@ -371,7 +371,8 @@ fn random_kills_lose_nothing() {
     let mut consumers: Vec<Process> = (0..3).map(|_| Process::start("consume", &queue)).collect();
     let (mut kills, began) = (0, Instant::now());
     let mut next_kill = began;
-    while began.elapsed() < RUN {
+    // On a machine that is busy otherwise, longer: what counts is that enough was killed.
+    while began.elapsed() < RUN || (kills < 60 && began.elapsed() < PATIENCE) {
         for process in producers.iter().chain(&consumers) {
             ledger.hear(process.child.id(), process.told_so_far());
         }
@@ -416,7 +417,7 @@ fn random_kills_lose_nothing() {
     let untold = ledger.got.keys().filter(|(by, number)| ledger.put.get(by).is_none_or(|put| number >= put)).count();
     assert!(untold <= kills + 2, "{untold}");
     eprintln!("{put} items, {kills} kills, {again} delivered again, {untold} untold");
-    assert!(kills > 50 && put > 1000, "{kills} kills, {put} items: this was no test");
+    assert!(kills >= 60 && put > 1000, "{kills} kills, {put} items: this was no test");
 }
 
 #[cfg(feature = "crash-points")]

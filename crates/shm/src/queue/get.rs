@@ -117,24 +117,17 @@ impl<T: DeserializeOwned> Queue<T> {
     }
 
     fn get_within(&self, limit: Limit) -> Result<T, GetError> {
-        let taken = self.shared.take(limit)?;
-        match self.shared.memory.acknowledge {
-            Acknowledge::OnReturn => self.finish(taken),
-            Acknowledge::ByTaskDone => {
-                attempt::tell_taken(&self.shared.memory);
-                let decoded = self.shared.decode(taken);
-                match decoded {
-                    Ok(item) => {
-                        self.shared.outstanding().push_back(taken);
-                        Ok(item)
-                    }
-                    Err(error) => {
-                        cells::settle(&self.shared.memory, taken.cell);
-                        Err(error.into())
-                    }
-                }
-            }
+        self.got(self.shared.take(limit)?)
+    }
+
+    /// What [`get`](Self::get) does with an item that was taken.
+    pub(super) fn got(&self, taken: Taken) -> Result<T, GetError> {
+        if self.shared.memory.acknowledge == Acknowledge::OnReturn {
+            return self.finish(taken);
         }
+        let (item, hold) = self.as_lease(taken)?.into_parts();
+        self.shared.outstanding().push_back(hold.keep());
+        Ok(item)
     }
 
     /// Acknowledges an item, and returns it.
@@ -149,7 +142,11 @@ impl<T: DeserializeOwned> Queue<T> {
     }
 
     fn lease_within(&self, limit: Limit) -> Result<Lease<T>, GetError> {
-        let taken = self.shared.take(limit)?;
+        self.as_lease(self.shared.take(limit)?)
+    }
+
+    /// What [`lease`](Self::lease) does with an item that was taken.
+    pub(super) fn as_lease(&self, taken: Taken) -> Result<Lease<T>, GetError> {
         attempt::tell_taken(&self.shared.memory);
         self.leased_as(taken)
     }
@@ -214,7 +211,7 @@ impl Shared {
         }
     }
 
-    fn attempt_take(&self) -> Result<Result<Taken, End>, Bell<'_>> {
+    pub(super) fn attempt_take(&self) -> Result<Result<Taken, End>, Bell<'_>> {
         self.look_now_and_then();
         attempt::take(&self.memory)
     }

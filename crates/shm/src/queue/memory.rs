@@ -43,8 +43,9 @@ const TAIL_AT: usize = 128;
 const CELL_CURSOR_AT: usize = 136;
 const BLOCK_CURSOR_AT: usize = 140;
 const HEAD_AT: usize = 256;
-/// Four bells of 8 bytes.
 const BELLS_AT: usize = 384;
+/// Of 8 bytes each.
+const BELLS: usize = 4;
 const RETURNS_AT: usize = 416;
 const RETURNS_SEEN_AT: usize = 420;
 const MEMBERS_USED_AT: usize = 424;
@@ -180,6 +181,12 @@ impl Memory {
     #[inline]
     fn cell_at(&self, cell: u32) -> usize {
         self.cells_at + cell as usize * self.cell_bytes
+    }
+
+    /// Where what is slept on stands in the arena.
+    pub(super) fn offset_of(&self, bell: Bell<'_>) -> usize {
+        let index = (0..BELLS).find(|index| self.bell(*index).is(bell)).unwrap_or(0);
+        self.place.offset_of(BELLS_AT + index * 8)
     }
 
     #[inline]

@@ -48,6 +48,8 @@ mod handle;
 #[cfg(not(all(test, feature = "loom")))]
 mod join;
 #[cfg(not(all(test, feature = "loom")))]
+mod later;
+#[cfg(not(all(test, feature = "loom")))]
 mod lease;
 #[cfg(not(all(test, feature = "loom")))]
 mod memory;
@@ -60,6 +62,7 @@ mod put;
 pub use self::{
     error::{GetError, JoinError, PutError, QueueError, TaskDoneError},
     handle::Queue,
+    later::Ringing,
     lease::Lease,
     options::{Acknowledge, QueueOptions},
 };

@@ -12,7 +12,7 @@ use super::{
     wait::{self, Limit},
     words::Bell,
 };
-use crate::wire;
+use crate::wire::{self, EncodeError};
 
 impl<T: Serialize> Queue<T> {
     /// Puts an item at the end, and waits for room for as long as it takes.
@@ -55,20 +55,9 @@ impl<T: Serialize> Queue<T> {
     }
 
     fn put_within(&self, item: T, limit: Limit) -> Result<(), PutError<T>> {
-        if self.shared.check().is_err() {
-            return Err(PutError::Forked(item));
-        }
         with_room(|bytes| {
-            let descriptors = match wire::encode_onto(bytes, &item) {
-                Ok(descriptors) => descriptors.len(),
-                Err(source) => return Err(PutError::Encode { item, source }),
-            };
-            if descriptors > 0 {
-                return Err(PutError::Descriptors { item, descriptors });
-            }
-            let most_bytes = self.shared.memory.most_bytes();
-            if bytes.len() > most_bytes {
-                return Err(PutError::TooLarge { item, bytes: bytes.len(), most_bytes });
+            if let Err(unfit) = self.encode(&item, bytes) {
+                return Err(unfit.with(item));
             }
             let memory = &self.shared.memory;
             match wait::until(memory, limit, || self.shared.attempt_put(bytes), || members::sweep(memory)) {
@@ -78,10 +67,43 @@ impl<T: Serialize> Queue<T> {
             }
         })
     }
+
+    /// Makes a message of an item that this queue can hold.
+    pub(super) fn encode(&self, item: &T, bytes: &mut Vec<u8>) -> Result<(), Unfit> {
+        self.shared.check().map_err(|_| Unfit::Forked)?;
+        let descriptors = wire::encode_onto(bytes, item).map_err(Unfit::Encode)?.len();
+        let most_bytes = self.shared.memory.most_bytes();
+        if descriptors > 0 {
+            Err(Unfit::Descriptors(descriptors))
+        } else if bytes.len() > most_bytes {
+            Err(Unfit::TooLarge { bytes: bytes.len(), most_bytes })
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Why an item can't be put here at all.
+pub(super) enum Unfit {
+    Forked,
+    Encode(EncodeError),
+    Descriptors(usize),
+    TooLarge { bytes: usize, most_bytes: usize },
+}
+
+impl Unfit {
+    pub(super) fn with<T>(self, item: T) -> PutError<T> {
+        match self {
+            Self::Forked => PutError::Forked(item),
+            Self::Encode(source) => PutError::Encode { item, source },
+            Self::Descriptors(descriptors) => PutError::Descriptors { item, descriptors },
+            Self::TooLarge { bytes, most_bytes } => PutError::TooLarge { item, bytes, most_bytes },
+        }
+    }
 }
 
 impl Shared {
-    fn attempt_put(&self, bytes: &[u8]) -> Result<Result<(), End>, Bell<'_>> {
+    pub(super) fn attempt_put(&self, bytes: &[u8]) -> Result<Result<(), End>, Bell<'_>> {
         self.look_now_and_then();
         let memory = &self.memory;
         attempt::put(memory, memory.blocks_for(bytes.len()), |cell| memory.write(cell, bytes))

@@ -69,10 +69,7 @@ pub(crate) fn until<'w, W: Words, R>(
         if end.is_some_and(|end| Instant::now() >= end) {
             return None;
         }
-        let rings = bell.rings.load(Ordering::Acquire);
-        bell.sleepers.fetch_max(mark(rings), Ordering::Relaxed);
-        // SYNC POINT W, the sleeper's half: `sleepers` was marked, the fence, then the last look.
-        fence(Ordering::SeqCst);
+        let rings = mark_sleeper(bell);
         match attempt() {
             Ok(done) => return Some(done),
             Err(same) if same.is(bell) => {}
@@ -91,6 +88,15 @@ pub(crate) fn until<'w, W: Words, R>(
             Err(other) => bell = other,
         }
     }
+}
+
+/// Says that somebody is about to sleep, and gives the value of `rings` to sleep on. The caller looks once more after this.
+pub(super) fn mark_sleeper(bell: Bell<'_>) -> u32 {
+    let rings = bell.rings.load(Ordering::Acquire);
+    bell.sleepers.fetch_max(mark(rings), Ordering::Relaxed);
+    // SYNC POINT W, the sleeper's half: `sleepers` was marked, the fence, then the last look.
+    fence(Ordering::SeqCst);
+    rings
 }
 
 /// Tells sleepers of a change, which the caller has just made by a read-modify-write (not a mere store); `everybody`, if it is
