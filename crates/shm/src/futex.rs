@@ -15,6 +15,7 @@ pub(crate) use kernel::{set_bits_and_wake, wait, wait_index, wake};
 pub(crate) use loom::{death, set_bits_and_wake, wait, wake};
 
 /// The most words that one call of [`wait`] takes (`FUTEX_WAITV_MAX`).
+#[cfg(not(all(test, feature = "loom")))]
 pub(crate) const MAX_WORDS: usize = 128;
 
 /// Everybody who sleeps on a word.

@@ -85,9 +85,12 @@ impl Heart {
         let (told, thread) = std::sync::mpsc::sync_channel(1);
         let beat = move || {
             let done = block_signals().and_then(|()| register(head));
-            let ready = done.is_ok();
+            let failed = done.is_err();
             let _ = told.send(done.map(|()| rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned()));
-            while ready {
+            if failed {
+                return;
+            }
+            loop {
                 std::thread::park();
             }
         };

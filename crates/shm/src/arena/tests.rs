@@ -2,6 +2,8 @@
 //!
 //! Such a process is this test program, started again with `SHM_TEST_MEMBER` set and its socket as standard input.
 
+#![expect(clippy::unwrap_used, reason = "a test's unwrap is an assertion")]
+
 use std::{
     fs,
     os::{fd::AsFd, unix::process::CommandExt},
@@ -11,8 +13,7 @@ use std::{
 
 use super::{
     Address, Arena, ArenaError, Members, Owner,
-    layout::{BLOCKS_AT, MAX_MEMBERS, TABLE_AT},
-    table,
+    layout::{BLOCKS_AT, TABLE_AT},
 };
 use crate::{
     clock, futex,
@@ -209,7 +210,7 @@ fn a_joiner_may_be_killed_anywhere() {
     assert!(points > 4, "{points} is too few");
     let member = Member::start("stay", &arena, None);
     assert!(!arena.is_dead(member.owner()));
-    let alive = (0..MAX_MEMBERS).filter(|slot| table::watches(&arena, *slot)).count();
+    let alive = (0..super::MAX_MEMBERS).filter(|slot| super::table::watches(&arena, *slot)).count();
     assert_eq!(alive, 2, "the dead joiners aren't counted as living");
 }
 

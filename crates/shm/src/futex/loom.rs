@@ -1,5 +1,7 @@
 //! The kernel's twin for loom: comparing and falling asleep is one step, and whom a wake reaches is exact.
 
+#![expect(clippy::unwrap_used, reason = "a test's unwrap is an assertion")]
+
 use std::time::Instant;
 
 use loom::sync::{Condvar, Mutex, MutexGuard};

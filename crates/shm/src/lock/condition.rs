@@ -19,11 +19,14 @@ use crate::{
 /// How those who hold a [`Lock`] wait until another one, who holds it then, notifies them.
 ///
 /// It keeps a record of each who waits. Who dies waiting is in nobody's way, and a notification that a dying one got goes
-/// to the next. A wait ends only when it was notified, or with its limit; but look again all the same: between the
-/// notification and the lock others may have changed what is protected.
+/// to the next. If somebody dies *holding the lock*, there may be a change that nobody was notified of. Then one is told,
+/// whoever has the lock first, and be it one who waits: put things in order, and call [`notify_all`](Self::notify_all).
+///
+/// A wait ends when it was notified, with its limit, or for such a death. Look again in any case: between the notification
+/// and the lock others may have changed what is protected.
 ///
 /// ```
-/// use shm::{arena::Arena, lock::{Condition, Lock}};
+/// use shm::{arena::Arena, lock::{Condition, Lock, LockError}};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let lock = Lock::create(&Arena::create(16384)?, 0u32)?;
 /// let condition = Condition::create(&lock)?;
@@ -33,9 +36,9 @@ use crate::{
 ///     *guard = 5;
 ///     theirs.notify_all(&guard);
 /// });
-/// let mut guard = lock.lock().map_err(|error| error.to_string())?;
+/// let mut guard = lock.lock().map_err(LockError::without_guard)?;
 /// while *guard == 0 {
-///     guard = condition.wait(guard).map_err(|error| error.to_string())?;
+///     guard = condition.wait(guard).map_err(LockError::without_guard)?;
 /// }
 /// assert_eq!(*guard, 5);
 /// # drop(guard);
@@ -47,6 +50,9 @@ pub struct Condition<T> {
     lock: Lock<T>,
     place: Place,
 }
+
+/// What a wait with a limit ends with: the guard, and whether it was notified.
+pub type Waited<'a, T> = Result<(Guard<'a, T>, bool), LockError<(Guard<'a, T>, bool)>>;
 
 /// How many can wait at once.
 const MAX_WAITERS: usize = 256;
@@ -95,24 +101,16 @@ impl<T: Pod> Condition<T> {
     /// # Panics
     ///
     /// If the guard is another lock's.
-    pub fn wait_for<'a>(
-        &self,
-        guard: Guard<'a, T>,
-        limit: Duration,
-    ) -> Result<(Guard<'a, T>, bool), LockError<(Guard<'a, T>, bool)>> {
+    pub fn wait_for<'a>(&self, guard: Guard<'a, T>, limit: Duration) -> Waited<'a, T> {
         self.wait_until(guard, Instant::now().checked_add(limit))
     }
 
-    fn wait_until<'a>(
-        &self,
-        guard: Guard<'a, T>,
-        until: Option<Instant>,
-    ) -> Result<(Guard<'a, T>, bool), LockError<(Guard<'a, T>, bool)>> {
+    fn wait_until<'a>(&self, guard: Guard<'a, T>, until: Option<Instant>) -> Waited<'a, T> {
         let lock = guard.of();
         let (index, arena) = (self.enlist(guard)?, self.place.arena());
         loop {
-            match waiters::look(self, arena, index) {
-                Seen::Notified => break,
+            match waiters::look(self, arena, lock.place().word32(0), index) {
+                Seen::Notified | Seen::Orphaned => break,
                 Seen::Lost => self.sweep(lock.lock())?,
                 Seen::Waiting(state) => {
                     if arena.wait_a_while(self.state(index), state, until) == Outcome::TimedOut {
@@ -149,7 +147,7 @@ impl<T: Pod> Condition<T> {
         let (index, arena) = (self.enlist(guard).map_err(without)?, self.place.arena());
         let waiting = Waiting(self, index);
         loop {
-            let seen = attendant::retry(|| match waiters::look(self, arena, index) {
+            let seen = attendant::retry(|| match waiters::look(self, arena, lock.place().word32(0), index) {
                 Seen::Waiting(state) => Err(Watch {
                     arena: arena.clone(),
                     words: vec![(self.place.offset_of(state_at(index)), state)],
@@ -159,7 +157,7 @@ impl<T: Pod> Condition<T> {
                 seen => Ok(seen),
             });
             let seen = seen.await.map_err(LockError::System)?;
-            if seen == Seen::Notified {
+            if matches!(seen, Seen::Notified | Seen::Orphaned) {
                 break;
             }
             self.sweep(lock.lock_async().await).map_err(without)?;
@@ -198,17 +196,23 @@ impl<T: Pod> Condition<T> {
         waiters::notify(self, self.place.arena(), count)
     }
 
+    /// How many living ones wait and haven't been notified yet.
+    ///
+    /// # Panics
+    ///
+    /// If the guard is another lock's.
+    #[must_use]
+    pub fn waiting(&self, guard: &Guard<'_, T>) -> usize {
+        self.check(guard);
+        waiters::waiting(self, self.place.arena())
+    }
+
     fn enlist<G>(&self, guard: Guard<'_, T>) -> Result<usize, LockError<G>> {
         self.check(&guard);
         waiters::enlist(self, self.place.arena()).ok_or(LockError::Crowded(MAX_WAITERS))
     }
 
-    #[expect(clippy::type_complexity, reason = "the errors of a lock, as they come")]
-    fn delist<'a>(
-        &self,
-        index: usize,
-        locked: Result<Guard<'a, T>, LockError<Guard<'a, T>>>,
-    ) -> Result<(Guard<'a, T>, bool), LockError<(Guard<'a, T>, bool)>> {
+    fn delist<'a>(&self, index: usize, locked: Result<Guard<'a, T>, LockError<Guard<'a, T>>>) -> Waited<'a, T> {
         match locked {
             Ok(guard) => Ok((guard, waiters::delist(self, index))),
             Err(error) => Err(error.map(|guard| (guard, waiters::delist(self, index)))),

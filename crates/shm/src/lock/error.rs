@@ -41,6 +41,21 @@ impl<G> LockError<G> {
         }
     }
 
+    /// The same without the guard, which is dropped: as an error to hand on, that outlives the lock.
+    ///
+    /// ```
+    /// use shm::{arena::Arena, lock::{Lock, LockError}};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let lock = Lock::create(&Arena::create(4096)?, 1u8)?;
+    /// let guard = lock.lock().map_err(LockError::without_guard)?;
+    /// # drop(guard);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn without_guard(self) -> LockError<()> {
+        self.map(drop)
+    }
+
     pub(super) fn map<H>(self, with: impl FnOnce(G) -> H) -> LockError<H> {
         match self {
             Self::OwnerDied(guard) => LockError::OwnerDied(with(guard)),
@@ -79,8 +94,8 @@ pub enum ReleaseError {
     /// Another thread or process holds it, and only the holder may release it.
     #[error("release a lock: this thread isn't the one that holds it")]
     NotOwner,
-    /// A bounded semaphore has all its permits.
-    #[error("release a semaphore: all {0} permits that it may have are there already")]
+    /// A semaphore has as many permits as it may have, and nobody kept one.
+    #[error("release a semaphore: it has all {0} permits that it may have, and none of them was kept")]
     TooMany(u32),
     /// The handle belongs to the process that this one was forked from.
     #[error(transparent)]

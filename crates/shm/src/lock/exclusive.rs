@@ -37,12 +37,12 @@ use crate::{
 ///     *guard = 0.0;
 ///     guard.mark_consistent();
 ///     Ok::<_, LockError<_>>(guard)
-/// })?;
+/// }).map_err(LockError::without_guard)?;
 /// *guard += 1.0;
 /// assert!(matches!(lock.try_lock(), Err(LockError::Busy)));
 /// assert!(matches!(lock.lock_for(Duration::from_millis(1)), Err(LockError::TimedOut)));
 /// drop(guard);
-/// assert_eq!(*lock.try_lock()?, 2.5);
+/// assert_eq!(*lock.try_lock().map_err(LockError::without_guard)?, 2.5);
 /// # Ok(()) }
 /// ```
 pub struct Lock<T> {

@@ -25,9 +25,9 @@ macro_rules! travels {
         impl<'de, $($of: bytemuck::Pod)?> serde::Deserialize<'de> for $handle $(<$of>)? {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let address = crate::arena::Address::deserialize(deserializer)?;
-                Ok(Self::opened(address.open($kind, $min_bytes)?).ok_or_else(|| {
+                Self::opened(address.open($kind, $min_bytes)?).ok_or_else(|| {
                     serde::de::Error::custom("could not use an object that another process sent: it isn't whole")
-                })?)
+                })
             }
         }
 

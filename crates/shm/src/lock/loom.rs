@@ -1,6 +1,8 @@
 //! The protocols under every interleaving that the memory model allows, with a death at each of their points, and controls
 //! that must fail. That a sleeper isn't woken is a deadlock, which loom reports.
 
+#![expect(clippy::unwrap_used, reason = "a test's unwrap is an assertion")]
+
 mod barrier;
 mod condition;
 mod event;
@@ -24,6 +26,25 @@ pub(crate) fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'stat
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
     builder.check(model);
+}
+
+/// Explores a model with a death at each of a protocol's points in turn, of which there are fewer than `points`, and checks
+/// that there were deaths at all.
+fn explore_deaths(preemptions: usize, points: u32, model: impl Fn(u32) + Clone + Sync + Send + 'static) {
+    let mut deadly = 0;
+    for point in 0..points {
+        let before = DEATHS.with(Cell::get);
+        let model = model.clone();
+        explore(preemptions, move || model(point));
+        deadly += u32::from(DEATHS.with(Cell::get) > before);
+    }
+    assert!(deadly >= 4, "only {deadly} points were met");
+    assert!(deadly < points, "there may be more points than {points}");
+}
+
+std::thread_local! {
+    /// Loom runs all threads of a model on the test's own.
+    static DEATHS: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Checks that a broken protocol has an interleaving in which somebody sleeps for ever. Loom reports that by a panic in the
@@ -56,6 +77,13 @@ impl World {
             deaths: AtomicU32::new(0),
             value: UnsafeCell::new(0),
         })
+    }
+
+    /// Some time after a death whoever sleeps in slices looks again; and again, after whatever others did meanwhile who
+    /// hadn't heard of it yet. Without a death a model mustn't need this.
+    fn slices_end(&self) {
+        self.deaths.fetch_add(1, Ordering::Release);
+        futex::death();
     }
 
     fn add(&self, more: u32) {
@@ -92,9 +120,9 @@ impl Member {
     }
 
     fn die(&self) {
+        DEATHS.with(|deaths| deaths.set(deaths.get() + 1));
         self.world.dead[usize::from(self.me.slot())].store(1, Ordering::Release);
-        self.world.deaths.fetch_add(1, Ordering::Release);
-        futex::death();
+        self.world.slices_end();
     }
 }
 

@@ -18,14 +18,14 @@
 //! `T` is plain data ([`bytemuck::Pod`]): no pointers, and every pattern of bytes is a value.
 //!
 //! ```
-//! use shm::{arena::Arena, lock::Lock, wire::Packet};
+//! use shm::{arena::Arena, lock::{Lock, LockError}, wire::Packet};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let arena = Arena::create(4096)?;
 //! let lock = Lock::create(&arena, [0u32; 2])?;
 //! let message = Packet::encode(&lock)?; // another process decodes this, and has the same lock
 //! let same: Lock<[u32; 2]> = message.decode()?;
-//! same.lock().map_err(|error| error.to_string())?[1] += 7;
-//! assert_eq!(*lock.lock().map_err(|error| error.to_string())?, [0, 7]);
+//! same.lock().map_err(LockError::without_guard)?[1] += 7;
+//! assert_eq!(*lock.lock().map_err(LockError::without_guard)?, [0, 7]);
 //! # Ok(()) }
 //! ```
 //!
@@ -66,7 +66,7 @@ pub(crate) mod loom;
 #[cfg(not(all(test, feature = "loom")))]
 pub use self::{
     barrier::Barrier,
-    condition::Condition,
+    condition::{Condition, Waited},
     error::{BarrierError, LockError, ReleaseError, WaitError},
     event::Event,
     exclusive::{Guard, Lock},

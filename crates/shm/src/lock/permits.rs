@@ -1,7 +1,7 @@
 //! The protocol of a semaphore: one word a permit, which names its holder, and a gate at which to wait.
 //!
 //! ```text
-//! permit:   absent ──release──▶ available (0) ──acquire──▶ owner ──release──▶ available
+//! permit:   absent ──release──▶ available (0) ──acquire──▶ owner (kept) ──release──▶ available
 //!              ▲                                             │
 //!              └──────────────────── spend ──────────────────┤   a dead owner's permit is available
 //! ```
@@ -23,6 +23,8 @@ use crate::{
 
 /// A permit that there could be.
 pub(super) const ABSENT: u32 = 1 << 31;
+/// It is held without a value that gives it back, so anybody may release it.
+pub(super) const KEPT: u32 = 1 << 29;
 const AVAILABLE: u32 = 0;
 const WAITERS: u32 = 1;
 
@@ -77,13 +79,13 @@ pub(super) fn acquire(permits: &impl Permits, members: &impl Members, until: Opt
     }
 }
 
-/// Makes one permit available: one of this process's own; else one that somebody else holds; else, one more than there were.
+/// Makes one permit available: one that this process kept; else one that another kept; else, one more than there were.
 /// `false` if there is none left to add.
 pub(super) fn release(permits: &impl Permits, members: &impl Members) -> bool {
     let me = members.me();
-    let holder = |word: &AtomicU32| Some(word.load(Ordering::Relaxed)).filter(|now| Owner::of(*now).is_some());
-    let own = |word: &AtomicU32| holder(word) == Some(me.word()) && free(word, me.word());
-    let anybodys = |word: &AtomicU32| holder(word).is_some_and(|now| free(word, now));
+    let kept = |word: &AtomicU32| Some(word.load(Ordering::Relaxed)).filter(|now| now & KEPT != 0);
+    let own = |word: &AtomicU32| kept(word) == Some(me.word() | KEPT) && free(word, me.word() | KEPT);
+    let anybodys = |word: &AtomicU32| kept(word).is_some_and(|now| free(word, now));
     let another = |word: &AtomicU32| free(word, ABSENT);
     crash::point();
     let freed = permits.permits().any(own) || permits.permits().any(anybodys) || permits.permits().any(another);

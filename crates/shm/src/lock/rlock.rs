@@ -20,11 +20,11 @@ use crate::{
 /// A lock between processes that the thread which holds it can take again; it is free when it was let go of as often.
 ///
 /// ```
-/// use shm::{arena::Arena, lock::{RLock, ReleaseError}};
+/// use shm::{arena::Arena, lock::{LockError, RLock, ReleaseError}};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let lock = RLock::create(&Arena::create(4096)?)?;
-/// let outer = lock.lock().map_err(|error| error.to_string())?;
-/// let inner = lock.try_lock().map_err(|error| error.to_string())?;
+/// let outer = lock.lock().map_err(LockError::without_guard)?;
+/// let inner = lock.try_lock().map_err(LockError::without_guard)?;
 /// drop((inner, outer));
 /// assert_eq!(lock.release(), Err(ReleaseError::NotOwner));
 /// # Ok(()) }

@@ -29,11 +29,12 @@ use crate::{
 /// use shm::{arena::Arena, lock::{LockError, RwLock}};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let lock = RwLock::create(&Arena::create(16384)?, 7i64)?;
-/// let (one, other) = (lock.try_read()?, lock.try_read()?);
+/// let one = lock.try_read().map_err(LockError::without_guard)?;
+/// let other = lock.try_read().map_err(LockError::without_guard)?;
 /// assert_eq!(*one + *other, 14);
 /// assert!(matches!(lock.try_write(), Err(LockError::Busy)));
 /// drop((one, other));
-/// *lock.try_write()? += 1;
+/// *lock.try_write().map_err(LockError::without_guard)? += 1;
 /// # Ok(()) }
 /// ```
 pub struct RwLock<T> {

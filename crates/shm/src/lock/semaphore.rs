@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{
     ReleaseError, WaitError,
     kind::{self, travels},
-    permits::{self, ABSENT, Permits},
+    permits::{self, ABSENT, KEPT, Permits},
 };
 use crate::{
     arena::{Arena, ArenaError, Members, Owner, Place, SLICE},
@@ -151,12 +151,12 @@ impl Semaphore {
         Ok(Permit { semaphore: self, index })
     }
 
-    /// Makes a permit available: one that this process [kept](Permit::keep); else one that another holds; else one more than
-    /// there were.
+    /// Makes a permit available: one that this process [kept](Permit::keep); else one that another kept; else one more than
+    /// there were. What a [`Permit`] holds, only that gives back.
     ///
     /// # Errors
     ///
-    /// [`ReleaseError::TooMany`] if all permits that there may be are available.
+    /// [`ReleaseError::TooMany`] if nobody kept one, and there may be no more than there are.
     pub fn release(&self) -> Result<(), ReleaseError> {
         self.place.arena().born().check()?;
         if permits::release(self, self.place.arena()) { Ok(()) } else { Err(ReleaseError::TooMany(self.most())) }
@@ -196,6 +196,9 @@ impl Permits for Semaphore {
 impl Permit<'_> {
     /// Holds it without a value, until [`Semaphore::release`], or until this process dies.
     pub fn keep(self) {
+        // Relaxed: what is handed on is handed on by the release.
+        let me = self.semaphore.place.arena().me().word();
+        let _ = self.word().compare_exchange(me, me | KEPT, Ordering::Relaxed, Ordering::Relaxed);
         std::mem::forget(self);
     }
 

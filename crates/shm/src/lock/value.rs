@@ -22,10 +22,10 @@ use crate::{
 /// A value that processes share: a [`Lock`] that is mostly taken for one look or one change.
 ///
 /// ```
-/// use shm::{arena::Arena, lock::Value};
+/// use shm::{arena::Arena, lock::{LockError, Value}};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let value = Value::create(&Arena::create(4096)?, 40i32)?;
-/// *value.lock().map_err(|error| error.to_string())? += 1;
+/// *value.lock().map_err(LockError::without_guard)? += 1;
 /// value.set(value.get()? + 1)?;
 /// assert_eq!(value.get()?, 42);
 /// # Ok(()) }
@@ -101,10 +101,10 @@ impl<'de, T: Pod> Deserialize<'de> for Value<T> {
 /// As many values as were made at first, under one lock.
 ///
 /// ```
-/// use shm::{arena::Arena, lock::Array};
+/// use shm::{arena::Arena, lock::{Array, LockError}};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let array = Array::create(&Arena::create(65536)?, 1000, 0.5f32)?;
-/// array.lock().map_err(|error| error.to_string())?[10..20].fill(2.0);
+/// array.lock().map_err(LockError::without_guard)?[10..20].fill(2.0);
 /// assert_eq!((array.len(), array.get(9)?, array.get(10)?), (1000, 0.5, 2.0));
 /// # Ok(()) }
 /// ```

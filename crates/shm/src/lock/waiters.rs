@@ -37,6 +37,8 @@ pub(super) enum Seen {
     Notified,
     /// Somebody was notified and died: take the lock, and [`sweep`].
     Lost,
+    /// The lock's owner died, perhaps with a change that somebody was to be notified of: take the lock, and [`delist`].
+    Orphaned,
     /// Sleep on one's state while it is this.
     Waiting(u32),
 }
@@ -58,10 +60,12 @@ pub(super) fn enlist(waiters: &impl Waiters, members: &impl Members) -> Option<u
 }
 
 /// Looks, without the lock.
-pub(super) fn look(waiters: &impl Waiters, members: &impl Members, index: usize) -> Seen {
+pub(super) fn look(waiters: &impl Waiters, members: &impl Members, lock: &AtomicU32, index: usize) -> Seen {
     let state = waiters.state(index).load(Ordering::Relaxed);
     if state == NOTIFIED {
         Seen::Notified
+    } else if Owner::of(lock.load(Ordering::Relaxed)).is_some_and(|owner| members.is_dead(owner)) {
+        Seen::Orphaned
     } else if (0..waiters.count()).any(|index| is_lost(waiters, members, index)) {
         Seen::Lost
     } else {
@@ -129,6 +133,14 @@ fn notify_one(waiters: &impl Waiters, members: &impl Members) -> bool {
         }
     }
     false
+}
+
+/// How many wait and haven't been notified. Under the lock.
+#[cfg_attr(all(test, feature = "loom"), expect(dead_code, reason = "the models know it"))]
+pub(super) fn waiting(waiters: &impl Waiters, members: &impl Members) -> usize {
+    let lives = |index: &usize| holder(waiters, *index).is_some_and(|owner| !members.is_dead(owner));
+    let waits = |index: &usize| waiters.state(*index).load(Ordering::Relaxed) == WAITING;
+    (0..waiters.count()).filter(|index| waits(index) && lives(index)).count()
 }
 
 fn holder(waiters: &impl Waiters, index: usize) -> Option<Owner> {

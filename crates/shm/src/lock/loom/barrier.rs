@@ -1,6 +1,6 @@
 use loom::{sync::Arc, thread};
 
-use super::{Member, World, explore, must_deadlock};
+use super::{Member, World, explore, explore_deaths, must_deadlock};
 use crate::{
     arena::Members,
     lock::{
@@ -44,8 +44,12 @@ impl Twin {
             match rounds::look(self, member, round) {
                 Round::Over => return Some(index),
                 Round::Broken => return None,
-                Round::Lost => drop(self.locked(member, || rounds::end(self, round, false))),
-                Round::Filling => drop(member.wait_a_while(&self.round, round, None)),
+                Round::Lost => {
+                    self.locked(member, || rounds::end(self, round, false));
+                }
+                Round::Filling => {
+                    member.wait_a_while(&self.round, round, None);
+                }
             }
         }
     }
@@ -91,26 +95,26 @@ fn loom_barrier_both_pass_twice_and_see_what_was_done_before() {
 /// It dies at each point, also while it waits; then nobody waits for it, unless it died before it came.
 #[test]
 fn loom_barrier_a_party_may_die_anywhere() {
-    for points in 0..14 {
-        explore(2, move || {
-            let (world, twin) = (World::new(), Twin::new());
-            let (theirs, member) = (twin.clone(), Member::new(&world, 1));
-            let other = thread::spawn(move || {
-                let survived = member.live(points, || drop(theirs.wait(&member)));
-                let signed = theirs.arrivals.iter().any(|a| a.load(Ordering::Acquire) as u32 == member.me().word());
-                if !survived && !signed && theirs.round.load(Ordering::Acquire) == 0 {
-                    // It died on its way there, or as the last one before the round was over: another takes its place.
-                    theirs.wait(&Member::new(&member.world, 2));
-                }
+    explore_deaths(2, 18, |points| {
+        let (world, twin) = (World::new(), Twin::new());
+        let (theirs, member) = (twin.clone(), Member::new(&world, 1));
+        let other = thread::spawn(move || {
+            let survived = member.live(points, || {
+                let _ = theirs.wait(&member);
             });
-            twin.wait(&Member::new(&world, 0));
-            // Whatever came of it, it can be used again.
-            let me = Member::new(&world, 0);
-            other.join().unwrap();
-            twin.locked(&me, || rounds::reset(&*twin));
-            assert_eq!(twin.broken.load(Ordering::Relaxed), 0);
+            let signed = theirs.arrivals.iter().any(|a| a.load(Ordering::Acquire) as u32 == member.me().word());
+            if !survived && !signed && theirs.round.load(Ordering::Acquire) == 0 {
+                // It died on its way there, or as the last one before the round was over: another takes its place.
+                theirs.wait(&Member::new(&member.world, 2));
+            }
         });
-    }
+        twin.wait(&Member::new(&world, 0));
+        // Whatever came of it, it can be used again.
+        let me = Member::new(&world, 0);
+        other.join().unwrap();
+        twin.locked(&me, || rounds::reset(&*twin));
+        assert_eq!(twin.broken.load(Ordering::Relaxed), 0);
+    });
 }
 
 /// Ended without waking.

@@ -1,11 +1,11 @@
 use loom::{sync::Arc, thread};
 
-use super::{Member, World, explore, must_deadlock};
+use super::{Member, World, explore, explore_deaths, must_deadlock};
 use crate::{
     arena::Members,
     futex::Outcome,
     lock::{
-        mutex,
+        mutex::{self, INCONSISTENT, Taken},
         waiters::{self, Seen, Waiters},
     },
     sync::{AtomicU32, AtomicU64, Ordering},
@@ -33,8 +33,12 @@ impl Twin {
         })
     }
 
+    /// Who hears of a death notifies all, and then it is over.
     fn lock(&self, member: &Member) {
-        mutex::lock(&self.word, member, None).unwrap();
+        if mutex::lock(&self.word, member, None).unwrap() == Taken::Inconsistent {
+            waiters::notify(self, member, 2);
+            self.word.fetch_and(!INCONSISTENT, Ordering::Relaxed);
+        }
     }
 
     fn unlock(&self, member: &Member) {
@@ -46,8 +50,8 @@ impl Twin {
         let index = waiters::enlist(self, member).unwrap();
         self.unlock(member);
         loop {
-            match waiters::look(self, member, index) {
-                Seen::Notified => break,
+            match waiters::look(self, member, &self.word, index) {
+                Seen::Notified | Seen::Orphaned => break,
                 Seen::Lost => {
                     self.lock(member);
                     waiters::sweep(self, member);
@@ -59,7 +63,7 @@ impl Twin {
             }
         }
         self.lock(member);
-        assert!(waiters::delist(self, index));
+        waiters::delist(self, index);
     }
 
     fn wait_until_ready(&self, member: &Member) {
@@ -67,6 +71,7 @@ impl Twin {
         while self.ready.load(Ordering::Relaxed) == 0 {
             self.wait(member);
         }
+        waiters::notify(self, member, 1); // one was notified, and hands it on
         self.unlock(member);
     }
 
@@ -110,39 +115,32 @@ fn loom_condition_who_waits_is_notified() {
 /// One of two waiters dies at each point; when it doesn't, it hands on what it got.
 #[test]
 fn loom_condition_a_notification_outlives_its_receiver() {
-    for points in 0..16 {
-        explore(1, move || {
-            let (world, twin) = (World::new(), Twin::new());
-            let (theirs, member) = (twin.clone(), Member::new(&world, 1));
-            let dying = thread::spawn(move || {
-                member.live(points, || {
-                    theirs.wait_until_ready(&member);
-                    theirs.make_ready(&member);
-                })
-            });
-            let (theirs, member) = (twin.clone(), Member::new(&world, 2));
-            let living = thread::spawn(move || theirs.wait_until_ready(&member));
-            twin.make_ready(&Member::new(&world, 0));
-            dying.join().unwrap();
-            living.join().unwrap();
-        });
-    }
+    explore_deaths(2, 30, |points| {
+        let (world, twin) = (World::new(), Twin::new());
+        let (theirs, member) = (twin.clone(), Member::new(&world, 1));
+        let dying = thread::spawn(move || member.live(points, || theirs.wait_until_ready(&member)));
+        let (theirs, member) = (twin.clone(), Member::new(&world, 2));
+        let living = thread::spawn(move || theirs.wait_until_ready(&member));
+        twin.make_ready(&Member::new(&world, 0));
+        if !dying.join().unwrap() {
+            world.slices_end();
+        }
+        living.join().unwrap();
+    });
 }
 
 #[test]
 fn loom_condition_a_notifier_may_die_anywhere() {
-    for points in 0..10 {
-        explore(2, move || {
-            let (world, twin) = (World::new(), Twin::new());
-            let (theirs, member) = (twin.clone(), Member::new(&world, 1));
-            let waiter = thread::spawn(move || theirs.wait_until_ready(&member));
-            let me = Member::new(&world, 0);
-            if !me.live(points, || twin.make_ready(&me)) {
-                twin.make_ready(&Member::new(&world, 2)); // a successor
-            }
-            waiter.join().unwrap();
-        });
-    }
+    explore_deaths(2, 14, |points| {
+        let (world, twin) = (World::new(), Twin::new());
+        let (theirs, member) = (twin.clone(), Member::new(&world, 1));
+        let waiter = thread::spawn(move || theirs.wait_until_ready(&member));
+        let me = Member::new(&world, 0);
+        if !me.live(points, || twin.make_ready(&me)) {
+            twin.make_ready(&Member::new(&world, 2)); // a successor
+        }
+        waiter.join().unwrap();
+    });
 }
 
 /// What is notified without a look at the dead is lost with them.
@@ -160,7 +158,7 @@ fn loom_control_condition_without_passing_on() {
             if theirs.ready.load(Ordering::Relaxed) == 0 {
                 let index = waiters::enlist(&*theirs, &member).unwrap();
                 theirs.unlock(&member);
-                while waiters::look(&*theirs, &member, index) != Seen::Notified {
+                while waiters::look(&*theirs, &member, &theirs.word, index) != Seen::Notified {
                     crate::futex::wait(&[(theirs.state(index), 1)], None); // never minds who died
                 }
                 theirs.lock(&member);

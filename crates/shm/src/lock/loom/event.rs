@@ -19,7 +19,7 @@ fn loom_event_all_go_on_and_see_what_was_done_before() {
         });
         world.add(1);
         flag::set(&word);
-        waiters.map(|waiter| waiter.join().unwrap());
+        let _ = waiters.map(|waiter| waiter.join().unwrap());
     });
 }
 

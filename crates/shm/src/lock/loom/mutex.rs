@@ -1,6 +1,6 @@
 use loom::{sync::Arc, thread};
 
-use super::{Member, World, explore, must_deadlock, soon};
+use super::{Member, World, explore, explore_deaths, must_deadlock, soon};
 use crate::{
     arena::{Members, Owner},
     crash::doomed,
@@ -24,54 +24,58 @@ fn loom_mutex_three_take_turns() {
             thread::spawn(move || change(&word, &member))
         });
         assert_eq!(change(&word, &Member::new(&world, 0)), Taken::Clean);
-        others.map(|other| assert_eq!(other.join().unwrap(), Taken::Clean));
+        let _ = others.map(|other| assert_eq!(other.join().unwrap(), Taken::Clean));
         assert_eq!((world.value(), word.load(Ordering::Relaxed)), (3, 0));
     });
 }
 
 #[test]
 fn loom_mutex_an_owner_may_die_anywhere() {
-    for points in 0..8 {
-        explore(3, move || {
-            let (world, word) = (World::new(), Arc::new(AtomicU32::new(0)));
-            let (theirs, member) = (word.clone(), Member::new(&world, 1));
-            let other = thread::spawn(move || {
-                let survived = doomed::live(points, || drop(change(&theirs, &member)));
-                // Nobody takes it from one who isn't known to be dead.
-                let held = !survived && Owner::of(theirs.load(Ordering::Relaxed)) == Some(member.me());
-                if !survived {
-                    member.die();
-                }
-                held
+    explore_deaths(3, 12, |points| {
+        let (world, word) = (World::new(), Arc::new(AtomicU32::new(0)));
+        let (theirs, member) = (word.clone(), Member::new(&world, 1));
+        let other = thread::spawn(move || {
+            let survived = doomed::live(points, || {
+                let _ = change(&theirs, &member);
             });
-            let me = Member::new(&world, 0);
-            let first = change(&word, &me);
-            let died_with_it = other.join().unwrap();
-            let second = change(&word, &me);
-            assert_eq!(second == Taken::Inconsistent, died_with_it, "told if and only if it died with it");
-            assert!(first == Taken::Clean || died_with_it);
-            assert!(world.value() >= 2);
+            // Nobody takes it from one who isn't known to be dead.
+            let held = !survived && Owner::of(theirs.load(Ordering::Relaxed)) == Some(member.me());
+            if !survived {
+                member.die();
+            }
+            held
         });
-    }
+        let me = Member::new(&world, 0);
+        let first = change(&word, &me);
+        let died_with_it = other.join().unwrap();
+        let second = change(&word, &me);
+        assert_eq!(second == Taken::Inconsistent, died_with_it, "told if and only if it died with it");
+        assert!(first == Taken::Clean || died_with_it);
+        assert!(world.value() >= 2);
+    });
 }
 
 #[test]
 fn loom_mutex_of_two_who_wait_one_may_die() {
-    for points in 0..10 {
-        explore(2, move || {
-            let (world, word) = (World::new(), Arc::new(AtomicU32::new(0)));
-            let me = Member::new(&world, 0);
-            mutex::lock(&*word, &me, None).unwrap();
-            let (theirs, member) = (word.clone(), Member::new(&world, 1));
-            let dying = thread::spawn(move || member.live(points, || drop(change(&theirs, &member))));
-            let (theirs, member) = (word.clone(), Member::new(&world, 2));
-            let living = thread::spawn(move || drop(change(&theirs, &member)));
-            mutex::unlock(&word, me.me(), 1);
-            dying.join().unwrap();
-            living.join().unwrap();
-            assert!(world.value() >= 1);
+    explore_deaths(2, 14, |points| {
+        let (world, word) = (World::new(), Arc::new(AtomicU32::new(0)));
+        let me = Member::new(&world, 0);
+        mutex::lock(&word, &me, None).unwrap();
+        let (theirs, member) = (word.clone(), Member::new(&world, 1));
+        let dying = thread::spawn(move || {
+            member.live(points, || {
+                let _ = change(&theirs, &member);
+            })
         });
-    }
+        let (theirs, member) = (word.clone(), Member::new(&world, 2));
+        let living = thread::spawn(move || {
+            let _ = change(&theirs, &member);
+        });
+        mutex::unlock(&word, me.me(), 1);
+        dying.join().unwrap();
+        living.join().unwrap();
+        assert!(world.value() >= 1);
+    });
 }
 
 #[test]
@@ -86,7 +90,9 @@ fn loom_mutex_who_gives_up_is_in_nobodys_way() {
             }
         });
         let (theirs, member) = (word.clone(), Member::new(&world, 2));
-        let patient = thread::spawn(move || drop(change(&theirs, &member)));
+        let patient = thread::spawn(move || {
+            let _ = change(&theirs, &member);
+        });
         change(&word, &Member::new(&world, 0));
         impatient.join().unwrap();
         patient.join().unwrap();
@@ -101,7 +107,9 @@ fn loom_control_mutex_without_waking() {
     must_deadlock(module_path!(), "loom_control_mutex_without_waking", || {
         let (world, word) = (World::new(), Arc::new(AtomicU32::new(0)));
         let (theirs, member) = (word.clone(), Member::new(&world, 1));
-        let other = thread::spawn(move || drop(change(&theirs, &member)));
+        let other = thread::spawn(move || {
+            let _ = change(&theirs, &member);
+        });
         mutex::lock(&word, &Member::new(&world, 0), None).unwrap();
         world.add(1);
         word.store(0, Ordering::Release);
@@ -124,7 +132,7 @@ fn loom_control_mutex_without_remembering_other_sleepers() {
             })
         });
         change(&word, &Member::new(&world, 0));
-        forgetful.map(|other| other.join().unwrap());
+        let _ = forgetful.map(|other| other.join().unwrap());
     });
 }
 

@@ -1,6 +1,6 @@
 use loom::{sync::Arc, thread};
 
-use super::{Member, World, explore};
+use super::{Member, World, explore, explore_deaths};
 use crate::{
     arena::Members,
     lock::{
@@ -64,32 +64,36 @@ fn loom_rwlock_nobody_reads_what_is_written() {
 
 #[test]
 fn loom_rwlock_a_reader_may_die_anywhere() {
-    for points in 0..8 {
-        explore(2, move || {
-            let (world, twin) = (World::new(), Twin::new());
-            let (theirs, member) = (twin.clone(), Member::new(&world, 1));
-            let dying = thread::spawn(move || member.live(points, || drop(read(&theirs, &member))));
-            assert_eq!(write(&twin, &Member::new(&world, 0)), Some(Taken::Clean));
-            dying.join().unwrap();
-            assert_eq!(write(&twin, &Member::new(&world, 0)), Some(Taken::Clean));
+    explore_deaths(2, 12, |points| {
+        let (world, twin) = (World::new(), Twin::new());
+        let (theirs, member) = (twin.clone(), Member::new(&world, 1));
+        let dying = thread::spawn(move || {
+            member.live(points, || {
+                let _ = read(&theirs, &member);
+            })
         });
-    }
+        assert_eq!(write(&twin, &Member::new(&world, 0)), Some(Taken::Clean));
+        dying.join().unwrap();
+        assert_eq!(write(&twin, &Member::new(&world, 0)), Some(Taken::Clean));
+    });
 }
 
 #[test]
 fn loom_rwlock_a_writer_may_die_anywhere() {
-    for points in 0..8 {
-        explore(2, move || {
-            let (world, twin) = (World::new(), Twin::new());
-            let (theirs, member) = (twin.clone(), Member::new(&world, 1));
-            let dying = thread::spawn(move || member.live(points, || drop(write(&theirs, &member))));
-            read(&twin, &Member::new(&world, 0));
-            let survived = dying.join().unwrap();
-            let (taken, _) = read(&twin, &Member::new(&world, 0));
-            assert!(!survived || taken == Some(Taken::Clean));
-            write(&twin, &Member::new(&world, 0));
+    explore_deaths(2, 12, |points| {
+        let (world, twin) = (World::new(), Twin::new());
+        let (theirs, member) = (twin.clone(), Member::new(&world, 1));
+        let dying = thread::spawn(move || {
+            member.live(points, || {
+                let _ = write(&theirs, &member);
+            })
         });
-    }
+        read(&twin, &Member::new(&world, 0));
+        let survived = dying.join().unwrap();
+        let (taken, _) = read(&twin, &Member::new(&world, 0));
+        assert!(!survived || taken == Some(Taken::Clean));
+        write(&twin, &Member::new(&world, 0));
+    });
 }
 
 /// A reader that doesn't look at the writer's word after it has counted itself reads while it is written.

@@ -1,6 +1,6 @@
 use loom::{sync::Arc, thread};
 
-use super::{Member, World, explore, must_deadlock};
+use super::{Member, World, explore, explore_deaths, must_deadlock};
 use crate::{
     arena::Members,
     lock::permits::{self, ABSENT, Permits},
@@ -43,7 +43,7 @@ fn loom_semaphore_each_release_lets_one_go_on() {
         assert!(first >= 1);
         let _ = permits::release(&*twin, &me);
         // A release may have freed what a waiter had just got; it doesn't come back for more, so one more is enough.
-        waiters.map(|waiter| waiter.join().unwrap());
+        let _ = waiters.map(|waiter| waiter.join().unwrap());
     });
 }
 
@@ -61,56 +61,52 @@ fn loom_semaphore_one_permit_is_had_by_one() {
             thread::spawn(move || work(&twin, &member))
         });
         work(&twin, &Member::new(&world, 0));
-        others.map(|other| other.join().unwrap());
+        let _ = others.map(|other| other.join().unwrap());
         assert_eq!(world.value(), 3);
     });
 }
 
 #[test]
 fn loom_semaphore_a_holder_may_die_anywhere() {
-    for points in 0..8 {
-        explore(3, move || {
-            let (world, twin) = (World::new(), Twin::new(1, 1));
-            let (theirs, member) = (twin.clone(), Member::new(&world, 1));
-            let dying = thread::spawn(move || {
-                member.live(points, || {
-                    let index = permits::acquire(&*theirs, &member, None).unwrap();
-                    permits::release_one(&*theirs, &theirs.permits[index], member.me());
-                })
-            });
-            permits::acquire(&*twin, &Member::new(&world, 0), None).unwrap();
-            permits::release_one(&*twin, &twin.permits[0], Member::new(&world, 0).me());
-            dying.join().unwrap();
-            permits::acquire(&*twin, &Member::new(&world, 0), None).unwrap();
+    explore_deaths(3, 30, |points| {
+        let (world, twin) = (World::new(), Twin::new(1, 1));
+        let (theirs, member) = (twin.clone(), Member::new(&world, 1));
+        let dying = thread::spawn(move || {
+            member.live(points, || {
+                let index = permits::acquire(&*theirs, &member, None).unwrap();
+                permits::release_one(&*theirs, &theirs.permits[index], member.me());
+            })
         });
-    }
+        permits::acquire(&*twin, &Member::new(&world, 0), None).unwrap();
+        permits::release_one(&*twin, &twin.permits[0], Member::new(&world, 0).me());
+        dying.join().unwrap();
+        permits::acquire(&*twin, &Member::new(&world, 0), None).unwrap();
+    });
 }
 
 #[test]
 fn loom_semaphore_a_woken_one_may_die() {
-    for points in 0..6 {
-        explore(2, move || {
-            let (world, twin) = (World::new(), Twin::new(1, 1));
-            let me = Member::new(&world, 0);
-            assert_eq!(permits::try_acquire(&*twin, &me), Some(0));
-            let (theirs, member) = (twin.clone(), Member::new(&world, 1));
-            let dying = thread::spawn(move || {
-                member.live(points, || {
-                    permits::acquire(&*theirs, &member, None).unwrap();
-                    crate::crash::point();
-                    permits::release_one(&*theirs, &theirs.permits[0], member.me());
-                })
-            });
-            let (theirs, member) = (twin.clone(), Member::new(&world, 2));
-            let living = thread::spawn(move || {
+    explore_deaths(2, 30, |points| {
+        let (world, twin) = (World::new(), Twin::new(1, 1));
+        let me = Member::new(&world, 0);
+        assert_eq!(permits::try_acquire(&*twin, &me), Some(0));
+        let (theirs, member) = (twin.clone(), Member::new(&world, 1));
+        let dying = thread::spawn(move || {
+            member.live(points, || {
                 permits::acquire(&*theirs, &member, None).unwrap();
+                crate::crash::point();
                 permits::release_one(&*theirs, &theirs.permits[0], member.me());
-            });
-            permits::release_one(&*twin, &twin.permits[0], me.me());
-            dying.join().unwrap();
-            living.join().unwrap();
+            })
         });
-    }
+        let (theirs, member) = (twin.clone(), Member::new(&world, 2));
+        let living = thread::spawn(move || {
+            permits::acquire(&*theirs, &member, None).unwrap();
+            permits::release_one(&*theirs, &theirs.permits[0], member.me());
+        });
+        permits::release_one(&*twin, &twin.permits[0], me.me());
+        dying.join().unwrap();
+        living.join().unwrap();
+    });
 }
 
 /// Without the look at the gate nobody is told of a free permit.
