@@ -220,7 +220,8 @@ fn a_getter_that_sleeps_gets_what_a_dead_consumer_had() {
     queue.put(item(0, 0)).unwrap();
     queue.put(item(0, 1)).unwrap();
     let mut holder = Process::start("hold two", &queue);
-    (holder.told(), holder.told());
+    holder.told();
+    holder.told();
     let getter = Process::start("get", &queue);
     getter.wait_until_asleep();
     let began = Instant::now();
