@@ -1,6 +1,8 @@
 //! The protocol under every interleaving that the memory model allows, with a death at each of its points, and controls that
 //! must fail.
 
+#![expect(clippy::unwrap_used, reason = "a test's unwrap is an assertion")]
+
 use std::cell::Cell;
 
 use loom::{cell::UnsafeCell, sync::Arc, thread};

@@ -24,6 +24,7 @@ use crate::{
 
 /// How long to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(all(test, feature = "loom"), expect(dead_code, reason = "the models wait for as long as it takes"))]
 pub(crate) enum Limit {
     /// Not at all.
     Now,
