@@ -228,6 +228,7 @@ fn a_getter_that_sleeps_gets_what_a_dead_consumer_had() {
     holder.kill();
     assert!(matches!(getter.told(), Told::Got(0, 0, _)));
     let took = began.elapsed();
+    eprintln!("after {took:?}");
     assert!(took < Duration::from_millis(200), "{took:?}");
 }
 
