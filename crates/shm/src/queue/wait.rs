@@ -14,7 +14,10 @@
 
 use std::time::Instant;
 
-use super::words::{Bell, Words};
+use super::{
+    members,
+    words::{Bell, Words},
+};
 use crate::{
     arena::Members,
     crash,
@@ -80,7 +83,7 @@ pub(crate) fn until<'w, W: Words, R>(
             }
         }
         crash::point();
-        let outcome = words.members().wait_a_while(bell.rings, rings, end);
+        let outcome = words.members().wait_for_any(bell.rings, rings, members::entered(words), end);
         crash::point();
         pause();
         match attempt() {
