@@ -1,60 +1,73 @@
-//! How many small items a second go from one process to another.
+//! How many small items a second a queue carries: within one thread, and from one process to another.
+//!
+//! `cargo run --release -p framewire-shm --example queue_rate`
+
+use std::{
+    error::Error,
+    os::fd::AsFd,
+    process::{Command, Stdio},
+    time::Instant,
+};
+
 use shm::{
     arena::Arena,
     queue::{Queue, QueueOptions},
     wire::{Packet, Socket},
 };
-use std::{
-    os::fd::AsFd,
-    process::{Command, Stdio},
-    time::Instant,
-};
-fn main() {
-    let n: u64 = 5_000_000;
-    if std::env::args().nth(1).is_some() {
-        let socket = Socket::from_owned(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
-        let queue: Queue<u64> = socket.receive().unwrap().decode().unwrap();
-        let mut sum = 0u64;
-        for _ in 0..n {
-            sum += queue.get().unwrap();
-        }
-        socket.send(&Packet::encode(&sum).unwrap()).unwrap();
-        return;
+
+const ITEMS: u64 = 3_000_000;
+const TIMES: usize = 5;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    if std::env::args().nth(1).is_some_and(|role| role == "consume") {
+        return consume();
     }
     let options = QueueOptions::default();
-    let arena = Arena::create(options.bytes().unwrap()).unwrap();
-    let queue: Queue<u64> = Queue::create(&arena, options).unwrap();
+    let arena = Arena::create(options.bytes()?)?;
+    let queue: Queue<u64> = Queue::create(&arena, options)?;
     let began = Instant::now();
-    for i in 0..n {
-        queue.put(i).unwrap();
-        assert_eq!(queue.get().unwrap(), i);
+    for number in 0..ITEMS {
+        queue.put(number)?;
+        queue.get()?;
     }
-    println!(
-        "one thread: {:.1} M/s, {:.0} ns put+get",
-        n as f64 / began.elapsed().as_secs_f64() / 1e6,
-        began.elapsed().as_nanos() as f64 / n as f64
-    );
-    if std::env::var_os("ONE").is_some() {
-        return;
+    report("one thread, put and get", began);
+    for _ in 0..TIMES {
+        to_a_process(&queue)?;
     }
-    for _ in 0..3 {
-        let (ours, theirs) = Socket::pair().unwrap();
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .arg("x")
-            .stdin(Stdio::from(theirs.into_owned()))
-            .spawn()
-            .unwrap();
-        ours.send(&Packet::encode(&queue).unwrap()).unwrap();
-        queue.put(0).unwrap();
-        queue.join().unwrap();
-        let began = Instant::now();
-        for i in 1..n {
-            queue.put(i).unwrap();
-        }
-        let sum: u64 = ours.receive().unwrap().decode().unwrap();
-        let took = began.elapsed().as_secs_f64();
-        assert_eq!(sum, n * (n - 1) / 2);
-        child.wait().unwrap();
-        println!("two processes: {:.2} M/s ({:.0} ns)", n as f64 / took / 1e6, took * 1e9 / n as f64);
+    Ok(())
+}
+
+fn to_a_process(queue: &Queue<u64>) -> Result<(), Box<dyn Error>> {
+    let (ours, theirs) = Socket::pair()?;
+    let mut child =
+        Command::new(std::env::current_exe()?).arg("consume").stdin(Stdio::from(theirs.into_owned())).spawn()?;
+    ours.send(&Packet::encode(queue)?)?;
+    queue.put(0)?;
+    queue.join()?; // it is up
+    let began = Instant::now();
+    for number in 1..ITEMS {
+        queue.put(number)?;
     }
+    let sum: u64 = ours.receive()?.decode()?;
+    report("two processes", began);
+    assert_eq!(sum, ITEMS * (ITEMS - 1) / 2, "lost or doubled");
+    child.wait()?;
+    Ok(())
+}
+
+fn consume() -> Result<(), Box<dyn Error>> {
+    let socket = Socket::from_owned(std::io::stdin().as_fd().try_clone_to_owned()?);
+    let queue: Queue<u64> = socket.receive()?.decode()?;
+    let mut sum = 0;
+    for _ in 0..ITEMS {
+        sum += queue.get()?;
+    }
+    socket.send(&Packet::encode(&sum)?)?;
+    Ok(())
+}
+
+fn report(what: &str, began: Instant) {
+    let took = began.elapsed();
+    let each = took.as_nanos() as f64 / ITEMS as f64;
+    println!("{what}: {:.2} million a second, {each:.0} ns each", 1e3 / each);
 }

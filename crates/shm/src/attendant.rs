@@ -43,7 +43,6 @@ pub(crate) enum Call {
     /// A future's task.
     Waker(Waker),
     /// Whoever sleeps on a descriptor.
-    #[expect(dead_code, reason = "for queues, which event loops wait on by a descriptor")]
     Doorbell(Doorbell),
 }
 

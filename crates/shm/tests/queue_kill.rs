@@ -220,13 +220,15 @@ fn a_getter_that_sleeps_gets_what_a_dead_consumer_had() {
     queue.put(item(0, 0)).unwrap();
     queue.put(item(0, 1)).unwrap();
     let mut holder = Process::start("hold two", &queue);
-    (holder.told(), holder.told());
+    holder.told();
+    holder.told();
     let getter = Process::start("get", &queue);
     getter.wait_until_asleep();
     let began = Instant::now();
     holder.kill();
     assert!(matches!(getter.told(), Told::Got(0, 0, _)));
     let took = began.elapsed();
+    eprintln!("after {took:?}");
     assert!(took < Duration::from_millis(200), "{took:?}");
 }
 
@@ -371,7 +373,8 @@ fn random_kills_lose_nothing() {
     let mut consumers: Vec<Process> = (0..3).map(|_| Process::start("consume", &queue)).collect();
     let (mut kills, began) = (0, Instant::now());
     let mut next_kill = began;
-    while began.elapsed() < RUN {
+    // On a machine that is busy otherwise, longer: what counts is that enough was killed.
+    while began.elapsed() < RUN || (kills < 60 && began.elapsed() < PATIENCE) {
         for process in producers.iter().chain(&consumers) {
             ledger.hear(process.child.id(), process.told_so_far());
         }
@@ -416,7 +419,7 @@ fn random_kills_lose_nothing() {
     let untold = ledger.got.keys().filter(|(by, number)| ledger.put.get(by).is_none_or(|put| number >= put)).count();
     assert!(untold <= kills + 2, "{untold}");
     eprintln!("{put} items, {kills} kills, {again} delivered again, {untold} untold");
-    assert!(kills > 50 && put > 1000, "{kills} kills, {put} items: this was no test");
+    assert!(kills >= 60 && put > 1000, "{kills} kills, {put} items: this was no test");
 }
 
 #[cfg(feature = "crash-points")]

@@ -21,4 +21,17 @@ pub(crate) trait Members {
     /// Sleeps while `word` holds `expected`, until `until`. For whom isn't blocked by one owner in particular, but may
     /// depend on others not dying: it looks again at least every `SLICE`, and then says that it was woken.
     fn wait_a_while(&self, word: &AtomicU32, expected: u32, until: Option<Instant>) -> Outcome;
+
+    /// As [`wait_a_while`](Self::wait_a_while), and usually also woken by the death of any of `owners`: at least of the first
+    /// few of them, unless somebody else was woken by it who then tells nobody.
+    fn wait_for_any(
+        &self,
+        word: &AtomicU32,
+        expected: u32,
+        owners: impl Iterator<Item = Owner>,
+        until: Option<Instant>,
+    ) -> Outcome {
+        drop(owners);
+        self.wait_a_while(word, expected, until)
+    }
 }

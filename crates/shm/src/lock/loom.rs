@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Explores `model` with at most so many preemptions: two find nearly everything, and each more costs ten times the time.
-fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+pub(crate) fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
     builder.check(model);
@@ -49,7 +49,7 @@ std::thread_local! {
 
 /// Checks that a broken protocol has an interleaving in which somebody sleeps for ever. Loom reports that by a panic in the
 /// middle of its own work, which ends the process: so it is done in one of its own, which runs the test of this `name` again.
-fn must_deadlock(module: &str, name: &str, model: impl Fn() + Sync + Send + 'static) {
+pub(crate) fn must_deadlock(module: &str, name: &str, model: impl Fn() + Sync + Send + 'static) {
     const CONTROL: &str = "SHM_TEST_CONTROL";
     if std::env::var_os(CONTROL).is_some() {
         explore(3, model);
@@ -63,7 +63,7 @@ fn must_deadlock(module: &str, name: &str, model: impl Fn() + Sync + Send + 'sta
 }
 
 /// Who lives.
-struct World {
+pub(crate) struct World {
     dead: [AtomicU32; 3],
     deaths: AtomicU32,
     /// What the locks protect: loom checks that nobody reads or writes it while another one writes.
@@ -71,7 +71,7 @@ struct World {
 }
 
 impl World {
-    fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             dead: std::array::from_fn(|_| AtomicU32::new(0)),
             deaths: AtomicU32::new(0),
@@ -98,7 +98,7 @@ impl World {
 }
 
 /// A process of one thread.
-struct Member {
+pub(crate) struct Member {
     world: Arc<World>,
     me: Owner,
     /// How many deaths there had been when it last went to sleep.
@@ -106,12 +106,12 @@ struct Member {
 }
 
 impl Member {
-    fn new(world: &Arc<World>, slot: u16) -> Self {
+    pub(crate) fn new(world: &Arc<World>, slot: u16) -> Self {
         Self { world: world.clone(), me: Owner::new(slot, 1).unwrap(), seen: Cell::new(0) }
     }
 
     /// Lives up to a point, and then is dead. Says whether it came to the end before.
-    fn live(&self, points: u32, life: impl FnOnce()) -> bool {
+    pub(crate) fn live(&self, points: u32, life: impl FnOnce()) -> bool {
         let survived = doomed::live(points, life);
         if !survived {
             self.die();

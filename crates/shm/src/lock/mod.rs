@@ -61,7 +61,7 @@ mod semaphore;
 mod value;
 
 #[cfg(all(test, feature = "loom"))]
-mod loom;
+pub(crate) mod loom;
 
 #[cfg(not(all(test, feature = "loom")))]
 pub use self::{

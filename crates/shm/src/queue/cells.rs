@@ -49,6 +49,7 @@ pub(crate) fn claim<W: Words>(words: &W) -> Option<u32> {
 }
 
 /// Whether there is a free cell.
+#[cfg(not(all(test, feature = "loom")))]
 pub(crate) fn any_free<W: Words>(words: &W) -> bool {
     (0..words.shape().cells).any(|cell| words.state(cell).load(Ordering::Relaxed) == State::Free.word())
 }
@@ -148,7 +149,15 @@ pub(crate) fn give_back<W: Words>(words: &W, taken: Taken) {
     }
 }
 
+/// Whether something came back and waits.
+#[cfg(not(all(test, feature = "loom")))]
+pub(crate) fn any_returned<W: Words>(words: &W) -> bool {
+    words.returns().load(Ordering::Acquire) != words.returns_seen().load(Ordering::Relaxed)
+        && count(words, |state| matches!(state, State::Returned { .. })) > 0
+}
+
 /// Takes the oldest dead letter.
+#[cfg(not(all(test, feature = "loom")))]
 pub(crate) fn take_dead<W: Words>(words: &W) -> Option<Taken> {
     let by = words.members().me();
     for _ in 0..=words.shape().cells {

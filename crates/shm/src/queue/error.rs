@@ -1,6 +1,6 @@
 //! What can go wrong with a queue.
 
-use std::fmt;
+use std::{fmt, io};
 
 use crate::{
     arena::ArenaError,
@@ -66,6 +66,14 @@ pub enum PutError<T> {
         /// How many.
         descriptors: usize,
     },
+    /// No thread can be started to sleep for futures.
+    #[error("put an item in a task: {source}")]
+    System {
+        /// The item.
+        item: T,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The handle is of the process that this one was forked from.
     #[error("{Forked}")]
     Forked(T),
@@ -77,7 +85,10 @@ impl<T> PutError<T> {
     pub fn into_item(self) -> T {
         match self {
             Self::Full(item) | Self::Closed(item) | Self::Forked(item) => item,
-            Self::TooLarge { item, .. } | Self::Encode { item, .. } | Self::Descriptors { item, .. } => item,
+            Self::TooLarge { item, .. }
+            | Self::Encode { item, .. }
+            | Self::Descriptors { item, .. }
+            | Self::System { item, .. } => item,
         }
     }
 }
@@ -91,6 +102,7 @@ impl<T> fmt::Debug for PutError<T> {
             Self::TooLarge { .. } => "TooLarge(..)",
             Self::Encode { .. } => "Encode(..)",
             Self::Descriptors { .. } => "Descriptors(..)",
+            Self::System { .. } => "System(..)",
             Self::Forked(_) => "Forked(..)",
         })
     }
@@ -108,6 +120,9 @@ pub enum GetError {
     /// It was put as something else. It is acknowledged: nobody could read it as this.
     #[error("get an item: could not {0}")]
     Decode(#[from] DecodeError),
+    /// No thread can be started to sleep for futures.
+    #[error("get an item in a task: {0}")]
+    System(#[source] io::Error),
     /// The handle is of the process that this one was forked from.
     #[error(transparent)]
     Forked(#[from] Forked),

@@ -6,13 +6,13 @@ use serde::de::DeserializeOwned;
 
 use super::{
     Acknowledge, GetError, Lease, Queue, TaskDoneError,
+    attempt::{self, End},
     cells::{self, Taken},
     handle::{Shared, with_room},
     lease::Hold,
     members,
-    ring::Nothing,
     wait::{self, Limit},
-    words::{Bell, Words},
+    words::Bell,
 };
 use crate::{
     crash,
@@ -117,24 +117,17 @@ impl<T: DeserializeOwned> Queue<T> {
     }
 
     fn get_within(&self, limit: Limit) -> Result<T, GetError> {
-        let taken = self.shared.take(limit)?;
-        match self.shared.memory.acknowledge {
-            Acknowledge::OnReturn => self.finish(taken),
-            Acknowledge::ByTaskDone => {
-                self.shared.tell_taken();
-                let decoded = self.shared.decode(taken);
-                match decoded {
-                    Ok(item) => {
-                        self.shared.outstanding().push_back(taken);
-                        Ok(item)
-                    }
-                    Err(error) => {
-                        cells::settle(&self.shared.memory, taken.cell);
-                        Err(error.into())
-                    }
-                }
-            }
+        self.got(self.shared.take(limit)?)
+    }
+
+    /// What [`get`](Self::get) does with an item that was taken.
+    pub(super) fn got(&self, taken: Taken) -> Result<T, GetError> {
+        if self.shared.memory.acknowledge == Acknowledge::OnReturn {
+            return self.finish(taken);
         }
+        let (item, hold) = self.as_lease(taken)?.into_parts();
+        self.shared.outstanding().push_back(hold.keep());
+        Ok(item)
     }
 
     /// Acknowledges an item, and returns it.
@@ -149,8 +142,12 @@ impl<T: DeserializeOwned> Queue<T> {
     }
 
     fn lease_within(&self, limit: Limit) -> Result<Lease<T>, GetError> {
-        let taken = self.shared.take(limit)?;
-        self.shared.tell_taken();
+        self.as_lease(self.shared.take(limit)?)
+    }
+
+    /// What [`lease`](Self::lease) does with an item that was taken.
+    pub(super) fn as_lease(&self, taken: Taken) -> Result<Lease<T>, GetError> {
+        attempt::tell_taken(&self.shared.memory);
         self.leased_as(taken)
     }
 
@@ -214,20 +211,9 @@ impl Shared {
         }
     }
 
-    /// Takes an item, if one waits now; else it says what to wait for.
     pub(super) fn attempt_take(&self) -> Result<Result<Taken, End>, Bell<'_>> {
         self.look_now_and_then();
-        match cells::take(&self.memory) {
-            Ok(taken) => Ok(Ok(taken)),
-            Err(Nothing::Closed) => Ok(Err(End)),
-            Err(Nothing::Empty) => Err(self.memory.items()),
-        }
-    }
-
-    /// There is room for one more to wait. (Who gives the cell back at once tells it by that.)
-    fn tell_taken(&self) {
-        crash::point();
-        wait::ring(self.memory.room(), false);
+        attempt::take(&self.memory)
     }
 
     fn decode<T: DeserializeOwned>(&self, taken: Taken) -> Result<T, DecodeError> {
@@ -237,6 +223,3 @@ impl Shared {
         })
     }
 }
-
-/// The queue is closed, and nothing waits.
-pub(super) struct End;

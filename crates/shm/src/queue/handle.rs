@@ -13,13 +13,12 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use super::{
-    QueueError, QueueOptions,
+    QueueError, QueueOptions, attempt,
     cells::{self, Taken},
     members,
     memory::Memory,
     ring,
     state::State,
-    wait,
     words::Words,
 };
 use crate::{
@@ -156,12 +155,7 @@ impl<T> Queue<T> {
     /// ```
     pub fn close(&self) -> Result<(), Forked> {
         self.shared.check()?;
-        let memory = &self.shared.memory;
-        ring::close(memory);
-        crate::crash::point();
-        for bell in [memory.items(), memory.room(), memory.blocks()] {
-            wait::ring(bell, true);
-        }
+        attempt::close(&self.shared.memory);
         Ok(())
     }
 

@@ -42,6 +42,10 @@ impl<T> Lease<T> {
         Self { item, hold }
     }
 
+    pub(super) fn into_parts(self) -> (T, Hold) {
+        (self.item, self.hold)
+    }
+
     /// How often the item was delivered, with this time: more than 1 only after somebody dropped it unacknowledged, or died.
     #[must_use]
     pub fn deliveries(&self) -> u32 {
@@ -49,7 +53,6 @@ impl<T> Lease<T> {
     }
 
     /// Acknowledges the item, and gives it: nobody will get it again. It can't fail. (In a forked process it does nothing.)
-    #[expect(clippy::must_use_candidate, reason = "usually the item has been dealt with")]
     pub fn done(self) -> T {
         self.hold.done();
         self.item
@@ -81,26 +84,31 @@ impl<T: fmt::Debug> fmt::Debug for Lease<T> {
 pub(super) struct Hold {
     queue: Arc<Shared>,
     taken: Taken,
+    is_over: bool,
 }
 
 impl Hold {
     pub(super) fn new(queue: &Arc<Shared>, taken: Taken) -> Self {
-        Self { queue: Arc::clone(queue), taken }
+        Self { queue: Arc::clone(queue), taken, is_over: false }
     }
 
-    pub(super) fn done(self) {
-        let mut hold = std::mem::ManuallyDrop::new(self);
-        if hold.queue.check().is_ok() {
-            cells::settle(&hold.queue.memory, hold.taken.cell);
+    pub(super) fn done(mut self) {
+        if self.queue.check().is_ok() {
+            cells::settle(&self.queue.memory, self.taken.cell);
         }
-        // SAFETY: `hold` isn't used after this, and its own drop doesn't run.
-        unsafe { std::ptr::drop_in_place(&mut hold.queue) };
+        self.is_over = true;
+    }
+
+    /// Goes without giving the cell back: the caller sees to it.
+    pub(super) fn keep(mut self) -> Taken {
+        self.is_over = true;
+        self.taken
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if self.queue.check().is_ok() {
+        if !self.is_over && self.queue.check().is_ok() {
             cells::give_back(&self.queue.memory, self.taken);
         }
     }

@@ -49,6 +49,12 @@ pub(crate) fn sweep<W: Words>(words: &W) {
     }
 }
 
+/// Those who take part.
+pub(super) fn entered<W: Words>(words: &W) -> impl Iterator<Item = Owner> {
+    let used = words.members_used().load(Ordering::Relaxed).min(words.shape().members);
+    (0..used).filter_map(|index| Owner::of(words.member(index).load(Ordering::Relaxed)))
+}
+
 /// Several may do this at once, and any of them may die in it: each step is one of a compare-and-swap that succeeds once, and
 /// the member stays entered until all are done.
 #[cold]

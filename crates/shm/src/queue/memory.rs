@@ -23,7 +23,7 @@ use super::{
     words::{Bell, Shape, Words},
 };
 use crate::{
-    arena::{Arena, MAX_MEMBERS, Members, Place},
+    arena::{Arena, MAX_MEMBERS, Place},
     sync::{AtomicU32, AtomicU64, Ordering},
 };
 
@@ -43,8 +43,9 @@ const TAIL_AT: usize = 128;
 const CELL_CURSOR_AT: usize = 136;
 const BLOCK_CURSOR_AT: usize = 140;
 const HEAD_AT: usize = 256;
-/// Four bells of 8 bytes.
 const BELLS_AT: usize = 384;
+/// Of 8 bytes each.
+const BELLS: usize = 4;
 const RETURNS_AT: usize = 416;
 const RETURNS_SEEN_AT: usize = 420;
 const MEMBERS_USED_AT: usize = 424;
@@ -180,6 +181,12 @@ impl Memory {
     #[inline]
     fn cell_at(&self, cell: u32) -> usize {
         self.cells_at + cell as usize * self.cell_bytes
+    }
+
+    /// Where what is slept on stands in the arena.
+    pub(super) fn offset_of(&self, bell: Bell<'_>) -> usize {
+        let index = (0..BELLS).find(|index| self.bell(*index).is(bell)).unwrap_or(0);
+        self.place.offset_of(BELLS_AT + index * 8)
     }
 
     #[inline]
@@ -318,4 +325,74 @@ fn shape(options: &QueueOptions) -> Result<(Shape, usize), QueueError> {
 /// One entry more than may wait, for the mark of the end.
 fn ring_for(capacity: u32) -> u32 {
     (capacity + 1).next_power_of_two()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::Arc,
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+    use crate::queue::Queue;
+
+    /// Bytes that mean nothing, the same each time.
+    fn noise(seed: u64) -> impl Iterator<Item = u64> {
+        std::iter::successors(Some(seed.wrapping_mul(2).wrapping_add(1)), |state| {
+            let state = state ^ (state << 13);
+            let state = state ^ (state >> 7);
+            Some(state ^ (state << 17))
+        })
+    }
+
+    #[test]
+    fn hostile_memory_is_an_error_at_worst() {
+        let options = QueueOptions { capacity: 4, large_bytes: 8 * BLOCK_BYTES, ..QueueOptions::default() };
+        let arena = Arena::create(options.bytes().unwrap() * 15).unwrap();
+        for seed in 0..15 {
+            let queue: Queue<Vec<u8>> = Queue::create(&arena, options.clone()).unwrap();
+            (0..3).for_each(|number| queue.put(vec![number; 3000]).unwrap());
+            let place = queue.shared.memory.place().clone();
+            // Everywhere, or here and there; but not the list of members, where each that seems to be dying takes its time.
+            let every = [8, 8 * 7, 8 * 31][seed as usize % 3];
+            for (at, value) in (TAIL_AT..place.bytes() - 8).step_by(every).zip(noise(seed)) {
+                if !(MEMBERS_USED_AT - 4..RING_AT).contains(&at) {
+                    let small = if seed % 2 == 0 { value } else { value % 64 };
+                    place.word64(at).store(small, Ordering::Relaxed);
+                }
+            }
+            let began = Instant::now();
+            for _ in 0..5 {
+                let _ = queue.try_put(vec![1; 10]);
+                let _ = queue.try_put(vec![1; 20_000]);
+                drop(queue.try_lease());
+                let _ = queue.try_get();
+                let _ = (queue.len(), queue.is_full(), queue.leased(), queue.unfinished(), queue.is_closed());
+                drop(queue.take_dead_letter());
+                let _ = queue.join_for(Duration::ZERO);
+            }
+            let _ = queue.close();
+            assert!(began.elapsed() < Duration::from_secs(5), "seed {seed}: {:?}", began.elapsed());
+        }
+    }
+
+    #[test]
+    fn a_shape_that_cannot_be_is_refused() {
+        let options = QueueOptions { capacity: 4, ..QueueOptions::default() };
+        let arena = Arena::create(options.bytes().unwrap()).unwrap();
+        let memory = Arc::new(Memory::create(&arena, &options).unwrap());
+        let offset = memory.place().address().offset;
+        assert!(Memory::open(&arena, offset).is_ok());
+        for at in [0, CAPACITY_AT, CELLS_AT, BLOCKS_AT, INLINE_AT] {
+            for value in [0, 1 << 24, u32::MAX] {
+                let word = memory.place().word32(at);
+                let right = word.swap(value, Ordering::Relaxed);
+                let opened = Memory::open(&arena, offset);
+                // Fewer blocks, or smaller items, can be.
+                assert!(opened.is_err() || (value == 0 && (at == BLOCKS_AT || at == INLINE_AT)), "{at} {value}");
+                word.store(right, Ordering::Relaxed);
+            }
+        }
+    }
 }

@@ -30,6 +30,7 @@
 //! | outlive its processes | when the last one is gone, so are the items |
 //! | tell who is too slow | a consumer that lives keeps what it has leased, for however long |
 
+mod attempt;
 mod blocks;
 mod cells;
 mod members;
@@ -47,6 +48,8 @@ mod handle;
 #[cfg(not(all(test, feature = "loom")))]
 mod join;
 #[cfg(not(all(test, feature = "loom")))]
+mod later;
+#[cfg(not(all(test, feature = "loom")))]
 mod lease;
 #[cfg(not(all(test, feature = "loom")))]
 mod memory;
@@ -59,6 +62,10 @@ mod put;
 pub use self::{
     error::{GetError, JoinError, PutError, QueueError, TaskDoneError},
     handle::Queue,
+    later::Ringing,
     lease::Lease,
     options::{Acknowledge, QueueOptions},
 };
+
+#[cfg(all(test, feature = "loom"))]
+mod loom;

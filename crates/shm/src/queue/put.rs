@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::{
-    PutError, Queue, blocks, cells,
+    PutError, Queue,
+    attempt::{self, End},
     handle::{Shared, with_room},
     members,
-    ring::{self, Refused},
     wait::{self, Limit},
-    words::{Bell, Words},
+    words::Bell,
 };
-use crate::{crash, wire};
+use crate::wire::{self, EncodeError};
 
 impl<T: Serialize> Queue<T> {
     /// Puts an item at the end, and waits for room for as long as it takes.
@@ -55,20 +55,9 @@ impl<T: Serialize> Queue<T> {
     }
 
     fn put_within(&self, item: T, limit: Limit) -> Result<(), PutError<T>> {
-        if self.shared.check().is_err() {
-            return Err(PutError::Forked(item));
-        }
         with_room(|bytes| {
-            let descriptors = match wire::encode_onto(bytes, &item) {
-                Ok(descriptors) => descriptors.len(),
-                Err(source) => return Err(PutError::Encode { item, source }),
-            };
-            if descriptors > 0 {
-                return Err(PutError::Descriptors { item, descriptors });
-            }
-            let most_bytes = self.shared.memory.most_bytes();
-            if bytes.len() > most_bytes {
-                return Err(PutError::TooLarge { item, bytes: bytes.len(), most_bytes });
+            if let Err(unfit) = self.encode(&item, bytes) {
+                return Err(unfit.with(item));
             }
             let memory = &self.shared.memory;
             match wait::until(memory, limit, || self.shared.attempt_put(bytes), || members::sweep(memory)) {
@@ -78,41 +67,46 @@ impl<T: Serialize> Queue<T> {
             }
         })
     }
+
+    /// Makes a message of an item that this queue can hold.
+    pub(super) fn encode(&self, item: &T, bytes: &mut Vec<u8>) -> Result<(), Unfit> {
+        self.shared.check().map_err(|_| Unfit::Forked)?;
+        let descriptors = wire::encode_onto(bytes, item).map_err(Unfit::Encode)?.len();
+        let most_bytes = self.shared.memory.most_bytes();
+        if descriptors > 0 {
+            Err(Unfit::Descriptors(descriptors))
+        } else if bytes.len() > most_bytes {
+            Err(Unfit::TooLarge { bytes: bytes.len(), most_bytes })
+        } else {
+            Ok(())
+        }
+    }
 }
 
-/// Nothing is put any more.
-pub(super) struct End;
+/// Why an item can't be put here at all.
+pub(super) enum Unfit {
+    Forked,
+    Encode(EncodeError),
+    Descriptors(usize),
+    TooLarge { bytes: usize, most_bytes: usize },
+}
+
+impl Unfit {
+    pub(super) fn with<T>(self, item: T) -> PutError<T> {
+        match self {
+            Self::Forked => PutError::Forked(item),
+            Self::Encode(source) => PutError::Encode { item, source },
+            Self::Descriptors(descriptors) => PutError::Descriptors { item, descriptors },
+            Self::TooLarge { bytes, most_bytes } => PutError::TooLarge { item, bytes, most_bytes },
+        }
+    }
+}
 
 impl Shared {
-    /// Puts an item that has been encoded, if there is room now; else it says what to wait for.
     pub(super) fn attempt_put(&self, bytes: &[u8]) -> Result<Result<(), End>, Bell<'_>> {
-        let memory = &self.memory;
         self.look_now_and_then();
-        match ring::admits(memory) {
-            Ok(()) => {}
-            Err(Refused::Closed) => return Ok(Err(End)),
-            Err(Refused::Full) => return Err(memory.room()),
-        }
-        let Some(cell) = cells::claim(memory) else { return Err(memory.room()) };
-        crash::point();
-        let blocks = memory.blocks_for(bytes.len());
-        if blocks > 0 && !blocks::take(memory, cell, blocks) {
-            cells::settle(memory, cell);
-            return Err(memory.blocks());
-        }
-        memory.write(cell, bytes);
-        crash::point();
-        match ring::put(memory, cell) {
-            Ok(()) => {
-                crash::point();
-                wait::ring(memory.items(), false);
-                Ok(Ok(()))
-            }
-            Err(refused) => {
-                cells::settle(memory, cell);
-                if refused == Refused::Closed { Ok(Err(End)) } else { Err(memory.room()) }
-            }
-        }
+        let memory = &self.memory;
+        attempt::put(memory, memory.blocks_for(bytes.len()), |cell| memory.write(cell, bytes))
     }
 }
 

@@ -34,6 +34,7 @@ const CELL_BITS: u32 = 24;
 /// In the place of a cell: no put comes after this.
 const THE_END: u32 = (1 << CELL_BITS) - 1;
 /// The most cells that a queue can have.
+#[cfg(not(all(test, feature = "loom")))]
 pub(super) const MAX_CELLS: u32 = THE_END;
 
 /// How an entry's ticket stands to one that is looked for.

@@ -14,7 +14,10 @@
 
 use std::time::Instant;
 
-use super::words::{Bell, Words};
+use super::{
+    members,
+    words::{Bell, Words},
+};
 use crate::{
     arena::Members,
     crash,
@@ -24,6 +27,7 @@ use crate::{
 
 /// How long to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(all(test, feature = "loom"), expect(dead_code, reason = "the models wait for as long as it takes"))]
 pub(crate) enum Limit {
     /// Not at all.
     Now,
@@ -69,10 +73,7 @@ pub(crate) fn until<'w, W: Words, R>(
         if end.is_some_and(|end| Instant::now() >= end) {
             return None;
         }
-        let rings = bell.rings.load(Ordering::Acquire);
-        bell.sleepers.fetch_max(mark(rings), Ordering::Relaxed);
-        // SYNC POINT W, the sleeper's half: `sleepers` was marked, the fence, then the last look.
-        fence(Ordering::SeqCst);
+        let rings = mark_sleeper(bell);
         match attempt() {
             Ok(done) => return Some(done),
             Err(same) if same.is(bell) => {}
@@ -82,7 +83,7 @@ pub(crate) fn until<'w, W: Words, R>(
             }
         }
         crash::point();
-        let outcome = words.members().wait_a_while(bell.rings, rings, end);
+        let outcome = words.members().wait_for_any(bell.rings, rings, members::entered(words), end);
         crash::point();
         pause();
         match attempt() {
@@ -91,6 +92,15 @@ pub(crate) fn until<'w, W: Words, R>(
             Err(other) => bell = other,
         }
     }
+}
+
+/// Says that somebody is about to sleep, and gives the value of `rings` to sleep on. The caller looks once more after this.
+pub(super) fn mark_sleeper(bell: Bell<'_>) -> u32 {
+    let rings = bell.rings.load(Ordering::Acquire);
+    bell.sleepers.fetch_max(mark(rings), Ordering::Relaxed);
+    // SYNC POINT W, the sleeper's half: `sleepers` was marked, the fence, then the last look.
+    fence(Ordering::SeqCst);
+    rings
 }
 
 /// Tells sleepers of a change, which the caller has just made by a read-modify-write (not a mere store); `everybody`, if it is
