@@ -1,5 +1,7 @@
 //! Which core does what.
 
+use std::sync::OnceLock;
+
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::{Deserialize, Serialize};
 
@@ -9,8 +11,11 @@ use crate::Outcome;
 /// another core has just written fetches it from that core's cache.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Placement {
+    /// For people.
     pub name: &'static str,
+    /// Where this process runs.
     pub writer: Core,
+    /// Where the other one does.
     pub reader: Core,
 }
 
@@ -20,13 +25,18 @@ pub struct Core(Option<usize>);
 
 impl Placement {
     /// Wherever the scheduler likes.
+    #[must_use]
     pub fn any() -> Vec<Self> {
-        vec![Self { name: "not pinned", writer: Core(None), reader: Core(None) }]
+        vec![Self { name: "not pinned", writer: Core::ANY, reader: Core::ANY }]
     }
 
     /// Both sides on one core, and each on its own if we may run on two.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel doesn't tell which cores are ours.
     pub fn pinned() -> Outcome<Vec<Self>> {
-        let ours = sched_getaffinity(None).map_err(|error| format!("ask which cores we may run on: {error}"))?;
+        let ours = ours()?;
         let mut ours = (0..CpuSet::MAX_CPU).filter(|core| ours.is_set(*core));
         let (writer, other) = (Core(ours.next()), ours.next());
         let mut placements = vec![Self { name: "one core", writer, reader: writer }];
@@ -36,11 +46,34 @@ impl Placement {
 }
 
 impl Core {
+    /// The scheduler's choice.
+    pub const ANY: Self = Self(None);
+
     /// Keeps the calling thread there.
+    ///
+    /// # Errors
+    ///
+    /// If it isn't a core of ours.
     pub fn pin(self) -> Outcome {
-        let Some(core) = self.0 else { return Ok(()) };
-        let mut set = CpuSet::new();
-        set.set(core);
-        Ok(sched_setaffinity(None, &set).map_err(|error| format!("keep to core {core}: {error}"))?)
+        let ours = ours()?;
+        let (set, what) = match self.0 {
+            Some(core) => {
+                let mut set = CpuSet::new();
+                set.set(core);
+                (set, format!("keep to core {core}"))
+            }
+            None => (ours, "run on any core".to_owned()),
+        };
+        Ok(sched_setaffinity(None, &set).map_err(|error| format!("{what}: {error}"))?)
     }
+}
+
+/// The cores that this process was given, before it kept to any.
+fn ours() -> Outcome<CpuSet> {
+    static OURS: OnceLock<CpuSet> = OnceLock::new();
+    if let Some(ours) = OURS.get() {
+        return Ok(*ours);
+    }
+    let ours = sched_getaffinity(None).map_err(|error| format!("ask which cores we may run on: {error}"))?;
+    Ok(*OURS.get_or_init(|| ours))
 }

@@ -3,21 +3,19 @@
 
 mod raw;
 
-use std::hint::black_box;
-
-use shm::ring::Info;
-
-use self::raw::{Alone, Threads};
-use crate::{
+use framewire_bench::{
     Outcome,
     cores::Core,
-    peer::{Order, Peer},
-    rings::{ANSWER_BYTES, Ends},
+    picture::{Alone, BYTES, Picture, Times, sum},
     samples::{Samples, now_ns},
 };
+use shm::ring::Info;
 
-/// 1920x1080, three bytes a pixel.
-pub const BYTES: usize = 1920 * 1080 * 3;
+use self::raw::Threads;
+use crate::{
+    peer::{Order, Peer},
+    rings::{ANSWER_BYTES, Ends},
+};
 
 /// The first of each turn bring the memory into the caches as later ones find it.
 const WARM_UP: u32 = 3;
@@ -43,20 +41,6 @@ pub struct Measured {
     pictures: [Picture; 2],
     raw_alone: Alone,
     raw_threads: Threads,
-}
-
-/// Instants of one hand-over.
-struct Times {
-    start: i64,
-    written: i64,
-    had: i64,
-    read: i64,
-}
-
-/// What is sent, and what its reader must make of it.
-struct Picture {
-    bytes: Vec<u8>,
-    sum: u64,
 }
 
 impl Measured {
@@ -112,19 +96,6 @@ impl Parts {
     }
 }
 
-impl Picture {
-    fn new(seed: u64) -> Self {
-        let mut state = seed;
-        let mut noise = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 56) as u8
-        };
-        let bytes: Vec<u8> = (0..BYTES).map(|_| noise()).collect();
-        let sum = sum(&bytes);
-        Self { bytes, sum }
-    }
-}
-
 /// The writer's side of one hand-over.
 fn send(rings: &mut Ends, picture: &Picture) -> Outcome<(Times, u64)> {
     let start = now_ns();
@@ -151,11 +122,4 @@ pub fn answer(rings: &mut Ends, count: u32) -> Outcome {
         slot.publish(Info { captured_ns: had, pts_ns: read, ..Info::default() });
     }
     Ok(())
-}
-
-/// Reads every byte, as fast as memory gives them.
-fn sum(bytes: &[u8]) -> u64 {
-    let (words, rest) = black_box(bytes).as_chunks::<8>();
-    let words = words.iter().map(|word| u64::from_ne_bytes(*word)).fold(0, u64::wrapping_add);
-    black_box(rest.iter().map(|byte| u64::from(*byte)).fold(words, u64::wrapping_add))
 }

@@ -3,27 +3,21 @@
 
 #![forbid(unsafe_code)]
 
-mod cores;
-mod doorbells;
 mod frame;
 mod peer;
 mod report;
 mod rings;
-mod samples;
 mod wake;
 
 use std::{error::Error, fs::File, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
+use framewire_bench::{Outcome, cores::Placement};
 
 use self::{
-    cores::Placement,
     peer::{Order, Peer},
     report::Report,
 };
-
-/// A failure, saying what was tried.
-type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 /// Measures the hand-over from process to process beside its raw limits.
 #[derive(Parser)]

@@ -6,13 +6,11 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use framewire_bench::{Outcome, cores::Core, doorbells::Doorbells};
 use serde::{Deserialize, Serialize};
 use shm::wire::{Packet, Socket};
 
 use crate::{
-    Outcome,
-    cores::Core,
-    doorbells::Doorbells,
     frame,
     rings::{Ends, Sessions},
     wake,

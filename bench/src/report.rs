@@ -1,16 +1,16 @@
 //! What was measured, for people and for programs.
 
-use std::{fmt, fs};
+use std::fmt;
 
-use serde::Serialize;
-
-use crate::{
+use framewire_bench::{
     Outcome,
     cores::Placement,
-    frame,
+    machine::Machine,
     samples::{Samples, Summary},
-    wake,
 };
+use serde::Serialize;
+
+use crate::{frame, wake};
 
 /// A wake-up through the ring may cost so much of a raw one: the rest is a look at the ring and the session.
 const WAKE_AIM: f64 = 1.3;
@@ -32,15 +32,6 @@ struct Place {
     placement: Placement,
     rows: Vec<Row>,
     parts: Vec<Part>,
-}
-
-#[derive(Serialize)]
-struct Machine {
-    cpu: String,
-    kernel: String,
-    cores: usize,
-    /// How many others wanted to run in the last minute: above 1, the numbers are worth less.
-    load: String,
 }
 
 /// A figure beside its limit.
@@ -79,6 +70,7 @@ impl Place {
         let both = Summary {
             median_ns: alone.median_ns + raw_wake.median_ns,
             p99_ns: alone.p99_ns + raw_wake.p99_ns,
+            p999_ns: alone.p999_ns + raw_wake.p999_ns,
             count: alone.count,
         };
         let hand_over = "1080p RGB24, written to read";
@@ -106,24 +98,9 @@ impl Row {
     }
 }
 
-impl Machine {
-    fn this() -> Outcome<Self> {
-        let file = |path: &str| fs::read_to_string(path).map_err(|error| format!("read {path}: {error}"));
-        let (cpus, load, uname) = (file("/proc/cpuinfo")?, file("/proc/loadavg")?, rustix::system::uname());
-        let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-        Ok(Self {
-            cpu: model.map_or("of an unnamed model", |(_, model)| model.trim()).to_owned(),
-            kernel: format!("{} {}", uname.sysname().to_string_lossy(), uname.release().to_string_lossy()),
-            cores: cpus.lines().filter(|line| line.starts_with("processor")).count(),
-            load: load.split(' ').next().unwrap_or_default().to_owned(),
-        })
-    }
-}
-
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Machine { cpu, kernel, cores, load } = &self.machine;
-        writeln!(f, "{cpu}, {cores} cores, {kernel}, load {load}")?;
+        writeln!(f, "{}", self.machine)?;
         writeln!(f, "ring of depth {}; times in µs; the ratio is of medians", self.depth)?;
         self.places.iter().try_for_each(|place| write!(f, "\n{place}"))
     }

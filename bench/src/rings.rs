@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
+use framewire_bench::{Outcome, picture};
 use serde::{Deserialize, Serialize};
 use shm::{
     doorbell::Doorbell,
     ring::{Frame, Policy, Reader, RingOptions, Wish, Writer},
     wire::{Passed, Socket},
 };
-
-use crate::{Outcome, frame};
 
 /// Longer than anything here takes: the other side is stuck.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -35,7 +34,7 @@ pub struct Sessions {
 impl Ends {
     /// Makes the ring of frames, and asks to join that of answers.
     pub fn of_writer(depth: u32) -> Outcome<(Self, Sessions)> {
-        let writer = Writer::create(RingOptions { depth, frame_bytes: frame::BYTES })?;
+        let writer = Writer::create(RingOptions { depth, frame_bytes: picture::BYTES })?;
         let (frames, frames_theirs) = Socket::pair()?;
         let (answers, answers_theirs) = Socket::pair()?;
         writer.port().add(frames)?;

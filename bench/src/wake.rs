@@ -1,13 +1,15 @@
 //! How long it takes to wake the other process: there and back, halved.
 
+use framewire_bench::{
+    Outcome,
+    doorbells::{Doorbells, ring, wait},
+    samples::{Samples, now_ns},
+};
 use shm::ring::Info;
 
 use crate::{
-    Outcome,
-    doorbells::{Doorbells, ring, wait},
     peer::{Order, Peer},
     rings::{ANSWER_BYTES, Ends},
-    samples::{Samples, now_ns},
 };
 
 /// The first few of each turn bring code and data into the caches, and find the other side awake.

@@ -18,6 +18,9 @@ cargo xtask test [STEP…]     everything that must hold, or only the named step
 cargo xtask test --list      the steps
 cargo xtask tidy             what the compiler doesn't check: edges between crates, licences, links, …
 cargo xtask bench [OPTION…]  the benchmarks, in release; `cargo xtask bench --help` names their options
+cargo xtask bench shm [OPTION…]
+                             shared memory beside its raw limits and its peers (iceoryx2, ipc-channel, CPython, …)
+cargo xtask soak [OPTION…]   kills processes around shared memory, and looks for what that broke: `--minutes 10`
 ";
 
 fn main() -> ExitCode {
@@ -35,14 +38,28 @@ fn chore() -> Outcome {
     match arguments.split_first() {
         Some((chore, rest)) if chore == "test" => test::run(rest),
         Some((chore, [])) if chore == "tidy" => tidy::run(),
-        Some((chore, rest)) if chore == "bench" => {
+        Some((chore, rest)) if chore == "bench" => bench(rest),
+        Some((chore, rest)) if chore == "soak" => {
             let _claim = target::claim()?;
-            program::run(program::cargo(&["run", "--release", "--package", "framewire-bench", "--"]).args(rest))
+            program::run(program::cargo(&["run", "--release", "--package", "framewire-soak", "--"]).args(rest))
         }
         Some((chore, [])) if matches!(chore.as_str(), "help" | "--help" | "-h") => {
             print!("{USAGE}");
             Ok(())
         }
         _ => Err(format!("`cargo xtask {}` is no chore; there are:\n{USAGE}", arguments.join(" ")).into()),
+    }
+}
+
+fn bench(arguments: &[String]) -> Outcome {
+    let claim = target::claim()?;
+    match arguments.split_first() {
+        Some((which, rest)) if which == "shm" => {
+            // A workspace of its own, so that nothing else is built with its peers.
+            const MANIFEST: &str = "bench/shm/Cargo.toml";
+            claim.also("framewire-bench-shm", MANIFEST)?;
+            program::run(program::cargo(&["run", "--release", "--manifest-path", MANIFEST, "--"]).args(rest))
+        }
+        _ => program::run(program::cargo(&["run", "--release", "--package", "framewire-bench", "--"]).args(arguments)),
     }
 }

@@ -5,10 +5,9 @@
 
 use std::{
     env,
-    ffi::OsString,
     fs::{self, File, TryLockError},
-    io::{Read, Seek, Write},
-    path::PathBuf,
+    io::{self, Read, Seek, Write},
+    path::{Path, PathBuf},
 };
 
 use crate::{
@@ -30,8 +29,8 @@ pub fn folder() -> Option<PathBuf> {
 /// Keeps other clones from the target folder, until it is dropped or the process ends.
 #[must_use]
 pub struct Claim {
-    #[expect(dead_code, reason = "its lock is what counts")]
-    lock: Option<File>,
+    /// Locked.
+    lock: Option<(PathBuf, File)>,
 }
 
 /// Makes the target folder ours: waits until no other clone's chore uses it, and forgets what another clone built of
@@ -41,21 +40,51 @@ pub fn claim() -> Outcome<Claim> {
     let path = folder.join(".clone");
     let failed = |error| format!("claim the target folder by {}: {error}", path.display());
     fs::create_dir_all(&folder).map_err(failed)?;
-    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+    let mut file = open(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            println!("Waiting for another chore that uses {}.", folder.display());
+            eprintln!("Waiting for another chore that uses {}.", folder.display());
             file.lock().map_err(failed)?;
         }
         Err(TryLockError::Error(error)) => return Err(failed(error).into()),
     }
-    let (ours, mut last) = (OsString::from(tree::root()).into_encoded_bytes(), Vec::new());
-    file.read_to_end(&mut last).map_err(failed)?;
-    if last != ours {
+    if !is_ours(&mut file).map_err(failed)? {
         run(&mut cargo(&["clean", "--quiet", "--workspace"]))?;
         run(&mut cargo(&["clean", "--quiet", "--workspace", "--release"]))?;
-        file.rewind().and_then(|()| file.set_len(0)).and_then(|()| file.write_all(&ours)).map_err(failed)?;
+        make_ours(&mut file).map_err(failed)?;
     }
-    Ok(Claim { lock: Some(file) })
+    Ok(Claim { lock: Some((folder, file)) })
+}
+
+impl Claim {
+    /// The same for the one package of a workspace inside ours, in release.
+    pub fn also(&self, package: &str, manifest: &str) -> Outcome {
+        let Some((folder, _)) = &self.lock else { return Ok(()) };
+        let path = folder.join(format!(".clone-{package}"));
+        let failed = |error| format!("claim {package} by {}: {error}", path.display());
+        let mut file = open(&path).map_err(failed)?;
+        if !is_ours(&mut file).map_err(failed)? {
+            run(&mut cargo(&["clean", "--quiet", "--release", "--manifest-path", manifest, "--package", package]))?;
+            make_ours(&mut file).map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    File::options().read(true).write(true).create(true).truncate(false).open(path)
+}
+
+/// Whether it names this clone as the last that built here.
+fn is_ours(file: &mut File) -> io::Result<bool> {
+    let mut last = Vec::new();
+    file.read_to_end(&mut last)?;
+    Ok(last == tree::root().as_os_str().as_encoded_bytes())
+}
+
+fn make_ours(file: &mut File) -> io::Result<()> {
+    file.rewind()?;
+    file.set_len(0)?;
+    file.write_all(tree::root().as_os_str().as_encoded_bytes())
 }

@@ -1,36 +1,14 @@
-//! The same copy and the same sum without a ring.
+//! The same copy and the same sum without a ring, on two cores.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{BYTES, Times, sum};
-use crate::{
+use framewire_bench::{
     Outcome,
     cores::Core,
     doorbells::{Doorbells, ring, wait},
+    picture::{BYTES, Times, sum},
     samples::now_ns,
 };
-
-/// One thread that writes and then reads, into as many buffers in turn as the ring has slots.
-pub struct Alone {
-    buffers: Vec<Vec<u8>>,
-    turn: usize,
-}
-
-impl Alone {
-    pub fn new(buffers: usize) -> Self {
-        Self { buffers: vec![vec![0; BYTES]; buffers], turn: 0 }
-    }
-
-    pub fn pass(&mut self, picture: &[u8]) -> (Times, u64) {
-        self.turn = (self.turn + 1) % self.buffers.len();
-        let buffer = &mut self.buffers[self.turn];
-        let start = now_ns();
-        buffer.copy_from_slice(picture);
-        let written = now_ns();
-        let sum = sum(buffer);
-        (Times { start, written, had: written, read: now_ns() }, sum)
-    }
-}
 
 /// A second thread that reads, woken by an eventfd.
 pub struct Threads {

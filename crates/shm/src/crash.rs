@@ -8,6 +8,8 @@
 pub(crate) fn point() {
     #[cfg(all(feature = "crash-points", not(all(test, feature = "loom"))))]
     armed::point();
+    #[cfg(all(test, feature = "loom"))]
+    doomed::point();
 }
 
 #[cfg(all(feature = "crash-points", not(all(test, feature = "loom"))))]
@@ -42,6 +44,49 @@ mod armed {
             loop {
                 std::hint::spin_loop(); // the signal is on its way
             }
+        }
+    }
+}
+
+#[cfg(all(test, feature = "loom"))]
+pub(crate) mod doomed {
+    //! The same for loom's models: a thread stops at a point, as if its process were killed there.
+
+    use std::{
+        cell::Cell,
+        panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    };
+
+    /// What a thread is unwound with. It isn't a panic, so nothing is printed.
+    struct Death;
+
+    loom::thread_local! {
+        static LEFT: Cell<u32> = Cell::new(u32::MAX);
+    }
+
+    /// Runs `life` until its `points`th point from here, the first being 0; says whether it came to its end before.
+    pub(crate) fn live(points: u32, life: impl FnOnce()) -> bool {
+        LEFT.with(|left| left.set(points));
+        let ended = catch_unwind(AssertUnwindSafe(life));
+        LEFT.with(|left| left.set(u32::MAX));
+        match ended {
+            Ok(()) => true,
+            Err(death) if death.is::<Death>() => false,
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+
+    pub(super) fn point() {
+        let died = LEFT.with(|left| match left.get() {
+            u32::MAX => false,
+            0 => true,
+            more => {
+                left.set(more - 1);
+                false
+            }
+        });
+        if died {
+            resume_unwind(Box::new(Death));
         }
     }
 }

@@ -37,7 +37,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "unit", what: "all tests that need nothing but Rust", needs: &[], run: unit },
     Step {
         name: "loom",
-        what: "the slot protocol under every interleaving, and broken on purpose",
+        what: "the protocols in shared memory under every interleaving, and broken on purpose",
         needs: &[],
         run: loom,
     },

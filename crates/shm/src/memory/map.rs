@@ -106,11 +106,18 @@ impl Mapping {
         self.bytes
     }
 
+    /// Where `offset` is, for a hint to the processor.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn address(&self, offset: usize) -> *const u8 {
+        self.start.as_ptr().wrapping_add(offset)
+    }
+
     /// The 32-bit word at `offset` bytes.
     ///
     /// # Panics
     ///
     /// If it isn't aligned or doesn't lie inside: offsets are this crate's constants, never read from memory.
+    #[inline]
     pub(crate) fn word32(&self, offset: usize) -> &AtomicU32 {
         assert!(offset.is_multiple_of(4) && offset + 4 <= self.bytes, "no 32-bit word at {offset} of {}", self.bytes);
         // SAFETY: inside the mapping and aligned (the mapping is page-aligned), valid for as long as `self`. Every
@@ -123,6 +130,7 @@ impl Mapping {
     /// # Panics
     ///
     /// As [`word32`](Self::word32).
+    #[inline]
     pub(crate) fn word64(&self, offset: usize) -> &AtomicU64 {
         assert!(offset.is_multiple_of(8) && offset + 8 <= self.bytes, "no 64-bit word at {offset} of {}", self.bytes);
         // SAFETY: as in `word32`.
@@ -144,6 +152,25 @@ impl Mapping {
         for (index, byte) in rest.iter_mut().enumerate() {
             // SAFETY: inside the mapping, as just checked; accessed atomically.
             *byte = unsafe { AtomicU8::from_ptr(self.start.as_ptr().add(start + index)) }.load(Ordering::Relaxed);
+        }
+    }
+
+    /// Copies bytes into memory that other processes may be reading: what they read meanwhile comes out mixed.
+    ///
+    /// # Panics
+    ///
+    /// As [`copy_out`](Self::copy_out), or if the mapping is read-only.
+    pub(crate) fn copy_in(&self, offset: usize, from: &[u8]) {
+        assert!(self.writable, "the mapping is for reading only");
+        let (words, rest) = from.as_chunks::<8>();
+        for (index, word) in words.iter().enumerate() {
+            self.word64(offset + index * 8).store(u64::from_ne_bytes(*word), Ordering::Relaxed);
+        }
+        let start = offset + words.len() * 8;
+        assert!(start + rest.len() <= self.bytes, "bytes outside of the mapping");
+        for (index, byte) in rest.iter().enumerate() {
+            // SAFETY: inside the mapping, as just checked; accessed atomically.
+            unsafe { AtomicU8::from_ptr(self.start.as_ptr().add(start + index)) }.store(*byte, Ordering::Relaxed);
         }
     }
 

@@ -66,21 +66,15 @@ impl Address {
     /// A socket that listens here. A path that a process has left behind is used again.
     pub(super) fn listen(&self) -> io::Result<OwnedFd> {
         const WAITING: i32 = 64; // more than that at once try again, by themselves
-        let address = self.socket_address()?;
-        let socket = socket(SocketFlags::NONBLOCK)?;
+        let (address, socket) = (self.socket_address()?, socket(SocketFlags::NONBLOCK)?);
+        // Held until we listen: a path that is bound and not yet listened at looks as if it was left behind.
+        let _lock = match self {
+            Self::Path(path) => Some(lock_directory_of(path)?),
+            Self::Abstract(_) => None,
+        };
         let bound = match (self, bind(&socket, &address)) {
             (Self::Path(path), Err(Errno::ADDRINUSE)) => {
-                let _lock = lock_directory_of(path)?;
-                // Whoever listens there lets us in, or is too busy for the moment; only where nobody listens we are refused.
-                match self.connect().map_err(|error| (error.kind(), error)) {
-                    Err((io::ErrorKind::ConnectionRefused, _)) => {}
-                    Ok(_) | Err((io::ErrorKind::WouldBlock, _)) => return Err(call::failed("bind")(Errno::ADDRINUSE)),
-                    Err((_, error)) => return Err(error),
-                }
-                if !is_socket(&std::fs::symlink_metadata(path).map_err(call::failed("statx"))?) {
-                    return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that isn't a socket"));
-                }
-                std::fs::remove_file(path).map_err(call::failed("unlink"))?;
+                self.clear(path)?;
                 bind(&socket, &address)
             }
             (_, bound) => bound,
@@ -88,6 +82,20 @@ impl Address {
         bound.map_err(call::failed("bind"))?;
         rustix::net::listen(&socket, WAITING).map_err(call::failed("listen"))?;
         Ok(socket)
+    }
+
+    /// Removes a path that nobody listens at.
+    fn clear(&self, path: &Path) -> io::Result<()> {
+        // Whoever listens there lets us in, or is too busy for the moment; only where nobody listens we are refused.
+        match self.connect().map_err(|error| (error.kind(), error)) {
+            Err((io::ErrorKind::ConnectionRefused, _)) => {}
+            Ok(_) | Err((io::ErrorKind::WouldBlock, _)) => return Err(call::failed("bind")(Errno::ADDRINUSE)),
+            Err((_, error)) => return Err(error),
+        }
+        if !is_socket(&std::fs::symlink_metadata(path).map_err(call::failed("statx"))?) {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that isn't a socket"));
+        }
+        std::fs::remove_file(path).map_err(call::failed("unlink"))
     }
 
     /// A socket that is connected to whoever listens here. It never waits: too many at once are [`io::ErrorKind::WouldBlock`].

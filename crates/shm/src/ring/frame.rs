@@ -6,12 +6,13 @@ use super::{
     Info,
     layout::{ControlMap, ReaderPage},
     protocol,
+    session::Line,
 };
 use crate::{
     fork::Birthplace,
     memory::Mapping,
     sync::{AtomicU64, Ordering},
-    wire::{Passed, Socket},
+    wire::Passed,
 };
 
 /// What a reader and its frames share: all of it stays until the last of them is dropped.
@@ -23,7 +24,7 @@ pub(super) struct Joined {
     pub epoch: u64,
     /// Open as long as a frame is held: its end is what tells the writer that all holds are over.
     #[expect(dead_code, reason = "kept open, not used")]
-    pub session: Arc<Socket>,
+    pub session: Arc<Line>,
     /// Rung when a frame is taken that the writer waits for.
     pub room: Option<Passed>,
     /// The writer's pidfd.
@@ -69,8 +70,8 @@ pub struct Frame(Arc<Held>);
 struct Held {
     joined: Arc<Joined>,
     lease: u32,
+    slot: u32,
     sequence: u64,
-    info: Info,
     segment: Arc<Mapping>,
     offset: usize,
     bytes: usize,
@@ -85,16 +86,16 @@ impl Drop for Held {
 impl Frame {
     /// # Safety
     ///
-    /// `lease` holds the slot that `placed` describes, and belongs to this frame from now on.
+    /// `lease` holds `slot`, which stands at `place`, and belongs to this frame from now on.
     pub(super) unsafe fn new(
         joined: Arc<Joined>,
         lease: u32,
+        slot: u32,
         sequence: u64,
-        info: Info,
         place: (Arc<Mapping>, usize, usize),
     ) -> Self {
         let (segment, offset, bytes) = place;
-        Self(Arc::new(Held { joined, lease, sequence, info, segment, offset, bytes }))
+        Self(Arc::new(Held { joined, lease, slot, sequence, segment, offset, bytes }))
     }
 
     /// Its bytes, in the shared memory itself.
@@ -113,10 +114,18 @@ impl Frame {
         unsafe { self.0.segment.bytes(self.0.offset, self.0.bytes) }
     }
 
-    /// What its publisher says of it.
+    /// What its publisher says of it, in the shared memory itself.
+    ///
+    /// # Panics
+    ///
+    /// As [`bytes`](Self::bytes).
     #[must_use]
     pub fn info(&self) -> &Info {
-        &self.0.info
+        if let Err(forked) = self.0.joined.birthplace.check() {
+            panic!("could not {forked}");
+        }
+        // SAFETY: as in `bytes`.
+        unsafe { self.0.joined.control.info(self.0.slot) }
     }
 
     /// Its number in the ring: 1, 2, 3, … without gaps as published.
@@ -137,7 +146,7 @@ impl fmt::Debug for Frame {
         f.debug_struct("Frame")
             .field("sequence", &self.0.sequence)
             .field("bytes", &self.0.bytes)
-            .field("info", &self.0.info)
+            .field("info", self.info())
             .finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@ use std::{mem::size_of, ptr, sync::Arc};
 use super::{
     Info,
     policy::Progress,
-    protocol::{Control, ReaderWords},
+    protocol::{Control, ReaderWords, SLOT_BITS},
 };
 use crate::{
     crash,
@@ -15,7 +15,7 @@ use crate::{
 
 /// So many slots a ring can ever have; the slot table is laid out for them at once, and paid for as they come into use.
 /// It allows 64 readers of 15 leases.
-pub(super) const MAX_SLOTS: u32 = 1024;
+pub(super) const MAX_SLOTS: u32 = 1 << SLOT_BITS;
 
 /// One hazard word each; a page holds them with room to spare, and no sensible reader keeps more frames.
 pub(super) const MAX_LEASES: u32 = 64;
@@ -54,10 +54,14 @@ pub(super) struct Placed {
     pub length: u64,
     /// `CLOCK_MONOTONIC`, in nanoseconds, while there is a reader that wants to know; otherwise 0.
     pub published_ns: u64,
-    pub info: Info,
 }
 
-const _: () = assert!(8 + size_of::<Placed>() <= HEADER_BYTES, "a slot's header must fit its place");
+/// Where the publisher's description stands in a slot's header: behind the sequence word and what is read for every frame,
+/// which are in one cache line with its times.
+const INFO: usize = 8 + size_of::<Placed>();
+
+const _: () =
+    assert!(INFO + size_of::<Info>() <= HEADER_BYTES && INFO.is_multiple_of(8), "a header must fit its place");
 
 /// The control memory of a ring, seen from either side.
 #[derive(Debug)]
@@ -116,11 +120,26 @@ impl ControlMap {
     /// # Safety
     ///
     /// The caller is the ring's writer and has claimed `slot`: no reader holds it.
-    pub(super) unsafe fn place(&self, slot: u32, placed: Placed) {
+    pub(super) unsafe fn place(&self, slot: u32, placed: Placed, info: Info) {
         // SAFETY: by the contract nobody else accesses this range now; it lies behind the sequence word.
-        let bytes = unsafe { self.mapping.bytes_mut(self.slot(slot) + 8, size_of::<Placed>()) };
+        let bytes = unsafe { self.mapping.bytes_mut(self.slot(slot) + 8, size_of::<Placed>() + size_of::<Info>()) };
+        let (placed_bytes, info_bytes) = bytes.split_at_mut(size_of::<Placed>());
         // SAFETY: the range is as large as `Placed` and aligned to 8, as the slot's start is.
-        unsafe { ptr::write(bytes.as_mut_ptr().cast(), placed) };
+        unsafe { ptr::write(placed_bytes.as_mut_ptr().cast(), placed) };
+        // SAFETY: as above, for `Info`: `INFO` is a multiple of 8.
+        unsafe { ptr::write(info_bytes.as_mut_ptr().cast(), info) };
+    }
+
+    /// The publisher's description of a held slot.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds a lease on `slot` while the reference lives, and the writer keeps to the protocol.
+    pub(super) unsafe fn info(&self, slot: u32) -> &Info {
+        // SAFETY: by the contract nobody writes this range now.
+        let bytes = unsafe { self.mapping.bytes(self.slot(slot) + INFO, size_of::<Info>()) };
+        // SAFETY: as large as `Info`, aligned to 8, and integers only: every bit pattern is one.
+        unsafe { &*bytes.as_ptr().cast() }
     }
 
     /// Reads what describes a held slot. Its numbers are allegations until checked; a writer that breaks the protocol and
@@ -145,6 +164,17 @@ impl Control for ControlMap {
     }
     fn slots(&self) -> u32 {
         MAX_SLOTS
+    }
+    fn expect(&self, slot: u32) {
+        #[cfg(target_arch = "x86_64")]
+        for offset in [0, HEADER_BYTES] {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let at = self.mapping.address(self.slot(slot) + offset);
+            // SAFETY: a hint, which reads nothing, whatever the address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = slot;
     }
 }
 

@@ -112,11 +112,13 @@ impl Ring {
     ///
     /// [`MeetError::Serve`] if another process serves there, or the address can't be made.
     pub fn serve(writer: &Writer, address: &Address, allow: Allow) -> Result<Served, MeetError> {
+        let port = writer.port();
+        port.check_birthplace()?;
         let failed = |source: io::Error| MeetError::Serve { address: address.clone(), source };
         let listener = address.listen().map_err(failed)?;
         let served = Served { address: address.clone(), birthplace: Birthplace::here(), stop: None };
         // From here on a failure leaves the address again: `Drop` sees to it.
-        served.start(writer.port(), listener, allow).map_err(failed)
+        served.start(port, listener, allow).map_err(failed)
     }
 
     /// Joins the ring that is served at `address`, waiting for its writer until `limit` is over.
@@ -246,7 +248,9 @@ impl Door {
 
     /// Lets in whoever knocks and is allowed; the others see the session end.
     fn open(&self) {
-        loop {
+        /// More wait for the next round: who knocks all the time mustn't keep us from everything else.
+        const AT_ONCE: u32 = 32;
+        for _ in 0..AT_ONCE {
             match accept_with(&self.listener, SocketFlags::CLOEXEC) {
                 Ok(session) => {
                     let user = socket_peercred(&session).map(|credentials| credentials.uid.as_raw());

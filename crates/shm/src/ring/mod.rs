@@ -49,6 +49,8 @@ mod sleep;
 #[cfg(not(all(test, feature = "loom")))]
 mod store;
 #[cfg(not(all(test, feature = "loom")))]
+mod timer;
+#[cfg(not(all(test, feature = "loom")))]
 mod writer;
 
 pub use info::Info;

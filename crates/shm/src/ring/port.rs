@@ -14,7 +14,9 @@ use super::{
     writer::{Shared, State},
 };
 use crate::{
-    call, doorbell, life,
+    call, doorbell,
+    fork::Forked,
+    life,
     memory::{self, Sealing},
     sync::Ordering,
     wire::{Packet, Passed, ReceiveError, Socket},
@@ -27,6 +29,10 @@ pub struct Port(Arc<Shared>);
 impl Port {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self(shared)
+    }
+
+    pub(super) fn check_birthplace(&self) -> Result<(), Forked> {
+        self.0.birthplace.check()
     }
 
     /// Takes on the writer's end of a session. The reader has joined once [`service`](Self::service) has seen its
@@ -73,7 +79,7 @@ impl Port {
     }
 
     fn admit(&self, state: &mut State, token: u64, socket: Socket) {
-        let join = match socket.try_receive() {
+        let join = match socket.try_receive_inline() {
             Ok(packet) => packet.decode::<Join>().map_err(|error| format!("could not {error}")),
             Err(ReceiveError::Empty) => return state.sessions.waiting.push((token, socket)),
             // It went before it came in, or we can't hear it: it sees the session end.
@@ -153,6 +159,9 @@ impl Port {
             socket.try_send(&segment_message(segment)?)?;
         }
         let blocks = matches!(wish.policy, Policy::Block { .. });
+        if blocks {
+            self.0.blockable.store(true, Ordering::Relaxed);
+        }
         let room = blocks.then(|| state.sessions.new_room_bell()).transpose()?.map(Passed::new);
         let (control, inline_bytes) = state.store.control();
         let joining = Joining {
@@ -169,9 +178,12 @@ impl Port {
         Ok((page, room))
     }
 
-    /// How many readers have joined.
+    /// How many readers have joined; none in a forked process.
     #[must_use]
     pub fn readers(&self) -> usize {
+        if !self.0.birthplace.is_here() {
+            return 0;
+        }
         self.0.lock().sessions.joined.iter().filter(|session| !session.leaving).count()
     }
 
@@ -179,6 +191,9 @@ impl Port {
     /// the reader.
     #[must_use]
     pub fn counts(&self) -> Vec<Counts> {
+        if !self.0.birthplace.is_here() {
+            return Vec::new();
+        }
         let state = self.0.lock();
         let head = state.slots.newest();
         state.sessions.joined.iter().map(|session| session.counts(head, self.0.depth)).collect()
@@ -190,6 +205,7 @@ impl Port {
     ///
     /// If the process has no descriptor left for a copy.
     pub fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.0.birthplace.check().map_err(io::Error::other)?;
         self.0.lock().sessions.epoll.try_clone().map_err(call::failed("fcntl"))
     }
 
@@ -197,9 +213,7 @@ impl Port {
     /// need of the memory by themselves.
     pub(super) fn close(&self) {
         let state = &mut *self.0.lock();
-        state.sessions.closed = true;
-        state.sessions.joined.clear();
-        state.sessions.waiting.clear();
+        state.sessions.close();
         state.store.clear();
     }
 }

@@ -22,7 +22,8 @@ use crate::{
 
 /// The words that the writer owns and every reader can read.
 pub(crate) trait Control {
-    /// The newest published sequence, 0 before the first.
+    /// The newest published sequence, 0 before the first, in the upper bits, and its slot in the lower [`SLOT_BITS`]: so
+    /// who takes the newest needs no entry.
     fn head(&self) -> &AtomicU64;
     /// Where the slot of `sequence` stands, if that sequence is among the last `depth`.
     fn entry(&self, sequence: u64) -> &AtomicU32;
@@ -30,6 +31,8 @@ pub(crate) trait Control {
     fn sequence(&self, slot: u32) -> &AtomicU64;
     /// How many slots there are: the bound of every index read from the words above.
     fn slots(&self) -> u32;
+    /// Hints that `slot` is about to be read.
+    fn expect(&self, _slot: u32) {}
 }
 
 /// The words that one reader owns, and the writer reads.
@@ -70,7 +73,7 @@ impl Slots {
     /// [`publish`](Self::publish) it is invisible. `None` if every slot that `fits` is held, which enough slots
     /// (depth + 1 + all leases) make impossible.
     pub(crate) fn claim<'r, W: ReaderWords + 'r>(
-        &self,
+        &mut self,
         control: &impl Control,
         readers: impl Iterator<Item = &'r W> + Clone,
         fits: impl Fn(u32) -> bool,
@@ -82,7 +85,7 @@ impl Slots {
         crash::point();
         fence(Ordering::SeqCst);
         if !held(readers.clone()).any(|slot| slot == first) {
-            return Some(first);
+            return Some(self.empty(first));
         }
         // Asking for one slot after the other could find all of them held by one reader that moves. So unmark all
         // at once and look at each hazard word once: it names one slot, and there are more slots than words.
@@ -95,7 +98,13 @@ impl Slots {
         }
         let claimed = free.first().copied();
         candidates.iter().filter(|slot| Some(**slot) != claimed).for_each(|slot| self.mark_again(control, *slot));
-        claimed
+        claimed.map(|slot| self.empty(slot))
+    }
+
+    /// Forgets what a claimed slot held: it is about to be overwritten, published or not.
+    fn empty(&mut self, slot: u32) -> u32 {
+        self.sequences[slot as usize] = 0;
+        slot
     }
 
     fn unmark(&self, control: &impl Control, slot: u32) {
@@ -133,17 +142,11 @@ impl Slots {
         control.entry(sequence).store(slot, Ordering::Release);
         crash::point();
         // SYNC POINT N: whoever reads this head (Acquire in `newest`) also sees the entry and the sequence.
-        control.head().store(sequence, Ordering::Release);
+        control.head().store(sequence << SLOT_BITS | u64::from(slot), Ordering::Release);
         crash::point();
         self.sequences[slot as usize] = sequence;
         self.head = sequence;
         sequence
-    }
-
-    /// Gives a claimed slot back unfilled.
-    #[cfg_attr(all(test, feature = "loom"), expect(dead_code, reason = "the models publish whatever they claim"))]
-    pub(crate) fn abandon(&mut self, slot: u32) {
-        self.sequences[slot as usize] = 0;
     }
 
     /// Stands between [`publish`](Self::publish) and the looks at who sleeps.
@@ -188,13 +191,25 @@ fn held<'r, W: ReaderWords + 'r>(readers: impl Iterator<Item = &'r W>) -> impl I
     })
 }
 
-/// No ring comes to so many frames: at one each nanosecond it would take 146 years.
-pub(crate) const MAX_SEQUENCE: u64 = 1 << 62;
+/// How much of the head word is a slot's number.
+pub(crate) const SLOT_BITS: u32 = 10;
+
+/// No ring comes to so many frames: at one each 10 ns it would take five years.
+pub(crate) const MAX_SEQUENCE: u64 = u64::MAX >> SLOT_BITS;
 
 /// The newest published sequence: an allegation, but small enough to compute with.
 pub(crate) fn newest(control: &impl Control) -> u64 {
     // SYNC POINT N, the reader's half.
-    control.head().load(Ordering::Acquire).min(MAX_SEQUENCE)
+    control.head().load(Ordering::Acquire) >> SLOT_BITS
+}
+
+/// Where `sequence` stands, an allegation.
+fn slot_of(control: &impl Control, sequence: u64) -> u32 {
+    let head = control.head().load(Ordering::Acquire);
+    if head >> SLOT_BITS == sequence {
+        return (head & ((1 << SLOT_BITS) - 1)) as u32;
+    }
+    control.entry(sequence).load(Ordering::Acquire)
 }
 
 /// What became of an attempt to hold a sequence.
@@ -208,10 +223,11 @@ pub(crate) enum Hold {
 
 /// Takes hold of `sequence` with the hazard word `lease`.
 pub(crate) fn hold(control: &impl Control, reader: &impl ReaderWords, lease: u32, sequence: u64) -> Hold {
-    let slot = control.entry(sequence).load(Ordering::Acquire);
+    let slot = slot_of(control, sequence);
     if slot >= control.slots() {
         return Hold::Passed; // an allegation that names no slot of ours
     }
+    control.expect(slot); // so that it is on its way from the writer's core while the fence waits
     // SYNC POINT H, the reader's half: this store, the fence, then the re-check.
     // Release, though the fence orders the rest: a scan may find this value instead of the 0 that `release` stored
     // before it, and must then have SYNC POINT R with our earlier reads all the same. (Loom found it.)

@@ -15,7 +15,7 @@ use super::{
     layout::{ControlMap, INLINE, MAX_DEPTH, MAX_INLINE_BYTES, MAX_LEASES, MAX_SLOTS, ReaderPage},
     policy::{Progress, next_due_ns},
     protocol::{self, Hold, MAX_SEQUENCE},
-    session::{Answer, Join, Joining, VERSION},
+    session::{Answer, Join, Joining, Line, VERSION},
     sleep::Sleeper,
 };
 use crate::{
@@ -60,7 +60,7 @@ pub enum ReadError {
 /// The reading end.
 #[derive(Debug)]
 pub struct Reader {
-    session: Arc<Socket>,
+    session: Arc<Line>,
     bell: Doorbell,
     wish: Wish,
     birthplace: Birthplace,
@@ -70,8 +70,12 @@ pub struct Reader {
     progress: Progress,
     /// When the next frame is due to a [`Policy::MaxRate`] reader.
     due_ns: u64,
-    /// The session has ended; what is still in the ring can be read.
+    /// The session has ended; what was published by then can still be read.
     ended: bool,
+    /// The newest when the session ended: a writer that let us go may publish on, but not for us.
+    last: u64,
+    /// How often in a row there was nothing new.
+    idle: u32,
     /// Readable when the writer says something, or is dead: its socket and its pidfd.
     news: OwnedFd,
     pub(super) sleeper: Sleeper,
@@ -108,7 +112,7 @@ impl Reader {
             error => ReadError::System(io::Error::other(error)),
         })?;
         Ok(Self {
-            session: Arc::new(session),
+            session: Arc::new(Line { socket: session, birthplace: Birthplace::here() }),
             bell: bell.clone(),
             wish,
             birthplace: Birthplace::here(),
@@ -117,6 +121,8 @@ impl Reader {
             progress: Progress::default(),
             due_ns: 0,
             ended: false,
+            last: u64::MAX,
+            idle: 0,
             news,
             sleeper: Sleeper::default(),
         })
@@ -152,7 +158,7 @@ impl Reader {
     #[must_use]
     pub fn counts(&self) -> Counts {
         match &self.joined {
-            Some(joined) => self.progress.counts(self.wish.policy, protocol::newest(&joined.control), joined.depth),
+            Some(joined) => self.progress.counts(self.wish.policy, self.newest(joined), joined.depth),
             None => Counts::default(),
         }
     }
@@ -168,20 +174,32 @@ impl Reader {
             if self.ended {
                 break;
             }
-            match self.session.try_receive() {
+            match self.session.socket.try_receive() {
                 Ok(packet) => self.hear(&packet)?,
                 Err(ReceiveError::Empty) => {
                     // A forked child of the writer may hold its end of the socket, but isn't the writer.
-                    self.ended = self.joined.as_ref().is_some_and(|joined| life::is_over(&joined.life));
+                    if self.joined.as_ref().is_some_and(|joined| life::is_over(&joined.life)) {
+                        self.end();
+                    }
                     break;
                 }
-                Err(ReceiveError::Gone) => self.ended = true,
+                Err(ReceiveError::Gone) => self.end(),
                 Err(ReceiveError::System(error)) => return Err(error.into()),
                 Err(error @ ReceiveError::DescriptorsLost) => return Err(io::Error::other(error).into()),
                 Err(error) => return Err(ReadError::Protocol(error.to_string())),
             }
         }
         Ok(())
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        self.last = self.joined.as_ref().map_or(0, |joined| protocol::newest(&joined.control));
+    }
+
+    /// The newest that is meant for us.
+    fn newest(&self, joined: &Joined) -> u64 {
+        protocol::newest(&joined.control).min(self.last)
     }
 
     fn hear(&mut self, packet: &Packet) -> Result<(), ReadError> {
@@ -237,16 +255,36 @@ impl Reader {
     /// [`ReadError::WriterGone`] once the writer has ended and nothing is left to read;
     /// [`ReadError::AllLeasesHeld`], and the frame stays to be read, if too many are held.
     pub fn try_next(&mut self) -> Result<Option<Frame>, ReadError> {
+        /// Who only ever asks for the next frame must see the writer's end as well, but not pay for it each time.
+        const IDLE: u32 = 16;
+        let frame = self.look()?;
+        self.idle = if frame.is_some() { 0 } else { self.idle + 1 };
+        if self.idle < IDLE {
+            return Ok(frame);
+        }
+        self.idle = 0;
+        self.service()?;
+        self.look()
+    }
+
+    pub(super) fn check_birthplace(&self) -> Result<(), Forked> {
+        self.birthplace.check()
+    }
+
+    /// The next frame, without listening to what the writer says.
+    pub(super) fn look(&mut self) -> Result<Option<Frame>, ReadError> {
         self.birthplace.check()?;
         if self.joined.is_none() {
             self.service()?;
         }
-        let Some(joined) = self.joined.clone() else {
-            return if self.ended { Err(ReadError::WriterGone) } else { Ok(None) };
+        let joined = match &self.joined {
+            Some(joined) if self.wanted(joined).is_some() => joined.clone(),
+            _ if self.ended => return Err(ReadError::WriterGone),
+            _ => return Ok(None),
         };
         let mut laps = 0;
         loop {
-            let head = protocol::newest(&joined.control);
+            let head = self.newest(&joined);
             let Some(wanted) = self.progress.next(self.wish.policy, head, joined.depth) else {
                 return if self.ended { Err(ReadError::WriterGone) } else { Ok(None) };
             };
@@ -266,7 +304,10 @@ impl Reader {
             joined.give_back(lease);
             // An honest writer takes back a slot among the last `depth` only by publishing more.
             laps += 1;
-            if protocol::newest(&joined.control) == head || laps > MAX_LAPS {
+            if self.ended {
+                // It let us go and publishes on: what was left for us is gone by now.
+                self.last = self.last.min(self.progress.cursor);
+            } else if protocol::newest(&joined.control) == head || laps > MAX_LAPS {
                 return Err(ReadError::Protocol(format!("frame {wanted} of {head} isn't where it should be")));
             }
         }
@@ -315,7 +356,7 @@ impl Reader {
             doorbell::ring(room);
         }
         // SAFETY: `lease` holds the slot, whose place was just checked to lie inside its memory.
-        Ok(Some(unsafe { Frame::new(joined.clone(), lease, sequence, placed.info, place) }))
+        Ok(Some(unsafe { Frame::new(joined.clone(), lease, slot, sequence, place) }))
     }
 
     fn segment(&self, id: u32) -> Option<&Arc<Mapping>> {
@@ -324,10 +365,12 @@ impl Reader {
 
     /// Whether [`try_next`](Self::try_next) would give a frame or an error.
     pub(crate) fn is_ready(&self) -> bool {
-        let next = |joined: &Arc<Joined>| {
-            self.progress.next(self.wish.policy, protocol::newest(&joined.control), joined.depth)
-        };
-        self.ended || self.joined.as_ref().and_then(next).is_some()
+        self.ended || self.joined.as_ref().is_some_and(|joined| self.wanted(joined).is_some())
+    }
+
+    /// The sequence to take next, if it is there.
+    fn wanted(&self, joined: &Joined) -> Option<u64> {
+        self.progress.next(self.wish.policy, self.newest(joined), joined.depth)
     }
 
     /// Says that this thread is about to wait for the doorbell. `false` if there is something to read: then don't.
@@ -345,7 +388,7 @@ impl Reader {
         let (seen, due) = match self.wish.policy {
             Policy::MaxRate { .. } => (cursor, self.due_ns),
             policy => {
-                let due = self.progress.due(policy);
+                let due = self.progress.due(policy, protocol::newest(&joined.control), joined.depth);
                 (due - 1, due)
             }
         };

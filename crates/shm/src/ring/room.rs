@@ -8,10 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::{
-    event::{Timespec, epoll},
-    io::Errno,
-};
+use rustix::{event::epoll, io::Errno};
 
 use super::{
     Port, RingError,
@@ -20,22 +17,22 @@ use super::{
     sessions::{Session, Sessions},
     writer::{Shared, State},
 };
-use crate::{call, doorbell, sync::Ordering};
+use crate::{call, doorbell, sync::Ordering, wait::timespec};
 
-/// The event of a reader that took a frame; the other one is that of the sessions.
+/// The event of a reader that took a frame, or is gone; the other one is that of the sessions.
 const TAKEN: u64 = 0;
 const SESSIONS: u64 = 1;
 
 /// Waits until every blocking reader has room for the next frame, is late, or is gone.
 pub(super) fn wait(shared: &Arc<Shared>) -> Result<(), RingError> {
-    let mut since = None;
+    let begun = Instant::now();
     loop {
         let (until, room) = {
             let state = &mut *shared.lock();
             let Some(room) = state.sessions.room.clone() else {
                 return Ok(()); // no blocking reader has ever joined
             };
-            match state.wait_until(*since.get_or_insert_with(Instant::now)) {
+            match state.wait_until(begun) {
                 Waiting::ForNobody => return Ok(()),
                 Waiting::Until(until) => (until, room),
             }
@@ -49,7 +46,7 @@ pub(super) fn wait(shared: &Arc<Shared>) -> Result<(), RingError> {
 /// Sleeps until a reader took something, a session has something to say (then `true`), or `until`.
 fn sleep(room: &OwnedFd, until: Option<Instant>) -> io::Result<bool> {
     let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-    let left = left.and_then(|left| Timespec::try_from(left).ok());
+    let left = left.map(timespec);
     let mut events = [MaybeUninit::<epoll::Event>::uninit(); 16];
     match epoll::wait(room, &mut events, left.as_ref()) {
         Ok((events, _)) => Ok(events.iter().any(|event| event.data.u64() == SESSIONS)),
@@ -65,9 +62,13 @@ impl Sessions {
             Some(room) => room,
             None => {
                 let room = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(call::failed("epoll_create1"))?;
-                // A reader's goodbye or death releases the writer as well.
+                // A reader's goodbye or death releases the writer as well, whoever services it.
                 epoll::add(&room, &self.epoll, epoll::EventData::new_u64(SESSIONS), epoll::EventFlags::IN)
                     .map_err(call::failed("epoll_ctl"))?;
+                let stir = doorbell::bare()?;
+                epoll::add(&room, &stir, epoll::EventData::new_u64(TAKEN), doorbell::EDGE)
+                    .map_err(call::failed("epoll_ctl"))?;
+                self.stir = Some(stir);
                 self.room.insert(Arc::new(room))
             }
         };
@@ -87,7 +88,8 @@ enum Waiting {
 impl State {
     /// How many readers the next frame would have to wait for.
     pub(super) fn without_room(&self) -> usize {
-        let blocks = |session: &&Session| session.patience().is_some() && !self.slots.has_room(&session.page);
+        let blocks =
+            |session: &&Session| session.patience(self.longest_wait).is_some() && !self.slots.has_room(&session.page);
         self.sessions.joined.iter().filter(blocks).count()
     }
 
@@ -96,7 +98,7 @@ impl State {
         let waited = since.elapsed();
         let mut waiting = Waiting::ForNobody;
         for session in &mut self.sessions.joined {
-            let Some((timeout, late)) = session.patience() else { continue };
+            let Some((timeout, late)) = session.patience(self.longest_wait) else { continue };
             if self.slots.has_room(&session.page) {
                 continue;
             }
@@ -115,11 +117,14 @@ impl State {
 }
 
 impl Session {
-    /// How long to wait for it, and what then; `None` if it isn't waited for.
-    fn patience(&self) -> Option<(Duration, Late)> {
+    /// How long to wait for it, at most `longest`, and what then; `None` if it isn't waited for.
+    fn patience(&self, longest: Duration) -> Option<(Duration, Late)> {
         match self.wish.policy {
-            Policy::Block { timeout, late } if !self.leaving && self.given_up_at != Some(self.taken()) => {
-                Some((timeout, late))
+            // Once given up, it has to get on: what it took only counts if that is more.
+            Policy::Block { timeout, late }
+                if !self.leaving && self.given_up_at.is_none_or(|given_up_at| self.taken() > given_up_at) =>
+            {
+                Some((timeout.min(longest), late))
             }
             _ => None,
         }

@@ -3,10 +3,29 @@
 use serde::{Deserialize, Serialize};
 
 use super::Policy;
-use crate::wire::Passed;
+use crate::{
+    fork::Birthplace,
+    wire::{Passed, Socket},
+};
 
 /// Both sides of a ring are usually of one build; where they aren't, this tells.
 pub(super) const VERSION: u32 = 3;
+
+/// A reader's end of its session. The reader and its frames share it: when the last of them is dropped, the writer is told.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub socket: Socket,
+    pub birthplace: Birthplace,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        // Over the connection itself: a forked child may hold another copy of our end. (And its copy of this says nothing.)
+        if self.birthplace.is_here() {
+            let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+        }
+    }
+}
 
 /// What a reader asks for when it joins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -43,6 +43,8 @@ pub(super) struct Sessions {
     pub lease_slots: u32,
     /// What a blocked writer sleeps on: this, and the bells of the blocking readers. Made when the first of them joins.
     pub room: Option<Arc<OwnedFd>>,
+    /// Rung when a reader is gone or let go: whoever serviced that may be another thread than the blocked writer.
+    pub stir: Option<OwnedFd>,
     /// How many readers want to know when a frame was published.
     pub timed: usize,
 }
@@ -79,6 +81,7 @@ impl Sessions {
             epoch: monotonic_ns(),
             lease_slots: 0,
             room: None,
+            stir: None,
             timed: 0,
         })
     }
@@ -111,7 +114,10 @@ impl Sessions {
         match store.segments().last().map(segment_message) {
             Some(Ok(message)) => self.tell(&message),
             // Nobody can be told, so nobody could read what comes.
-            Some(Err(_)) => self.joined.iter_mut().for_each(Session::leave),
+            Some(Err(_)) => {
+                self.joined.iter_mut().for_each(Session::leave);
+                self.stir();
+            }
             None => {}
         }
     }
@@ -131,6 +137,7 @@ impl Sessions {
                 session.leave();
             }
         }
+        self.stir();
     }
 
     /// A reader has nothing more to say once it has joined. Its end is the end of its socket, which its frames keep
@@ -147,7 +154,7 @@ impl Sessions {
         if flags.contains(epoll::EventFlags::HUP) {
             return self.forget(index);
         }
-        match session.socket.try_receive() {
+        match session.socket.try_receive_inline() {
             Err(ReceiveError::Gone) => self.forget(index),
             Err(ReceiveError::Empty) => {}
             Ok(_) | Err(_) => {
@@ -156,6 +163,7 @@ impl Sessions {
                 let only_its_end = epoll::EventFlags::empty();
                 let data = epoll::EventData::new_u64(session.token);
                 let _ = epoll::modify(&self.epoll, &session.socket, data, only_its_end);
+                self.stir();
             }
         }
     }
@@ -168,10 +176,23 @@ impl Sessions {
             self.unwatch(room);
         }
         self.timed -= usize::from(matches!(session.wish.policy, Policy::MaxRate { .. }));
+        self.stir();
     }
-}
 
-impl Sessions {
+    /// Has a blocked writer look again whom it waits for.
+    fn stir(&self) {
+        self.stir.iter().for_each(doorbell::ring);
+    }
+
+    /// The writer is gone. Said over the connection itself: a forked child may hold another copy of our end.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+        let joined = self.joined.drain(..).map(|session| session.socket);
+        for socket in joined.chain(self.waiting.drain(..).map(|(_, socket)| socket)) {
+            let _ = rustix::net::shutdown(&socket, rustix::net::Shutdown::Both);
+        }
+    }
+
     /// Takes a descriptor out of both epolls. Its other copies may live on, in a forked child or where it came from: closing
     /// ours wouldn't end the watch.
     pub(super) fn unwatch(&self, descriptor: impl AsFd) {

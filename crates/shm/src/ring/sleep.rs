@@ -10,21 +10,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::{
-    event::{Timespec, epoll},
-    io::Errno,
-};
+use rustix::{event::epoll, io::Errno};
 
-use super::{Frame, ReadError, Reader};
-use crate::{call, doorbell, wait::Watch};
+use super::{Frame, ReadError, Reader, timer::Timer};
+use crate::{
+    call,
+    clock::monotonic_ns,
+    doorbell,
+    wait::{Watch, timespec},
+};
 
 /// What a reader that waits by itself sleeps on.
 #[derive(Debug, Default)]
 pub(super) struct Sleeper {
     /// How long to look for a frame in a loop before sleeping.
     pub spin: Duration,
-    /// The bell and the news; made at the first wait.
+    /// The bell, the news and the timer; made at the first wait.
     epoll: Option<OwnedFd>,
+    timer: Option<Timer>,
     /// Wakes a future; made at the first one.
     watch: Option<Watch>,
 }
@@ -44,25 +47,27 @@ impl Reader {
     ///
     /// As [`try_next`](Self::try_next).
     pub fn next_for(&mut self, limit: Duration) -> Result<Option<Frame>, ReadError> {
-        if let Some(frame) = self.try_next()? {
+        if let Some(frame) = self.look()? {
             return Ok(Some(frame));
         }
         if let Some(frame) = self.spin(limit)? {
             return Ok(Some(frame));
         }
-        let end = Instant::now().checked_add(limit);
+        let mut now_ns = monotonic_ns();
+        let end_ns = now_ns.saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX));
         loop {
-            let (quiet, left) = (self.arm(), end.map(|end| end.saturating_duration_since(Instant::now())));
-            if quiet && left != Some(Duration::ZERO) && self.sleep(left)?.news {
+            let is_over = now_ns >= end_ns;
+            // Also without time to sleep, what the writer says is heard.
+            if (self.arm() || is_over) && self.sleep(now_ns, end_ns)?.news {
                 self.service()?;
             }
-            if let Some(frame) = self.try_next()? {
+            if let Some(frame) = self.look()? {
                 return Ok(Some(frame));
             }
-            // Also if there seems to be a frame: a writer that breaks the protocol could keep that up.
-            if left == Some(Duration::ZERO) {
+            if is_over {
                 return Ok(None);
             }
+            now_ns = monotonic_ns();
         }
     }
 
@@ -104,7 +109,7 @@ impl Reader {
         let begun = Instant::now();
         while begun.elapsed() < spin {
             for _ in 0..LOOKS {
-                if let Some(frame) = self.try_next()? {
+                if let Some(frame) = self.look()? {
                     return Ok(Some(frame));
                 }
                 std::hint::spin_loop();
@@ -113,10 +118,13 @@ impl Reader {
         Ok(None)
     }
 
-    /// Sleeps until the bell rings, the writer says something, or `limit` is over.
-    fn sleep(&mut self, limit: Option<Duration>) -> io::Result<Woken> {
+    /// Sleeps until the bell rings, the writer says something, or `end_ns` at the latest.
+    fn sleep(&mut self, now_ns: u64, end_ns: u64) -> io::Result<Woken> {
         const BELL: u64 = 0;
         const NEWS: u64 = 1;
+        const TIMER: u64 = 2;
+        /// Shorter limits tend to be over, or to change each time: then a timer is of no use.
+        const LONG_NS: u64 = 100_000_000;
         let epoll = match &self.sleeper.epoll {
             Some(epoll) => epoll,
             None => {
@@ -125,12 +133,19 @@ impl Reader {
                     .map_err(call::failed("epoll_ctl"))?;
                 epoll::add(&epoll, &*self, epoll::EventData::new_u64(NEWS), epoll::EventFlags::IN)
                     .map_err(call::failed("epoll_ctl"))?;
+                // Edge-triggered: it goes off once for each time that it is set, and is never read.
+                let edge = epoll::EventFlags::IN | epoll::EventFlags::ET;
+                self.sleeper.timer = Timer::new()
+                    .filter(|timer| epoll::add(&epoll, timer, epoll::EventData::new_u64(TIMER), edge).is_ok());
                 self.sleeper.epoll.insert(epoll)
             }
         };
-        let mut events = [MaybeUninit::<epoll::Event>::uninit(); 2];
-        // A limit beyond the clock's range is no limit.
-        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        let left_ns = end_ns.saturating_sub(now_ns);
+        let timed = left_ns > LONG_NS
+            && end_ns < u64::MAX
+            && self.sleeper.timer.as_mut().is_some_and(|timer| timer.go_off_by(now_ns, end_ns));
+        let limit = if timed || end_ns == u64::MAX { None } else { Some(timespec(Duration::from_nanos(left_ns))) };
+        let mut events = [MaybeUninit::<epoll::Event>::uninit(); 3];
         match epoll::wait(epoll, &mut events, limit.as_ref()) {
             Ok((events, _)) => {
                 let woken_by = |kind| events.iter().any(|event| event.data.u64() == kind);
@@ -146,12 +161,13 @@ impl Reader {
         const ROUNDS: u32 = 64;
         let mut quiet = false;
         for _ in 0..ROUNDS {
+            self.check_birthplace()?; // in a forked child, the sleep would take its parent's events
             // Old events first: what rings after arming must be a new one, to end the watch.
-            let woken = self.sleep(Some(Duration::ZERO))?;
+            let woken = self.sleep(0, 0)?;
             if woken.news {
                 self.service()?;
             }
-            if let Some(frame) = self.try_next()? {
+            if let Some(frame) = self.look()? {
                 return Ok(Poll::Ready(frame));
             }
             if !woken.bell && !woken.news && self.arm() {

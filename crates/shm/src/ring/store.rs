@@ -84,7 +84,7 @@ pub(super) struct Place {
     /// [`INLINE`], or which segment.
     pub segment: u32,
     pub offset: u64,
-    capacity: u64,
+    pub capacity: u64,
 }
 
 /// All slots, and the memory they stand in.
@@ -162,9 +162,11 @@ impl Store {
             return Err(RingError::TooManySlots { leases: count, slots });
         }
         let [from, to] = [before, slots].map(|slots| ControlMap::end_of(slots, self.inline_bytes));
-        self.check_budget((to - from) as u64)?;
+        let inline = self.place_bytes == self.inline_bytes as u64;
+        let data = if inline { 0 } else { self.place_bytes.saturating_mul(u64::from(count)) };
+        self.check_budget(data.saturating_add((to - from) as u64))?;
         memory::pay(&self.control_memory, &self.control, from, to)?;
-        if self.place_bytes == self.inline_bytes as u64 {
+        if inline {
             let place = |slot| {
                 let offset = ControlMap::inline_at(slot, self.inline_bytes) as u64;
                 Place { segment: INLINE, offset, capacity: self.place_bytes }

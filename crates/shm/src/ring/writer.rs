@@ -1,6 +1,10 @@
 //! The one writer of a ring.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+use std::time::Duration;
 
 use super::{
     Info, Port, RingError,
@@ -8,9 +12,9 @@ use super::{
     protocol::Slots,
     room,
     sessions::Sessions,
-    store::Store,
+    store::{Place, Store},
 };
-use crate::{fork::Birthplace, memory::Mapping};
+use crate::{crash, fork::Birthplace, memory::Mapping};
 
 /// What a ring is made for.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +29,18 @@ pub struct RingOptions {
 #[derive(Debug)]
 pub struct Writer {
     shared: Arc<Shared>,
+    /// The slot for the next frame. It is looked for right after a frame was published, when nobody waits for us.
+    next: Option<Claimed>,
+}
+
+/// A slot that no reader can take hold of, and where it stands.
+#[derive(Debug)]
+struct Claimed {
+    slot: u32,
+    segment: u32,
+    mapping: Arc<Mapping>,
+    offset: u64,
+    capacity: u64,
 }
 
 /// What the writer and its [`Port`]s share inside the process.
@@ -33,6 +49,8 @@ pub(super) struct Shared {
     pub control: ControlMap,
     pub depth: u32,
     pub birthplace: Birthplace,
+    /// A reader that can block the writer has joined, ever.
+    pub blockable: AtomicBool,
     pub state: Mutex<State>,
 }
 
@@ -41,6 +59,8 @@ pub(super) struct State {
     pub slots: Slots,
     pub store: Store,
     pub sessions: Sessions,
+    /// The most that any reader can make the writer wait for a frame.
+    pub longest_wait: Duration,
 }
 
 impl Shared {
@@ -60,8 +80,9 @@ impl Writer {
         Self::create_within(options, u64::MAX)
     }
 
-    /// As [`create`](Self::create), but the ring never takes more than `budget_bytes` of memory: a frame, a reader that
-    /// would need more is refused, with the numbers.
+    /// As [`create`](Self::create), but the ring never takes more than `budget_bytes` of memory for its slots: a frame or
+    /// a reader that would need more is refused, with the numbers. (Each reader's page of 4 KiB isn't counted, nor what
+    /// readers still hold of memory that the ring has outgrown.)
     ///
     /// # Errors
     ///
@@ -82,10 +103,25 @@ impl Writer {
             return Err(RingError::Depth(depth));
         }
         let (store, control) = Store::new(frame_bytes, budget_bytes)?;
-        let mut state = State { slots: Slots::new(depth), store, sessions: Sessions::new()? };
+        let mut state =
+            State { slots: Slots::new(depth), store, sessions: Sessions::new()?, longest_wait: Duration::MAX };
         state.add_slots(depth + 1)?;
-        let shared = Shared { control, depth, birthplace: Birthplace::here(), state: Mutex::new(state) };
-        Ok(Self { shared: Arc::new(shared) })
+        let shared = Shared {
+            control,
+            depth,
+            birthplace: Birthplace::here(),
+            blockable: AtomicBool::new(false),
+            state: Mutex::new(state),
+        };
+        Ok(Self { shared: Arc::new(shared), next: None })
+    }
+
+    /// Limits how long a reader can make the writer wait for each frame, whatever timeout its
+    /// [`Policy::Block`](super::Policy::Block) says: for rings whose readers aren't trusted. Zero waits for nobody.
+    #[must_use]
+    pub fn waiting_at_most(self, longest: Duration) -> Self {
+        self.shared.lock().longest_wait = longest;
+        self
     }
 
     /// Where readers are let in.
@@ -106,7 +142,10 @@ impl Writer {
     /// for more of its size; [`RingError::Forked`] in a forked process.
     pub fn reserve(&mut self, bytes: usize) -> Result<Slot<'_>, RingError> {
         self.shared.birthplace.check()?;
-        room::wait(&self.shared)?;
+        // Relaxed: who joins while this is read might as well have come after it.
+        if self.shared.blockable.load(Ordering::Relaxed) {
+            room::wait(&self.shared)?;
+        }
         self.lend(bytes)
     }
 
@@ -126,36 +165,19 @@ impl Writer {
     }
 
     fn lend(&mut self, bytes: usize) -> Result<Slot<'_>, RingError> {
-        let (claimed, segment, mapping, offset) = self.claim(bytes)?;
-        Ok(Slot { writer: self, slot: claimed, mapping, segment, offset, bytes, published: false })
+        let claimed = match self.next.take().filter(|next| next.capacity >= bytes as u64) {
+            Some(next) => next,
+            None => self.shared.lock().claim(&self.shared.control, bytes)?,
+        };
+        Ok(Slot { writer: self, claimed, bytes })
     }
 
-    fn claim(&self, bytes: usize) -> Result<(u32, u32, Arc<Mapping>, u64), RingError> {
-        let mut state = self.shared.lock();
-        let state = &mut *state;
-        if state.store.grow_to(bytes)? {
-            state.sessions.announce_last(&state.store);
-        }
-        let pages = state.sessions.pages();
-        let claimed = state
-            .slots
-            .claim(&self.shared.control, pages.clone(), |slot| state.store.fits(slot, bytes))
-            .or_else(|| state.slots.claim(&self.shared.control, pages, |_| true))
-            // depth + 1 + all leases: so many slots can't all be held or recent.
-            .expect("a ring has more slots than can be held");
-        if !state.store.fits(claimed, bytes) {
-            state.store.move_to_spare(claimed);
-            for id in state.store.retire() {
-                state.sessions.retire(id);
-            }
-        }
-        let (place, mapping) = state.store.place(claimed);
-        Ok((claimed, place.segment, mapping.clone(), place.offset))
-    }
-
-    /// How many frames were published so far.
+    /// How many frames were published so far; none in a forked process.
     #[must_use]
     pub fn published(&self) -> u64 {
+        if !self.shared.birthplace.is_here() {
+            return 0;
+        }
         self.shared.lock().slots.newest()
     }
 }
@@ -178,6 +200,32 @@ impl State {
         debug_assert!(self.store.slots() <= MAX_SLOTS);
         Ok(new_segment)
     }
+
+    /// Takes a slot for a frame of `bytes`, which moves to larger memory if it must.
+    fn claim(&mut self, control: &ControlMap, bytes: usize) -> Result<Claimed, RingError> {
+        let state = self;
+        if state.store.grow_to(bytes)? {
+            crash::point();
+            state.sessions.announce_last(&state.store);
+            crash::point();
+        }
+        let pages = state.sessions.pages();
+        let claimed = state
+            .slots
+            .claim(control, pages.clone(), |slot| state.store.fits(slot, bytes))
+            .or_else(|| state.slots.claim(control, pages, |_| true))
+            // depth + 1 + all leases: so many slots can't all be held or recent.
+            .expect("a ring has more slots than can be held");
+        if !state.store.fits(claimed, bytes) {
+            state.store.move_to_spare(claimed);
+            crash::point();
+            for id in state.store.retire() {
+                state.sessions.retire(id);
+            }
+        }
+        let (Place { segment, offset, capacity }, mapping) = state.store.place(claimed);
+        Ok(Claimed { slot: claimed, segment, mapping: mapping.clone(), offset, capacity })
+    }
 }
 
 /// A slot lent by [`Writer::reserve`].
@@ -185,20 +233,23 @@ impl State {
 #[must_use = "a slot that isn't published is given back"]
 pub struct Slot<'w> {
     writer: &'w mut Writer,
-    slot: u32,
-    mapping: Arc<Mapping>,
-    segment: u32,
-    offset: u64,
+    claimed: Claimed,
     bytes: usize,
-    published: bool,
 }
 
 impl Slot<'_> {
     /// The bytes to fill.
+    ///
+    /// # Panics
+    ///
+    /// In a process that was forked since the slot was reserved: it is its parent's, which may publish it at any time.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
+        if let Err(forked) = self.writer.shared.birthplace.check() {
+            panic!("could not {forked}");
+        }
         // SAFETY: the slot is claimed (`Slots::claim` found no hazard on it and unmarked it), so no reader reads it;
         // `&mut self` makes this the only slice of it here.
-        unsafe { self.mapping.bytes_mut(self.offset as usize, self.bytes) }
+        unsafe { self.claimed.mapping.bytes_mut(self.claimed.offset as usize, self.bytes) }
     }
 
     /// The sequence that it will be published as.
@@ -217,29 +268,23 @@ impl Slot<'_> {
     /// # Panics
     ///
     /// In a process that was forked since the slot was reserved.
-    pub fn publish(mut self, info: Info) -> u64 {
+    pub fn publish(self, info: Info) -> u64 {
         let shared = &*self.writer.shared;
         if let Err(forked) = shared.birthplace.check() {
-            std::mem::forget(self);
             panic!("could not {forked}");
         }
+        let Claimed { slot, segment, offset, .. } = self.claimed;
         let mut state = shared.lock();
         let (length, published_ns) = (self.bytes as u64, state.sessions.published_ns());
-        let placed = Placed { segment: self.segment, offset: self.offset, length, published_ns, info };
+        let placed = Placed { segment, offset, length, published_ns };
         // SAFETY: claimed, as in `bytes_mut`.
-        unsafe { shared.control.place(self.slot, placed) };
-        let sequence = state.slots.publish(&shared.control, self.slot);
+        unsafe { shared.control.place(slot, placed, info) };
+        let sequence = state.slots.publish(&shared.control, slot);
         state.sessions.wake(sequence, published_ns);
+        // Without memory for it now, the next `reserve` says so.
+        let next = state.claim(&shared.control, self.bytes).ok();
         drop(state);
-        self.published = true;
+        self.writer.next = next;
         sequence
-    }
-}
-
-impl Drop for Slot<'_> {
-    fn drop(&mut self) {
-        if !self.published && self.writer.shared.birthplace.is_here() {
-            self.writer.shared.lock().slots.abandon(self.slot);
-        }
     }
 }

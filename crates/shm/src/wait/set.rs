@@ -8,14 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::{
-    event::{Timespec, epoll},
-    io::Errno,
-};
+use rustix::{event::epoll, io::Errno};
 
+use super::timespec;
 use crate::{
     call,
     doorbell::{self, Doorbell},
+    fork::{Birthplace, Forked},
     ring::{Frame, ReadError, Reader},
 };
 
@@ -44,6 +43,7 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub struct WaitSet {
+    birthplace: Birthplace,
     bell: Doorbell,
     epoll: OwnedFd,
     next_key: u64,
@@ -68,6 +68,9 @@ pub enum WaitError {
     /// The reader was connected with another doorbell, so this set wouldn't hear it.
     #[error("add a reader to a set: it was connected with another doorbell than `set.bell()`")]
     OtherBell(Box<Reader>),
+    /// This is a forked process, and the set its parent's.
+    #[error(transparent)]
+    Forked(#[from] Forked),
     /// The system failed us.
     #[error("wait for rings and descriptors: {0}")]
     System(#[from] io::Error),
@@ -86,7 +89,14 @@ impl WaitSet {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(call::failed("epoll_create1"))?;
         epoll::add(&epoll, bell.event(), epoll::EventData::new_u64(BELL), doorbell::EDGE)
             .map_err(call::failed("epoll_ctl"))?;
-        Ok(Self { bell, epoll, next_key: BELL + 1, readers: BTreeMap::new(), others: BTreeMap::new() })
+        Ok(Self {
+            birthplace: Birthplace::here(),
+            bell,
+            epoll,
+            next_key: BELL + 1,
+            readers: BTreeMap::new(),
+            others: BTreeMap::new(),
+        })
     }
 
     /// What to connect readers with.
@@ -121,7 +131,8 @@ impl WaitSet {
         Ok(key)
     }
 
-    fn add_descriptor(&mut self, descriptor: &impl AsFd) -> io::Result<Key> {
+    fn add_descriptor(&mut self, descriptor: &impl AsFd) -> Result<Key, WaitError> {
+        self.birthplace.check()?;
         let key = Key(self.next_key);
         epoll::add(&self.epoll, descriptor, epoll::EventData::new_u64(key.0), epoll::EventFlags::IN)
             .map_err(call::failed("epoll_ctl"))?;
@@ -132,15 +143,22 @@ impl WaitSet {
     /// Lets go of a reader.
     pub fn remove(&mut self, key: Key) -> Option<Reader> {
         let member = self.readers.remove(&key)?;
-        let _ = epoll::delete(&self.epoll, &member.reader);
+        self.forget(&member.reader);
         Some(member.reader)
     }
 
     /// Lets go of another descriptor.
     pub fn unwatch(&mut self, key: Key) -> Option<OwnedFd> {
         let descriptor = self.others.remove(&key)?;
-        let _ = epoll::delete(&self.epoll, &descriptor);
+        self.forget(&descriptor);
         Some(descriptor)
+    }
+
+    fn forget(&self, descriptor: impl AsFd) {
+        // A forked child has the same epoll as its parent.
+        if self.birthplace.is_here() {
+            let _ = epoll::delete(&self.epoll, descriptor);
+        }
     }
 
     /// A reader of the set.
@@ -177,6 +195,7 @@ impl WaitSet {
     ///
     /// If the kernel can't wait. What is wrong with one ring is said by `try_next`, and harms no other.
     pub fn wait(&mut self, limit: Duration) -> Result<Vec<Key>, WaitError> {
+        self.birthplace.check()?;
         let end = Instant::now().checked_add(limit);
         loop {
             // Descriptors that are ready all the time mustn't keep the rings from their turn, nor these them.
@@ -197,8 +216,7 @@ impl WaitSet {
     /// Sleeps until the bell rings or a descriptor is ready, and gives those that aren't rings'.
     fn sleep(&mut self, limit: Option<Duration>) -> Result<Vec<Key>, WaitError> {
         let mut events = [MaybeUninit::<epoll::Event>::uninit(); 64];
-        // A limit beyond the clock's range is no limit.
-        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        let limit = limit.map(timespec);
         let events = match epoll::wait(&self.epoll, &mut events, limit.as_ref()) {
             Ok((events, _)) => events,
             Err(Errno::INTR) => return Ok(Vec::new()),

@@ -73,3 +73,21 @@ impl Packet {
         })
     }
 }
+
+/// As [`Packet::encode`], at the end of bytes that are there already. What was encoded before an error stays there.
+pub(crate) fn encode_onto<T: Serialize>(bytes: &mut Vec<u8>, value: &T) -> Result<Vec<Passed>, EncodeError> {
+    let (encoded, descriptors) = passed::collecting(|| rmp_serde::encode::write_named(bytes, value));
+    match encoded {
+        Ok(()) => Ok(descriptors),
+        Err(source) => Err(EncodeError { what: std::any::type_name::<T>(), source }),
+    }
+}
+
+/// As [`Packet::decode`].
+pub(crate) fn decode_from<T: DeserializeOwned>(bytes: &[u8], descriptors: Vec<Passed>) -> Result<T, DecodeError> {
+    passed::supplying(descriptors, || rmp_serde::from_slice(bytes)).map_err(|source| DecodeError {
+        what: std::any::type_name::<T>(),
+        bytes: bytes.len(),
+        source,
+    })
+}

@@ -9,5 +9,6 @@ mod passed;
 mod socket;
 
 pub use codec::{DecodeError, EncodeError, Packet};
+pub(crate) use codec::{decode_from, encode_onto};
 pub use passed::Passed;
 pub use socket::{MAX_DESCRIPTORS, MAX_MESSAGE_BYTES, ReceiveError, SendError, Socket};

@@ -167,7 +167,15 @@ impl Socket {
     ///
     /// [`ReceiveError::Empty`] if nothing is there yet.
     pub fn try_receive(&self) -> Result<Packet, ReceiveError> {
-        self.receive_with(RecvFlags::DONTWAIT)
+        self.receive_with(RecvFlags::DONTWAIT, unpack)
+    }
+
+    /// As [`try_receive`](Self::try_receive), for a place where no message is large: one that is isn't unpacked.
+    pub(crate) fn try_receive_inline(&self) -> Result<Packet, ReceiveError> {
+        self.receive_with(RecvFlags::DONTWAIT, |datagram, descriptors| match datagram.first() {
+            Some(&IN_MEMORY) => Err(ReceiveError::Malformed("it is larger than any message is here")),
+            _ => unpack(datagram, descriptors),
+        })
     }
 
     /// Waits for a message.
@@ -176,18 +184,18 @@ impl Socket {
     ///
     /// [`ReceiveError::Gone`] when the other side closes.
     pub fn receive(&self) -> Result<Packet, ReceiveError> {
-        self.receive_with(RecvFlags::empty())
+        self.receive_with(RecvFlags::empty(), unpack)
     }
 
-    fn receive_with(&self, flags: RecvFlags) -> Result<Packet, ReceiveError> {
+    fn receive_with(&self, flags: RecvFlags, unpack: Unpack) -> Result<Packet, ReceiveError> {
         thread_local! {
             /// Every receive needs room for the largest datagram; messages keep only what they are.
             static ROOM: RefCell<Vec<u8>> = RefCell::new(vec![0; 1 + MAX_INLINE_BYTES]);
         }
-        ROOM.with_borrow_mut(|room| self.receive_into(room, flags))
+        ROOM.with_borrow_mut(|room| self.receive_into(room, flags, unpack))
     }
 
-    fn receive_into(&self, room: &mut [u8], flags: RecvFlags) -> Result<Packet, ReceiveError> {
+    fn receive_into(&self, room: &mut [u8], flags: RecvFlags, unpack: Unpack) -> Result<Packet, ReceiveError> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let received = rustix::io::retry_on_intr(|| {
@@ -213,6 +221,9 @@ impl Socket {
         unpack(&room[..received.bytes], descriptors)
     }
 }
+
+/// What makes a message of a datagram and its descriptors.
+type Unpack = fn(&[u8], Vec<Passed>) -> Result<Packet, ReceiveError>;
 
 fn unpack(datagram: &[u8], mut descriptors: Vec<Passed>) -> Result<Packet, ReceiveError> {
     match datagram.split_first() {

@@ -222,7 +222,7 @@ impl Hostile {
             self.control.put64(header, odd(script, sequence));
         }
         self.control.put32(wild::ENTRIES + (sequence % wild::ENTRY_COUNT) as usize * 4, slot);
-        self.control.put64(wild::HEAD, odd(script, sequence));
+        self.control.put64(wild::HEAD, wild::head(odd(script, sequence), odd(script, slot.into())));
         self.next_sequence = sequence.wrapping_add(1);
     }
 }

@@ -32,6 +32,10 @@ pub const VERSION: u32 = 3;
 
 // The control memory.
 pub const HEAD: usize = 0;
+/// What stands there: a sequence, and its slot in the lower bits.
+pub const fn head(sequence: u64, slot: u64) -> u64 {
+    (sequence << 10) | (slot % (1 << 10))
+}
 pub const ENTRIES: usize = 128;
 pub const ENTRY_COUNT: u64 = 1024;
 pub const SLOTS: usize = ENTRIES + 4096;

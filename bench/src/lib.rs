@@ -1,0 +1,12 @@
+//! What the benchmarks measure with: cores, clocks, statistics, and what the machine does without any of our code.
+
+#![forbid(unsafe_code)]
+
+pub mod cores;
+pub mod doorbells;
+pub mod machine;
+pub mod picture;
+pub mod samples;
+
+/// A failure, saying what was tried.
+pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
