@@ -1,5 +1,7 @@
 //! The slot protocol under every interleaving that the memory model allows, and controls that must fail.
 
+#![expect(clippy::unwrap_used, reason = "a test's unwrap is an assertion")]
+
 use std::iter::once;
 
 use loom::{cell::UnsafeCell, sync::Arc, thread};

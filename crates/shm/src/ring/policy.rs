@@ -85,6 +85,7 @@ impl Policy {
     }
 
     /// Says what is wrong with its numbers.
+    #[cfg_attr(all(test, feature = "loom"), expect(dead_code, reason = "the models do without"))]
     pub(crate) fn check(self) -> Result<(), String> {
         match self {
             Self::DropOldest { depth: 0 } => Err("it wishes to be 0 frames behind at most; 1 is the least".to_owned()),
@@ -161,6 +162,7 @@ impl Progress {
     }
 
     /// Counts all up to `sequence` as skipped.
+    #[cfg_attr(all(test, feature = "loom"), expect(dead_code, reason = "the models do without"))]
     pub(crate) fn pass(&mut self, sequence: u64) {
         self.cursor = sequence;
     }

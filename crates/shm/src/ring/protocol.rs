@@ -123,6 +123,7 @@ impl Slots {
     }
 
     /// The newest published sequence, 0 before the first.
+    #[cfg_attr(all(test, feature = "loom"), expect(dead_code, reason = "the models do without"))]
     pub(crate) fn newest(&self) -> u64 {
         self.head
     }
@@ -195,6 +196,7 @@ fn held<'r, W: ReaderWords + 'r>(readers: impl Iterator<Item = &'r W>) -> impl I
 pub(crate) const SLOT_BITS: u32 = 10;
 
 /// No ring comes to so many frames: at one each 10 ns it would take five years.
+#[cfg_attr(all(test, feature = "loom"), expect(dead_code, reason = "the models do without"))]
 pub(crate) const MAX_SEQUENCE: u64 = u64::MAX >> SLOT_BITS;
 
 /// The newest published sequence: an allegation, but small enough to compute with.

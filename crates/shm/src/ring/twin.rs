@@ -5,6 +5,8 @@
 //! smaller programs; this one is whole: readers of several policies that hold, sleep, block the writer, and die.
 //! With the feature `control-no-scan` it must fail.
 
+#![expect(clippy::unwrap_used, reason = "a test's unwrap is an assertion")]
+
 use std::{
     cell::UnsafeCell,
     sync::{
@@ -119,7 +121,8 @@ impl Twin {
         let (mut held, mut lease) = (None, 0);
         loop {
             let over = self.over.load(Ordering::Acquire);
-            match progress.next(policy, protocol::newest(self), DEPTH) {
+            let head = protocol::newest(self);
+            match progress.next(policy, head, DEPTH) {
                 Some(wanted) => {
                     let Hold::Held(slot) = protocol::hold(self, page, lease, wanted) else { continue };
                     self.check(slot, wanted);
@@ -135,7 +138,7 @@ impl Twin {
                 }
                 None if over => break,
                 None => {
-                    let due = progress.due(policy);
+                    let due = progress.due(policy, head, DEPTH);
                     if protocol::arm(self, page, due - 1, due) {
                         page.bell.wait();
                     }
