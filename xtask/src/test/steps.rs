@@ -5,8 +5,8 @@ use std::{env, process::Command};
 use super::machine::Need;
 use crate::{
     Outcome,
-    program::{cargo, git, output, program, run},
-    tidy,
+    program::{cargo, git, output, program, run, succeeds},
+    target, tidy,
 };
 
 /// One step of the test.
@@ -41,6 +41,7 @@ pub const STEPS: &[Step] = &[
         needs: &[],
         run: loom,
     },
+    Step { name: "miri", what: "the slot protocol over plain memory, watched by Miri", needs: &[], run: miri },
     Step {
         name: "faults",
         what: "each system call of a ring's life fails in turn",
@@ -80,6 +81,31 @@ fn loom() -> Outcome {
     run(&mut shm(&["--features", "loom", "--lib", "loom"]))?;
     // And with the protocol broken on purpose, over real processes: that test must see torn frames.
     run(&mut shm(&["--features", "control-no-scan", "--test", "kill"]))
+}
+
+fn miri() -> Outcome {
+    // By rustup: the cargo that runs us is of one toolchain, and knows no other.
+    let nightly = |rest: &[&str]| {
+        let mut cargo = program("rustup", ".", &[&["run", "nightly", "cargo", "miri"], rest].concat());
+        cargo.env("MIRIFLAGS", "-Zmiri-many-seeds=0..4");
+        if let Some(target) = target::folder() {
+            cargo.env("CARGO_TARGET_DIR", target);
+        }
+        quiet(cargo)
+    };
+    if !succeeds(&mut nightly(&["setup"])) {
+        println!("Skipped: no nightly toolchain with Miri; add it by");
+        println!("    rustup toolchain install nightly --profile minimal --component miri --component rust-src");
+        return Ok(());
+    }
+    let twin = ["test", "--package", "framewire-shm", "--lib", "twin"];
+    run(&mut nightly(&twin))?;
+    // And with the protocol broken on purpose: Miri must see it.
+    let broken = nightly(&[&twin[..], &["--features", "control-no-scan"]].concat()).output()?;
+    if broken.status.success() || !String::from_utf8_lossy(&broken.stderr).contains("Undefined Behavior: Data race") {
+        return Err("without the scan of the hazard words Miri must see a data race, and doesn't".into());
+    }
+    Ok(())
 }
 
 fn faults() -> Outcome {

@@ -71,3 +71,5 @@ pub use self::{
 
 #[cfg(all(test, feature = "loom"))]
 mod loom;
+#[cfg(all(test, not(feature = "loom")))]
+mod twin;
