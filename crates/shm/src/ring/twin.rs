@@ -135,7 +135,7 @@ impl Twin {
                 }
                 None if over => break,
                 None => {
-                    let due = progress.due(policy);
+                    let due = progress.due(policy, protocol::newest(self), DEPTH);
                     if protocol::arm(self, page, due - 1, due) {
                         page.bell.wait();
                     }
