@@ -15,7 +15,7 @@ use crate::{
     Outcome, STALL, Tally,
     chance::Chance,
     child::{Other, Role},
-    crowd::{Crowd, undisturbed},
+    crowd::{Crowd, excuse, undisturbed},
     wait::block_on,
 };
 
@@ -58,8 +58,13 @@ pub fn parties_die(chance: &mut Chance, length: Duration) -> Outcome<Tally> {
         pages.push(StatusPage::create()?);
     }
     let mut lives = Chance::new(chance.below(u64::MAX));
+    let mut came = 0;
     let mut start = |lane: usize| match lane.checked_sub(PLAYERS) {
         None => {
+            came += 1;
+            if came > PLAYERS && lives.once_in(8) {
+                the_other_is_told(&number, &stops)?;
+            }
             let (page, stops, seed) = (pages[lane].writable()?, stops.read_only()?, lives.below(u64::MAX));
             let part = Playing { number: number.clone(), lane, page, stops, seed };
             Other::start(Role::Player, &part, &mut lives)
@@ -88,6 +93,27 @@ pub fn parties_die(chance: &mut Chance, length: Duration) -> Outcome<Tally> {
 
 fn total(pages: &[StatusPage]) -> u64 {
     pages.iter().map(|page| page.view().get(WELL)).sum()
+}
+
+/// One of the players is dead. If it died with the lock, the one who waits is told of it, long before another player comes.
+fn the_other_is_told(number: &Condition<u64>, stops: &StatusPage) -> Outcome {
+    if undisturbed(stops.view()).is_none() {
+        return Ok(()); // it is the other one who is stopped, perhaps
+    }
+    std::thread::sleep(STALL / 8); // sleep: the other one's turn, with nobody to come to its help
+    excuse(stops);
+    match number.lock().try_lock() {
+        Err(LockError::OwnerDied(guard)) => {
+            let left = number.waiting(&guard);
+            // We are told instead, so we are the one to do this.
+            number.notify_all(&guard);
+            if left > 0 {
+                return Err("see who waits told that the lock's owner died: nobody was".into());
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What must go on, also while some die.
@@ -184,6 +210,9 @@ pub fn play(Playing { number, lane, page, stops, seed }: Playing) -> Outcome {
             };
         }
         *guard += 1;
+        if chance.once_in(50) {
+            std::thread::sleep(Duration::from_millis(1)); // sleep: somebody may kill us here
+        }
         number.notify_one(&guard);
         drop(guard);
         page.add(WELL, 1);

@@ -42,6 +42,9 @@ const LANES: usize = PRODUCERS + CONSUMERS[0] + CONSUMERS[1];
 /// After so many deliveries, an item is a dead letter.
 const MAX_DELIVERIES: u32 = 3;
 
+/// In either queue, for items that are too large for a cell.
+const LARGE_BYTES: usize = 256 * 1024;
+
 /// What is put.
 #[derive(Serialize, Deserialize)]
 pub struct Item {
@@ -92,6 +95,8 @@ pub fn members_die(chance: &mut Chance, length: Duration) -> Outcome<Tally> {
 struct Round {
     /// One is leased from, the other is got from.
     queues: [Queue<Item>; 2],
+    /// How many items there can be in each, put and leased.
+    holds: [usize; 2],
     by_task_done: bool,
     pages: Vec<StatusPage>,
     told: Told,
@@ -115,7 +120,7 @@ impl Round {
             capacity: 16,
             leases: Some(8),
             inline_bytes: 256,
-            large_bytes: 256 * 1024,
+            large_bytes: LARGE_BYTES,
             max_deliveries: MAX_DELIVERIES,
             dead_letters: 64,
             acknowledge: Acknowledge::OnReturn,
@@ -126,8 +131,10 @@ impl Round {
         let pages = (0..PRODUCERS).map(|_| StatusPage::create()).collect::<Result<_, _>>()?;
         let (records, to) = std::io::pipe()?;
         fcntl_setfl(&records, OFlags::NONBLOCK)?;
+        let queues = [Queue::create(&arena, leased)?, Queue::create(&arena, got)?];
         Ok(Self {
-            queues: [Queue::create(&arena, leased)?, Queue::create(&arena, got)?],
+            holds: [holds(&queues[0])?, holds(&queues[1])?],
+            queues,
             by_task_done,
             pages,
             told: Told { records, to: Passed::new(OwnedFd::from(to)) },
@@ -151,12 +158,20 @@ impl Round {
             self.book.stalls(STALL)?;
         }
         crowd.resume()?;
+        let longest_stall = self.book.longest_stall();
         self.end_producers(&mut crowd)?;
         if chance.once_in(2) {
             crowd.disperse()?;
             self.note_dead_producers();
             self.listen(Duration::ZERO)?;
             self.take_what_is_left()?;
+            self.is_empty()?;
+            for (queue, before) in self.queues.iter().zip(self.holds) {
+                let now = holds(queue)?;
+                if now != before {
+                    return Err(format!("have all of a queue's memory back: {now} of {before} items fit in").into());
+                }
+            }
         } else {
             self.join(&mut crowd)?;
             self.close(&mut crowd)?;
@@ -166,7 +181,7 @@ impl Round {
         self.is_empty()?;
         let deaths = CONSUMERS_OF.map(|lanes| crowd.deaths(lanes));
         self.book.check(&self.pages, deaths, self.by_task_done)?;
-        Ok(Tally { killed: crowd.killed(), done: self.book.told(), longest_stall: self.book.longest_stall() })
+        Ok(Tally { killed: crowd.killed(), done: self.book.told(), longest_stall })
     }
 
     /// Starts who takes over a lane.
@@ -337,6 +352,21 @@ impl Round {
         };
         format!("in the queue of leases {}; in the other {}", state(&self.queues[0]), state(&self.queues[1]))
     }
+}
+
+/// How many items an empty queue can have, with what is leased, and whether an item can have all the memory for large ones.
+fn holds(queue: &Queue<Item>) -> Outcome<usize> {
+    // Some bytes of the item are its frame.
+    let largest = Item { lane: 0, sequence: 0, text: "a".repeat(LARGE_BYTES - 100) };
+    queue.try_put(largest).map_err(|error| format!("put the largest item: {error}"))?;
+    queue.try_lease()?.done();
+    let mut leased = Vec::new();
+    while queue.try_put(Item::new(0, 1)).is_ok() {
+        leased.push(queue.try_lease()?);
+    }
+    let count = leased.len();
+    leased.into_iter().for_each(|lease| drop(lease.done()));
+    Ok(count)
 }
 
 /// The lanes of the consumers of either queue.

@@ -1,10 +1,6 @@
 //! What producers and consumers do until they are killed.
 
-use std::{
-    fs::File,
-    io::Write,
-    time::{Duration, Instant},
-};
+use std::{fs::File, io::Write, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use shm::{
@@ -106,20 +102,20 @@ impl Told {
 }
 
 fn lease(queue: &Queue<Item>, told: &Told, chance: &mut Chance) -> Outcome {
-    let (mut held, mut last): (Vec<Lease<Item>>, _) = (Vec::new(), Instant::now());
+    let mut held: Vec<Lease<Item>> = Vec::new();
     loop {
-        match queue.lease_for(Duration::from_millis(20)) {
+        // With something in hand it comes back to it, also when nothing else comes.
+        match queue.lease_for(if held.is_empty() { STUCK } else { Duration::from_millis(20) }) {
             Ok(lease) => {
                 lease.check()?;
                 told.tell(&told.of(Event::Delivered, &lease))?;
                 held.push(lease);
-                last = Instant::now();
                 if held.len() < HELD && chance.once_in(3) {
                     continue;
                 }
             }
             Err(GetError::Closed) => return finish_all(told, &mut held),
-            Err(GetError::Empty) if last.elapsed() < STUCK => {}
+            Err(GetError::Empty) if !held.is_empty() => {}
             Err(error) => return Err(error.into()),
         }
         // Not in the order in which they came.
