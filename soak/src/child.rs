@@ -4,22 +4,28 @@ use std::{
     env,
     os::{fd::AsFd, unix::process::ExitStatusExt},
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 use shm::{
     crash,
     wire::{Packet, Socket},
 };
 
-use crate::{Outcome, chance::Chance, ring};
+use crate::{Outcome, chance::Chance, locks, meetings, queue, ring};
 
 /// What another process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Role {
     RingReader,
     RingWriter,
+    Producer,
+    Consumer,
+    Hammer,
+    Player,
+    Party,
 }
 
 impl Role {
@@ -27,23 +33,20 @@ impl Role {
         match self {
             Self::RingReader => "ring-reader",
             Self::RingWriter => "ring-writer",
+            Self::Producer => "producer",
+            Self::Consumer => "consumer",
+            Self::Hammer => "hammer",
+            Self::Player => "player",
+            Self::Party => "party",
         }
     }
-}
-
-/// What it is told first.
-#[derive(Serialize, Deserialize)]
-struct Assignment<T> {
-    /// The step of the protocols at which it dies by its own hand; 0: none.
-    point: u64,
-    part: T,
 }
 
 /// Another process, killed with this value.
 pub struct Other {
     child: Child,
     /// Open for as long as it lives, at least.
-    _control: Socket,
+    control: Socket,
 }
 
 impl Other {
@@ -58,8 +61,10 @@ impl Other {
             .spawn()
             .map_err(|error| format!("start another process: {error}"))?;
         let point = if chance.once_in(2) { 1 + chance.below(STEPS) } else { 0 };
-        let other = Self { child, _control: control };
-        other._control.send(&Packet::encode(&Assignment { point, part })?)?;
+        let other = Self { child, control };
+        // The point first, alone: to receive the part takes some steps already.
+        other.control.send(&Packet::encode(&point)?)?;
+        other.control.send(&Packet::encode(part)?)?;
         Ok(other)
     }
 
@@ -101,11 +106,21 @@ pub fn play(role: Role) -> Outcome {
     match role {
         Role::RingReader => ring::read(begin(&control)?),
         Role::RingWriter => ring::write(begin(&control)?),
+        Role::Producer => queue::produce(begin(&control)?),
+        Role::Consumer => queue::consume(begin(&control)?),
+        Role::Hammer => locks::hammer(begin(&control)?),
+        Role::Player => meetings::play(begin(&control)?),
+        Role::Party => meetings::meet(begin(&control)?),
     }
 }
 
 fn begin<T: DeserializeOwned>(control: &Socket) -> Outcome<T> {
-    let Assignment { point, part } = control.receive()?.decode()?;
-    crash::after(point);
-    Ok(part)
+    crash::after(control.receive()?.decode()?);
+    Ok(control.receive()?.decode()?)
+}
+
+/// Who is done is killed like everybody else.
+pub fn wait_to_be_killed() -> Outcome {
+    std::thread::sleep(Duration::from_secs(60)); // sleep: until somebody kills us
+    Ok(())
 }

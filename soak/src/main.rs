@@ -8,7 +8,12 @@
 
 mod chance;
 mod child;
+mod crowd;
+mod locks;
+mod meetings;
+mod queue;
 mod ring;
+mod wait;
 mod world;
 
 use std::{
@@ -20,6 +25,9 @@ use std::{
 use clap::Parser;
 
 use self::{chance::Chance, child::Role, world::World};
+
+/// Longer than any death may hold up anybody, on a machine that has other things to do.
+const STALL: Duration = Duration::from_secs(2);
 
 /// A failure, saying what was tried.
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
@@ -70,12 +78,17 @@ fn main() -> ExitCode {
 /// Rounds of all that there is, each with processes and memory of its own, until the time is over.
 fn soak(options: &Options) -> Outcome {
     type Round = fn(&mut Chance, Duration) -> Outcome<Tally>;
-    let rounds: [(&str, Round); 2] =
-        [("readers of a ring", ring::readers_die), ("writers of a ring", ring::writers_die)];
+    let rounds: [(&str, Round); 5] = [
+        ("readers of a ring", ring::readers_die),
+        ("writers of a ring", ring::writers_die),
+        ("members of a queue", queue::members_die),
+        ("holders of locks", locks::holders_die),
+        ("parties that meet", meetings::parties_die),
+    ];
     let (begun, mut chance) = (Instant::now(), Chance::new(options.seed));
-    let mut totals = [Tally::default(); 2];
+    let mut totals = [Tally::default(); 5];
     // Some rounds of each, also in a short run: what is left over shows only between rounds.
-    let length = Duration::from_secs_f64((options.minutes * 60.0 / 8.0).clamp(0.2, 4.0));
+    let length = Duration::from_secs_f64((options.minutes * 60.0 / 16.0).clamp(0.2, 4.0));
     // What the first round leaves for good (buffers of the standard library, say) isn't a leak.
     for (_, round) in rounds {
         round(&mut chance, length)?;

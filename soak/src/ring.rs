@@ -11,16 +11,13 @@ use shm::{
 };
 
 use crate::{
-    Outcome, Tally,
+    Outcome, STALL, Tally,
     chance::Chance,
-    child::{Other, Role},
+    child::{Other, Role, wait_to_be_killed},
 };
 
 const READERS: usize = 4;
 const DEPTH: u32 = 4;
-
-/// Longer than any death may hold up anybody, on a machine that has other things to do.
-const STALL: Duration = Duration::from_secs(2);
 
 /// A blocking reader that is stopped, not dead, may hold the writer up for so long.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -155,12 +152,6 @@ pub fn read(Reading { session, wish }: Reading) -> Outcome {
             Err(error) => return Err(error.into()),
         }
     }
-}
-
-/// Who is done is killed like everybody else.
-fn wait_to_be_killed() -> Outcome {
-    std::thread::sleep(Duration::from_secs(60)); // sleep: until somebody kills us
-    Ok(())
 }
 
 /// This process reads; the writer is killed, or kills itself at any step, and another one comes.
