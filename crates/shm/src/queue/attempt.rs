@@ -5,30 +5,58 @@ use super::{
     blocks,
     cells::{self, Taken},
     ring::{self, Nothing, Refused},
-    wait,
+    slots, wait,
     words::{Bell, Words},
 };
 use crate::crash;
 
-/// The queue is closed; for a getter also: and nothing waits.
+/// The queue is closed, and nothing waits.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct End;
 
-/// Puts an item that needs so many blocks, and that `write` writes into its cell, if there is room now; else it says what to wait
-/// for.
-pub(crate) fn put<W: Words>(words: &W, blocks: u32, write: impl FnOnce(u32)) -> Result<Result<(), End>, Bell<'_>> {
+/// What an item needs beside a cell.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Needs {
+    /// How many blocks.
+    pub blocks: u32,
+    /// Whether a slot, for its descriptors.
+    pub slot: bool,
+}
+
+/// Why an item wasn't put, and waiting won't help.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NotPut<E> {
+    /// The queue is closed.
+    Closed,
+    /// It couldn't be written.
+    Unwritten(E),
+}
+
+/// Puts an item that `write` writes into its cell, if there is room now; else it says what to wait for.
+pub(crate) fn put<W: Words, E>(
+    words: &W,
+    needs: Needs,
+    write: impl FnOnce(u32) -> Result<(), E>,
+) -> Result<Result<(), NotPut<E>>, Bell<'_>> {
     match ring::admits(words) {
         Ok(()) => {}
-        Err(Refused::Closed) => return Ok(Err(End)),
+        Err(Refused::Closed) => return Ok(Err(NotPut::Closed)),
         Err(Refused::Full) => return Err(words.room()),
+    }
+    if needs.slot && !slots::any_free(words) {
+        return Err(words.blocks());
     }
     let Some(cell) = cells::claim(words) else { return Err(words.room()) };
     crash::point();
-    if blocks > 0 && !blocks::take(words, cell, blocks) {
+    let has_blocks = needs.blocks == 0 || blocks::take(words, cell, needs.blocks);
+    if !has_blocks || (needs.slot && !slots::take(words, cell)) {
         cells::settle(words, cell);
         return Err(words.blocks());
     }
-    write(cell);
+    if let Err(unwritten) = write(cell) {
+        cells::settle(words, cell);
+        return Ok(Err(NotPut::Unwritten(unwritten)));
+    }
     crash::point();
     match ring::put(words, cell) {
         Ok(()) => {
@@ -38,7 +66,7 @@ pub(crate) fn put<W: Words>(words: &W, blocks: u32, write: impl FnOnce(u32)) -> 
         }
         Err(refused) => {
             cells::settle(words, cell);
-            if refused == Refused::Closed { Ok(Err(End)) } else { Err(words.room()) }
+            if refused == Refused::Closed { Ok(Err(NotPut::Closed)) } else { Err(words.room()) }
         }
     }
 }

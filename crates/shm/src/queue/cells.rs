@@ -8,8 +8,8 @@
 //!                      ▼             ▼                    ▼   │                  │
 //!                   Settling ◀───────┘                   Returned                │
 //!                      │                                  │                      │
-//!                      │ its blocks are free        Dead ◀┘ too often            │
-//!                      └─────────────────────────────────────────────────────────┘
+//!                      │ its blocks and slot        Dead ◀┘ too often            │
+//!                      └─ are free ──────────────────────────────────────────────┘
 //! ```
 //!
 //! A cell in `Filling`, `Filled` but not in the ring, `Leased` or `Settling` is of one process. While that lives, nobody else
@@ -19,6 +19,7 @@
 use super::{
     blocks,
     ring::{self, Nothing},
+    slots,
     state::State,
     wait,
     words::Words,
@@ -104,12 +105,13 @@ fn take_returned<W: Words>(words: &W) -> Option<Taken> {
 
 /// Gives a cell of this process's back, empty: its item is acknowledged, or was refused.
 pub(crate) fn settle<W: Words>(words: &W, cell: u32) {
-    let large = words.first_block(cell).load(Ordering::Relaxed) != 0;
-    if large {
-        // From here on it is acknowledged, whatever becomes of us and its blocks.
+    let holds_more = words.first_block(cell).load(Ordering::Relaxed) | words.slot(cell).load(Ordering::Relaxed) != 0;
+    if holds_more {
+        // From here on it is acknowledged, whatever becomes of us, its blocks and its descriptors.
         words.state(cell).store(State::Settling(words.members().me()).word(), Ordering::Release);
         crash::point();
         blocks::free_chain(words, cell);
+        slots::free(words, cell);
         crash::point();
     }
     // SYNC POINT S: our reads come before the next one's writes. A swap, though nobody else changes it, for `ring`.
@@ -117,7 +119,7 @@ pub(crate) fn settle<W: Words>(words: &W, cell: u32) {
     crash::point();
     wait::ring(words.room(), false);
     wait::ring(words.settled(), true);
-    if large {
+    if holds_more {
         wait::ring(words.blocks(), true);
     }
 }

@@ -2,10 +2,11 @@
 
 use std::{fmt, io};
 
+use super::sockets::MAX_SLOTS;
 use crate::{
     arena::ArenaError,
     fork::Forked,
-    wire::{DecodeError, EncodeError},
+    wire::{DecodeError, EncodeError, ReceiveError, SendError},
 };
 
 /// A queue can't be made or received.
@@ -20,6 +21,12 @@ pub enum QueueError {
     /// More than a queue can hold.
     #[error("make so large a queue: some 16 million items are the most, waiting and leased together; use several")]
     TooLarge,
+    /// More slots for items with descriptors than there can be.
+    #[error("make a queue with {0} slots for descriptors: {MAX_SLOTS} are the most; use several queues")]
+    TooManySlots(usize),
+    /// There are no sockets for descriptors to be had.
+    #[error("make the sockets for a queue's descriptors: {0}")]
+    Sockets(#[source] io::Error),
     /// As many processes take part as can.
     #[error("take part in a queue: too many processes do; let some of them end")]
     TooManyMembers,
@@ -58,13 +65,24 @@ pub enum PutError<T> {
         /// What is wrong with it.
         source: EncodeError,
     },
-    /// It has descriptors in it.
-    #[error("put an item with {descriptors} descriptors in it: send those by a socket (`wire::Socket`)")]
+    /// It has descriptors in it, and the queue has no slots for such.
+    #[error(
+        "put an item with {descriptors} descriptors in it: this queue takes none; make it with `descriptor_slots`, or \
+         send them by a socket (`wire::Socket`)"
+    )]
     Descriptors {
         /// The item.
         item: T,
         /// How many.
         descriptors: usize,
+    },
+    /// Its descriptors can't be sent: there are too many in it, or on their way.
+    #[error("put an item with descriptors in it: could not {source}")]
+    Send {
+        /// The item.
+        item: T,
+        /// Why not.
+        source: SendError,
     },
     /// No thread can be started to sleep for futures.
     #[error("put an item in a task: {source}")]
@@ -88,6 +106,7 @@ impl<T> PutError<T> {
             Self::TooLarge { item, .. }
             | Self::Encode { item, .. }
             | Self::Descriptors { item, .. }
+            | Self::Send { item, .. }
             | Self::System { item, .. } => item,
         }
     }
@@ -102,6 +121,7 @@ impl<T> fmt::Debug for PutError<T> {
             Self::TooLarge { .. } => "TooLarge(..)",
             Self::Encode { .. } => "Encode(..)",
             Self::Descriptors { .. } => "Descriptors(..)",
+            Self::Send { .. } => "Send(..)",
             Self::System { .. } => "System(..)",
             Self::Forked(_) => "Forked(..)",
         })
@@ -117,9 +137,20 @@ pub enum GetError {
     /// The queue is closed, and nothing waits in it.
     #[error("get an item: the queue is closed, and empty")]
     Closed,
-    /// It was put as something else. It is acknowledged: nobody could read it as this.
+    /// It was put as something else. It is acknowledged: nobody could read it as this. But if it has descriptors, it goes back to
+    /// the queue, as if its lease had been dropped: to make something of those may take memory that another process has.
     #[error("get an item: could not {0}")]
     Decode(#[from] DecodeError),
+    /// This process can't take its descriptors, usually because it has too many open. The item goes back to the queue, as if its
+    /// lease had been dropped.
+    #[error("get an item's descriptors: could not {0}")]
+    Descriptors(#[source] ReceiveError),
+    /// Its descriptors aren't there. Some process that has the queue doesn't keep to its protocol. The item is acknowledged, for
+    /// nobody could get it.
+    #[error(
+        "get an item: the descriptors in it are gone; some process that has the queue has taken them out of its sockets"
+    )]
+    DescriptorsMissing,
     /// No thread can be started to sleep for futures.
     #[error("get an item in a task: {0}")]
     System(#[source] io::Error),

@@ -11,13 +11,11 @@ use super::{
     handle::{Shared, with_room},
     lease::Hold,
     members,
+    sockets::Unread,
     wait::{self, Limit},
     words::Bell,
 };
-use crate::{
-    crash,
-    wire::{self, DecodeError},
-};
+use crate::{crash, wire};
 
 impl<T: DeserializeOwned> Queue<T> {
     /// Takes the next item, and waits for one for as long as it takes. It is acknowledged when this returns, unless the queue
@@ -27,7 +25,8 @@ impl<T: DeserializeOwned> Queue<T> {
     ///
     /// [`GetError::Closed`] if the queue is closed and nothing waits in it. An item that another consumer has leased may still come
     /// back after that, if that one dies; who must not miss it asks again while [`unfinished`](Self::unfinished) isn't 0.
-    /// [`GetError::Decode`] if the item was put as something else.
+    /// [`GetError::Decode`] if the item was put as something else; [`GetError::Descriptors`] and [`GetError::DescriptorsMissing`] if
+    /// its descriptors can't be had.
     ///
     /// ```
     /// use shm::{arena::Arena, queue::{GetError, Queue, QueueOptions}};
@@ -94,7 +93,7 @@ impl<T: DeserializeOwned> Queue<T> {
     ///
     /// # Errors
     ///
-    /// [`GetError::Decode`] and [`GetError::Forked`].
+    /// As [`get`](Self::get), but [`GetError::Empty`] and [`GetError::Closed`].
     ///
     /// ```
     /// use shm::{arena::Arena, queue::{Queue, QueueOptions}};
@@ -132,6 +131,10 @@ impl<T: DeserializeOwned> Queue<T> {
 
     /// Acknowledges an item, and returns it.
     fn finish(&self, taken: Taken) -> Result<T, GetError> {
+        if self.shared.memory.has_descriptors(taken.cell) {
+            // It stays where it is until we have all of it: its descriptors may be too many for this process just now.
+            return Ok(self.as_lease(taken)?.done());
+        }
         with_room(|room| {
             self.shared.memory.read(taken.cell, room);
             crash::point();
@@ -156,8 +159,15 @@ impl<T: DeserializeOwned> Queue<T> {
         match self.shared.decode(taken) {
             Ok(item) => Ok(Lease::new(item, hold)),
             Err(error) => {
-                hold.done();
-                Err(error.into())
+                let may_work_elsewhere = match error {
+                    GetError::Descriptors(_) => true,
+                    GetError::Decode(_) => self.shared.memory.has_descriptors(taken.cell),
+                    _ => false,
+                };
+                if !may_work_elsewhere {
+                    hold.done();
+                }
+                Err(error)
             }
         }
     }
@@ -216,10 +226,15 @@ impl Shared {
         attempt::take(&self.memory)
     }
 
-    fn decode<T: DeserializeOwned>(&self, taken: Taken) -> Result<T, DecodeError> {
+    fn decode<T: DeserializeOwned>(&self, taken: Taken) -> Result<T, GetError> {
         with_room(|room| {
             self.memory.read(taken.cell, room);
-            wire::decode_from(room, Vec::new())
+            let descriptors = self.memory.descriptors(taken.cell).map_err(|unread| match unread {
+                Unread::Here(error) => GetError::Descriptors(error),
+                Unread::Missing => GetError::DescriptorsMissing,
+            })?;
+            crash::point();
+            Ok(wire::decode_from(room, descriptors)?)
         })
     }
 }

@@ -21,10 +21,7 @@ use super::{
     state::State,
     words::Words,
 };
-use crate::{
-    arena::{Address, Arena},
-    fork::Forked,
-};
+use crate::{arena::Arena, fork::Forked, wire::Passed};
 
 /// A queue of `T` between processes.
 ///
@@ -55,8 +52,8 @@ impl<T> Queue<T> {
     /// # Errors
     ///
     /// [`QueueError::Arena`] if the arena has too little room, with the numbers ([`QueueOptions::bytes`] says how much it
-    /// takes), or belongs to the process that this one was forked from; [`QueueError::NoCapacity`] and
-    /// [`QueueError::TooLarge`] for options that can't be.
+    /// takes), or belongs to the process that this one was forked from; [`QueueError::NoCapacity`], [`QueueError::TooLarge`] and
+    /// [`QueueError::TooManySlots`] for options that can't be; [`QueueError::Sockets`] if there are no descriptors left for those.
     ///
     /// ```
     /// use shm::{arena::Arena, queue::{Queue, QueueError, QueueOptions}};
@@ -238,17 +235,28 @@ impl<T> std::fmt::Debug for Queue<T> {
     }
 }
 
+/// A queue in a message.
+#[derive(Serialize, Deserialize)]
+struct Sent {
+    arena: Arena,
+    offset: u64,
+    sockets: Vec<Passed>,
+}
+
 impl<T> Serialize for Queue<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.shared.check().map_err(|forked| ser::Error::custom(format_args!("could not {forked}")))?;
-        self.shared.memory.place().address().serialize(serializer)
+        let memory = &self.shared.memory;
+        let address = memory.place().address();
+        let sockets = memory.sockets().all().to_vec();
+        Sent { arena: address.arena, offset: address.offset, sockets }.serialize(serializer)
     }
 }
 
 impl<'de, T> Deserialize<'de> for Queue<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Address { arena, offset } = Address::deserialize(deserializer)?;
-        Self::of(&arena, offset, || Memory::open(&arena, offset))
+        let Sent { arena, offset, sockets } = Sent::deserialize(deserializer)?;
+        Self::of(&arena, offset, || Memory::open(&arena, offset, sockets))
             .map_err(|error| de::Error::custom(format_args!("could not {error}")))
     }
 }

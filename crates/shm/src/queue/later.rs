@@ -29,12 +29,13 @@ impl<T: Serialize> Queue<T> {
     /// As `put`, and [`PutError::System`] if no thread can be started to sleep for futures.
     pub async fn put_async(&self, item: T) -> Result<(), PutError<T>> {
         let mut bytes = Vec::new();
-        if let Err(unfit) = self.encode(&item, &mut bytes) {
-            return Err(unfit.with(item));
-        }
-        match self.shared.until_async(|| self.shared.attempt_put(&bytes)).await {
+        let descriptors = match self.encode(&item, &mut bytes) {
+            Ok(descriptors) => descriptors,
+            Err(unfit) => return Err(unfit.with(item)),
+        };
+        match self.shared.until_async(|| self.shared.attempt_put(&bytes, &descriptors)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(End)) => Err(PutError::Closed(item)),
+            Ok(Err(not_put)) => Err(not_put.with(item)),
             Err(source) => Err(PutError::System { item, source }),
         }
     }
@@ -97,7 +98,8 @@ impl<T> Queue<T> {
     }
 
     /// Has `bell` rung once, when there may be room to put something, or the queue may be closed; otherwise as
-    /// [`ring_for_items`](Self::ring_for_items).
+    /// [`ring_for_items`](Self::ring_for_items). It tells of room for a small item without descriptors: whether there are blocks or
+    /// a slot as well, only the put tells.
     ///
     /// # Errors
     ///

@@ -3,14 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's unwrap is an assertion")]
 
-use std::cell::Cell;
+use std::{cell::Cell, convert::Infallible};
 
 use loom::{cell::UnsafeCell, sync::Arc, thread};
 
 use super::{
-    attempt::{self, End},
+    attempt::{self, End, Needs, NotPut},
     cells::{self, Taken},
-    members, ring,
+    members, ring, slots,
     state::State,
     wait::{self, Limit},
     words::{Bell, Shape, Words},
@@ -25,8 +25,9 @@ use crate::{
 const CELLS: usize = 3;
 const RING: usize = 4;
 const MEMBERS: usize = 3;
+const SLOTS: usize = 2;
 
-/// The shared memory of a small queue whose items are numbers.
+/// The shared memory of a small queue whose items are numbers, and of whom some have the same number once more in a slot's socket.
 struct Memory {
     shape: Shape,
     head: AtomicU64,
@@ -36,6 +37,9 @@ struct Memory {
     tickets: [AtomicU64; CELLS],
     contents: [UnsafeCell<u64>; CELLS],
     none: AtomicU32,
+    cell_slots: [AtomicU32; CELLS],
+    slots: [(AtomicU32, AtomicU32); SLOTS],
+    sockets: [UnsafeCell<Vec<u64>>; SLOTS],
     cursor: AtomicU32,
     bells: [(AtomicU32, AtomicU32); 3],
     returns: AtomicU32,
@@ -53,9 +57,21 @@ struct Twin {
 
 impl Memory {
     fn new(capacity: u32, cells: u32) -> Arc<Self> {
+        Self::with_slots(capacity, cells, 0)
+    }
+
+    fn with_slots(capacity: u32, cells: u32, slots: u32) -> Arc<Self> {
         let ring = (capacity + 1).next_power_of_two();
-        let shape =
-            Shape { capacity, ring, cells, blocks: 0, max_deliveries: 0, dead_letters: 0, members: MEMBERS as u32 };
+        let shape = Shape {
+            capacity,
+            ring,
+            cells,
+            blocks: 0,
+            slots,
+            max_deliveries: 0,
+            dead_letters: 0,
+            members: MEMBERS as u32,
+        };
         Arc::new(Self {
             shape,
             head: AtomicU64::new(ring.into()),
@@ -65,6 +81,9 @@ impl Memory {
             tickets: std::array::from_fn(|_| AtomicU64::new(0)),
             contents: std::array::from_fn(|_| UnsafeCell::new(0)),
             none: AtomicU32::new(0),
+            cell_slots: std::array::from_fn(|_| AtomicU32::new(0)),
+            slots: std::array::from_fn(|_| (AtomicU32::new(0), AtomicU32::new(0))),
+            sockets: std::array::from_fn(|_| UnsafeCell::new(Vec::new())),
             cursor: AtomicU32::new(0),
             bells: std::array::from_fn(|_| (AtomicU32::new(0), AtomicU32::new(0))),
             returns: AtomicU32::new(0),
@@ -120,6 +139,18 @@ impl Words for Twin {
     fn next_block(&self, _block: u32) -> &AtomicU32 {
         unreachable!("there are no blocks")
     }
+    fn slot(&self, cell: u32) -> &AtomicU32 {
+        &self.memory.cell_slots[cell as usize]
+    }
+    fn slot_of(&self, slot: u32) -> &AtomicU32 {
+        &self.memory.slots[slot as usize].0
+    }
+    fn slot_uses(&self, slot: u32) -> &AtomicU32 {
+        &self.memory.slots[slot as usize].1
+    }
+    fn empty(&self, slot: u32) {
+        self.socket(slot, Vec::clear);
+    }
     fn cell_cursor(&self) -> &AtomicU32 {
         &self.memory.cursor
     }
@@ -163,13 +194,52 @@ impl Twin {
         self.memory.contents[cell as usize].with(|content| unsafe { *content })
     }
 
+    /// Loom checks here, too, that nothing overlaps: a slot is one process's.
+    fn socket<R>(&self, slot: u32, with: impl FnOnce(&mut Vec<u64>) -> R) -> R {
+        // SAFETY: as in `write`.
+        self.memory.sockets[slot as usize].with_mut(|socket| with(unsafe { &mut *socket }))
+    }
+
+    fn attempt_put(&self, value: u64, slot: bool) -> Result<Result<(), NotPut<Infallible>>, Bell<'_>> {
+        attempt::put(self, Needs { blocks: 0, slot }, |cell| {
+            self.write(cell, value);
+            if slot {
+                let slot = slots::of_cell(self, cell).unwrap();
+                self.socket(slot, |socket| socket.push(value));
+                crate::crash::point();
+            }
+            Ok(())
+        })
+    }
+
     fn try_put(&self, value: u64) -> bool {
-        matches!(attempt::put(self, 0, |cell| self.write(cell, value)), Ok(Ok(())))
+        matches!(self.attempt_put(value, false), Ok(Ok(())))
     }
 
     fn put(&self, value: u64) -> Result<(), End> {
-        let attempt = || attempt::put(self, 0, |cell| self.write(cell, value));
-        wait::until(self, Limit::Never, attempt, || members::sweep(self)).unwrap()
+        let attempt = || self.attempt_put(value, false);
+        wait::until(self, Limit::Never, attempt, || members::sweep(self)).unwrap().map_err(|_| End)
+    }
+
+    /// Puts it with a descriptor.
+    fn put_with(&self, value: u64) {
+        let attempt = || self.attempt_put(value, true);
+        wait::until(self, Limit::Never, attempt, || members::sweep(self)).unwrap().unwrap();
+    }
+
+    /// What is in the slot of a cell that is this process's. It stays there.
+    fn peek(&self, cell: u32) -> Option<Vec<u64>> {
+        slots::of_cell(self, cell).map(|slot| self.socket(slot, |socket| socket.clone()))
+    }
+
+    /// Gets an item that was put with a descriptor.
+    fn get_with(&self) -> u64 {
+        let taken = self.lease().unwrap();
+        let value = self.read(taken.cell);
+        assert_eq!(self.peek(taken.cell), Some(vec![value]), "another item's descriptors");
+        crate::crash::point();
+        cells::settle(self, taken.cell);
+        value
     }
 
     fn lease(&self) -> Result<Taken, End> {
@@ -204,6 +274,10 @@ impl Twin {
         for cell in 0..self.memory.shape.cells {
             let state = State::of(self.state(cell).load(Ordering::Acquire));
             assert_eq!(state, Some(State::Free), "cell {cell} is lost");
+        }
+        for slot in 0..self.memory.shape.slots {
+            assert_eq!(self.slot_of(slot).load(Ordering::Acquire), 0, "slot {slot} is lost");
+            assert!(self.socket(slot, |socket| socket.is_empty()), "slot {slot} is free, and full");
         }
         let (head, tail) = ring::span(self);
         assert_eq!(head, tail, "something seems to wait");
@@ -481,7 +555,129 @@ fn loom_a_sweep_may_die_too() {
     });
 }
 
+#[test]
+fn loom_a_slot_goes_from_one_item_to_the_next() {
+    explore(2, || {
+        let memory = Memory::with_slots(2, 3, 1);
+        let (producer, consumer) = (Memory::twin(&memory, 0), Memory::twin(&memory, 1));
+        let producing = thread::spawn(move || [1, 2].map(|value| producer.put_with(value)));
+        assert_eq!([consumer.get_with(), consumer.get_with()], [1, 2]);
+        producing.join().unwrap();
+        consumer.assert_empty();
+    });
+}
+
+#[test]
+fn loom_two_producers_never_share_a_slot() {
+    explore(2, || {
+        let memory = Memory::with_slots(2, 3, 2);
+        let (one, other) = (Memory::twin(&memory, 0), Memory::twin(&memory, 1));
+        let putting = thread::spawn(move || other.put_with(2));
+        one.put_with(1);
+        putting.join().unwrap();
+        let mut got = [one.get_with(), one.get_with()];
+        got.sort();
+        assert_eq!(got, [1, 2]);
+        one.assert_empty();
+    });
+}
+
+#[test]
+fn loom_a_producer_that_dies_anywhere_leaves_its_slot_to_others() {
+    with_each_death(2, 8, |points| {
+        let memory = Memory::with_slots(2, 3, 1);
+        let (dying, other) = (Memory::twin(&memory, 0), Memory::twin(&memory, 1));
+        let producing = thread::spawn(move || dying.member.live(points, || dying.put_with(1)));
+        members::sweep(&other);
+        let survived = producing.join().unwrap();
+        members::sweep(&other);
+        let (head, tail) = ring::span(&other);
+        if head != tail {
+            assert_eq!(other.get_with(), 1);
+        }
+        assert!(head != tail || !survived, "lost");
+        other.put_with(2);
+        assert_eq!(other.get_with(), 2);
+        other.assert_empty();
+        survived
+    });
+}
+
+#[test]
+fn loom_what_a_dead_consumer_had_comes_with_its_descriptors_again() {
+    with_each_death(2, 5, |points| {
+        let memory = Memory::with_slots(2, 3, 1);
+        let (dying, other) = (Memory::twin(&memory, 0), Memory::twin(&memory, 1));
+        other.put_with(1);
+        let consuming = thread::spawn(move || dying.member.live(points, || assert_eq!(dying.get_with(), 1)));
+        // It waits for the slot.
+        let again = if other.attempt_put(2, true).is_err() {
+            let survived = consuming.join().unwrap();
+            other.drain_with(survived)
+        } else {
+            let survived = consuming.join().unwrap();
+            assert_eq!(other.get_with(), 2);
+            survived
+        };
+        other.assert_empty();
+        again
+    });
+}
+
+impl Twin {
+    /// Gets what a process that is dead by now has left of one item, if it hasn't acknowledged it.
+    fn drain_with(&self, survived: bool) -> bool {
+        members::sweep(self);
+        if !survived && self.cells_in_use() {
+            assert_eq!(self.get_with(), 1);
+        }
+        survived
+    }
+
+    fn cells_in_use(&self) -> bool {
+        cells::count(self, |state| state != State::Free) > 0
+    }
+}
+
 // The controls: each breaks one thing.
+
+/// If a slot is free before it is empty, the next one's message is thrown away, or there are two.
+#[test]
+#[should_panic]
+fn loom_control_a_slot_that_is_freed_before_it_is_emptied() {
+    explore(2, || {
+        let memory = Memory::with_slots(2, 3, 1);
+        let (producer, consumer) = (Memory::twin(&memory, 0), Memory::twin(&memory, 1));
+        producer.put_with(1);
+        let producing = thread::spawn(move || producer.put_with(2));
+        let taken = consumer.lease().unwrap();
+        consumer.slot_of(0).store(0, Ordering::Release);
+        consumer.empty(0);
+        consumer.slot(taken.cell).store(0, Ordering::Relaxed);
+        cells::settle(&consumer, taken.cell);
+        producing.join().unwrap();
+        assert_eq!(consumer.get_with(), 2);
+    });
+}
+
+/// Without a look at every slot, one that a dead producer had just taken is lost.
+#[test]
+#[should_panic(expected = "is lost")]
+fn loom_control_a_sweep_that_asks_the_cell_for_its_slot_loses_it() {
+    with_each_death(1, 8, |points| {
+        let memory = Memory::with_slots(2, 3, 1);
+        let (dying, other) = (Memory::twin(&memory, 0), Memory::twin(&memory, 1));
+        let survived = dying.member.live(points, || dying.put_with(1));
+        let state = other.state(0);
+        if !survived && matches!(State::of(state.load(Ordering::Acquire)), Some(State::Filling(_))) {
+            slots::free(&other, 0);
+            state.store(State::Free.word(), Ordering::Release);
+        }
+        other.drain();
+        other.assert_empty();
+        survived
+    });
+}
 
 /// Without the compare-and-swap of the cell's state two consumers get the same item.
 #[test]

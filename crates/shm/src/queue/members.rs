@@ -1,6 +1,6 @@
 //! Who takes part, and what becomes of what the dead had.
 
-use super::{blocks, cells, ring, state::State, wait, words::Words};
+use super::{blocks, cells, ring, slots, state::State, wait, words::Words};
 use crate::{
     arena::{Members, Owner},
     crash,
@@ -95,6 +95,7 @@ fn sweep_cell<W: Words>(words: &W, cell: u32, dead: Owner) {
         crash::point();
         // It is ours alone now.
         blocks::free_all(words, cell);
+        slots::free_all(words, cell);
         crash::point();
         state.store(State::Free.word(), Ordering::Release);
     }

@@ -8,7 +8,8 @@
 //! 512    members              4 bytes each
 //!        ring                 8 bytes each
 //!        blocks' words        8 bytes each
-//!        cells                state, ticket, length, first block, and then the item's bytes
+//!        slots' words         8 bytes each
+//!        cells                state, ticket, length, first block, slot, and then the item's bytes
 //!        blocks               4096 bytes each
 //! ```
 //!
@@ -20,16 +21,19 @@ use super::{
     error::QueueError,
     options::{Acknowledge, QueueOptions},
     ring::MAX_CELLS,
+    slots,
+    sockets::{MAX_SLOTS, Sockets, Tag, Unread},
     words::{Bell, Shape, Words},
 };
 use crate::{
     arena::{Arena, MAX_MEMBERS, Place},
     sync::{AtomicU32, AtomicU64, Ordering},
+    wire::{Passed, SendError},
 };
 
 /// A queue's kind, as the arena records it.
 const KIND: u32 = u32::from_le_bytes(*b"QUEU");
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 const CAPACITY_AT: usize = 8;
 const CELLS_AT: usize = 12;
@@ -38,6 +42,7 @@ const INLINE_AT: usize = 20;
 const MAX_DELIVERIES_AT: usize = 24;
 const DEAD_LETTERS_AT: usize = 28;
 const BY_TASK_DONE_AT: usize = 32;
+const SLOTS_AT: usize = 36;
 
 const TAIL_AT: usize = 128;
 const CELL_CURSOR_AT: usize = 136;
@@ -56,6 +61,7 @@ const STATE_IN_CELL: usize = 0;
 const TICKET_IN_CELL: usize = 8;
 const LENGTH_IN_CELL: usize = 16;
 const FIRST_BLOCK_IN_CELL: usize = 24;
+const SLOT_IN_CELL: usize = 28;
 const ITEM_IN_CELL: usize = 32;
 
 /// The bytes of a block: a page, so that little is left over of large items and few blocks are needed.
@@ -71,7 +77,9 @@ pub(super) struct Memory {
     shape: Shape,
     inline_bytes: usize,
     pub acknowledge: Acknowledge,
+    sockets: Sockets,
     block_words_at: usize,
+    slot_words_at: usize,
     cells_at: usize,
     cell_bytes: usize,
     blocks_at: usize,
@@ -87,6 +95,7 @@ impl Memory {
     pub(super) fn create(arena: &Arena, options: &QueueOptions) -> Result<Self, QueueError> {
         let (shape, inline_bytes) = shape(options)?;
         let spans = Spans::of(&shape, inline_bytes).ok_or(QueueError::TooLarge)?;
+        let sockets = Sockets::create(shape.slots).map_err(QueueError::Sockets)?;
         let place = arena.allocate(KIND, spans.bytes)?;
         for (at, value) in [
             (CAPACITY_AT, shape.capacity),
@@ -96,6 +105,7 @@ impl Memory {
             (MAX_DELIVERIES_AT, shape.max_deliveries),
             (DEAD_LETTERS_AT, shape.dead_letters),
             (BY_TASK_DONE_AT, u32::from(options.acknowledge == Acknowledge::ByTaskDone)),
+            (SLOTS_AT, shape.slots),
         ] {
             place.word32(at).store(value, Ordering::Relaxed);
         }
@@ -104,11 +114,11 @@ impl Memory {
         for at in [TAIL_AT, HEAD_AT] {
             place.word64(at).store(u64::from(shape.ring), Ordering::Relaxed);
         }
-        Ok(Self::new(place, shape, inline_bytes, options.acknowledge, spans))
+        Ok(Self::new(place, shape, inline_bytes, options.acknowledge, sockets, spans))
     }
 
     /// What another process told of: what its words say is checked against the place's size.
-    pub(super) fn open(arena: &Arena, offset: u64) -> Result<Self, QueueError> {
+    pub(super) fn open(arena: &Arena, offset: u64, sockets: Vec<Passed>) -> Result<Self, QueueError> {
         let place = arena.open(offset, KIND, RING_AT)?;
         let word = |at| place.word32(at).load(Ordering::Relaxed);
         let capacity = word(CAPACITY_AT);
@@ -120,6 +130,7 @@ impl Memory {
             ring: ring_for(capacity),
             cells: word(CELLS_AT),
             blocks: word(BLOCKS_AT),
+            slots: word(SLOTS_AT),
             max_deliveries: word(MAX_DELIVERIES_AT),
             dead_letters: word(DEAD_LETTERS_AT),
             members: u32::from(MAX_MEMBERS),
@@ -127,17 +138,42 @@ impl Memory {
         let inline_bytes = word(INLINE_AT) as usize;
         let acknowledge = if word(BY_TASK_DONE_AT) == 1 { Acknowledge::ByTaskDone } else { Acknowledge::OnReturn };
         let spans = Spans::of(&shape, inline_bytes).filter(|spans| spans.bytes <= place.bytes());
-        let spans = spans.filter(|_| shape.cells <= MAX_CELLS && shape.cells > capacity).ok_or(QueueError::Alleged)?;
-        Ok(Self::new(place, shape, inline_bytes, acknowledge, spans))
+        let spans = spans
+            .filter(|_| shape.cells <= MAX_CELLS && shape.cells > capacity && shape.slots as usize <= MAX_SLOTS)
+            .ok_or(QueueError::Alleged)?;
+        let sockets = Sockets::received(sockets, shape.slots)?;
+        Ok(Self::new(place, shape, inline_bytes, acknowledge, sockets, spans))
     }
 
-    fn new(place: Place, shape: Shape, inline_bytes: usize, acknowledge: Acknowledge, spans: Spans) -> Self {
-        let Spans { block_words_at, cells_at, cell_bytes, blocks_at, .. } = spans;
-        Self { place, shape, inline_bytes, acknowledge, block_words_at, cells_at, cell_bytes, blocks_at }
+    fn new(
+        place: Place,
+        shape: Shape,
+        inline_bytes: usize,
+        acknowledge: Acknowledge,
+        sockets: Sockets,
+        spans: Spans,
+    ) -> Self {
+        let Spans { block_words_at, slot_words_at, cells_at, cell_bytes, blocks_at, .. } = spans;
+        Self {
+            place,
+            shape,
+            inline_bytes,
+            acknowledge,
+            sockets,
+            block_words_at,
+            slot_words_at,
+            cells_at,
+            cell_bytes,
+            blocks_at,
+        }
     }
 
     pub(super) fn place(&self) -> &Place {
         &self.place
+    }
+
+    pub(super) fn sockets(&self) -> &Sockets {
+        &self.sockets
     }
 
     /// How many bytes the largest item can have.
@@ -176,6 +212,31 @@ impl Memory {
                 self.place.copy_out(self.blocks_at + block as usize * BLOCK_BYTES, part);
             }
         }
+    }
+
+    /// Whether the item in a cell that is ours was put with descriptors.
+    #[inline]
+    pub(super) fn has_descriptors(&self, cell: u32) -> bool {
+        self.slot(cell).load(Ordering::Relaxed) != 0
+    }
+
+    /// Sends what goes with the item in a cell that is ours, and that has a slot for it.
+    pub(super) fn send(&self, cell: u32, descriptors: &[Passed]) -> Result<(), SendError> {
+        let slot = slots::of_cell(self, cell).ok_or(SendError::Gone)?;
+        self.sockets.send(slot, self.tag(slot, cell), descriptors)
+    }
+
+    /// Copies of what went with the item in a cell that is ours.
+    pub(super) fn descriptors(&self, cell: u32) -> Result<Vec<Passed>, Unread> {
+        if !self.has_descriptors(cell) {
+            return Ok(Vec::new());
+        }
+        let slot = slots::of_cell(self, cell).ok_or(Unread::Missing)?;
+        self.sockets.peek(slot, self.tag(slot, cell))
+    }
+
+    fn tag(&self, slot: u32, cell: u32) -> Tag {
+        Tag { cell, uses: self.slot_uses(slot).load(Ordering::Relaxed) }
     }
 
     #[inline]
@@ -240,6 +301,21 @@ impl Words for Memory {
         self.place.word32(self.block_words_at + block as usize * 8 + 4)
     }
     #[inline]
+    fn slot(&self, cell: u32) -> &AtomicU32 {
+        self.place.word32(self.cell_at(cell) + SLOT_IN_CELL)
+    }
+    #[inline]
+    fn slot_of(&self, slot: u32) -> &AtomicU32 {
+        self.place.word32(self.slot_words_at + slot as usize * 8)
+    }
+    #[inline]
+    fn slot_uses(&self, slot: u32) -> &AtomicU32 {
+        self.place.word32(self.slot_words_at + slot as usize * 8 + 4)
+    }
+    fn empty(&self, slot: u32) {
+        self.sockets.empty(slot);
+    }
+    #[inline]
     fn cell_cursor(&self) -> &AtomicU32 {
         self.place.word32(CELL_CURSOR_AT)
     }
@@ -284,6 +360,7 @@ impl Words for Memory {
 /// Where the parts of a queue begin whose size depends on its shape.
 struct Spans {
     block_words_at: usize,
+    slot_words_at: usize,
     cells_at: usize,
     cell_bytes: usize,
     blocks_at: usize,
@@ -298,10 +375,11 @@ impl Spans {
         };
         let cell_bytes = inline_bytes.checked_add(ITEM_IN_CELL)?.checked_next_multiple_of(64)?;
         let block_words_at = after(RING_AT, shape.ring, 8)?;
-        let cells_at = after(block_words_at, shape.blocks, 8)?;
+        let slot_words_at = after(block_words_at, shape.blocks, 8)?;
+        let cells_at = after(slot_words_at, shape.slots, 8)?;
         let blocks_at = after(cells_at, shape.cells, cell_bytes)?;
         let bytes = after(blocks_at, shape.blocks, BLOCK_BYTES)?;
-        Some(Self { block_words_at, cells_at, cell_bytes, blocks_at, bytes })
+        Some(Self { block_words_at, slot_words_at, cells_at, cell_bytes, blocks_at, bytes })
     }
 }
 
@@ -317,8 +395,13 @@ fn shape(options: &QueueOptions) -> Result<(Shape, usize), QueueError> {
     let cells = sum.filter(|cells| *cells <= MAX_CELLS).ok_or(QueueError::TooLarge)?;
     let blocks = count(options.large_bytes.div_ceil(BLOCK_BYTES))?;
     count(options.inline_bytes)?;
+    if options.descriptor_slots > MAX_SLOTS {
+        return Err(QueueError::TooManySlots(options.descriptor_slots));
+    }
+    let slots = count(options.descriptor_slots)?;
     let (max_deliveries, members) = (options.max_deliveries, u32::from(MAX_MEMBERS));
-    let shape = Shape { capacity, ring: ring_for(capacity), cells, blocks, max_deliveries, dead_letters, members };
+    let shape =
+        Shape { capacity, ring: ring_for(capacity), cells, blocks, slots, max_deliveries, dead_letters, members };
     Ok((shape, options.inline_bytes))
 }
 
@@ -379,16 +462,17 @@ mod tests {
 
     #[test]
     fn a_shape_that_cannot_be_is_refused() {
-        let options = QueueOptions { capacity: 4, ..QueueOptions::default() };
+        let options = QueueOptions { capacity: 4, descriptor_slots: 3, ..QueueOptions::default() };
         let arena = Arena::create(options.bytes().unwrap()).unwrap();
         let memory = Arc::new(Memory::create(&arena, &options).unwrap());
         let offset = memory.place().address().offset;
-        assert!(Memory::open(&arena, offset).is_ok());
-        for at in [0, CAPACITY_AT, CELLS_AT, BLOCKS_AT, INLINE_AT] {
+        let open = || Memory::open(&arena, offset, memory.sockets().all().to_vec());
+        assert!(open().is_ok());
+        for at in [0, CAPACITY_AT, CELLS_AT, BLOCKS_AT, INLINE_AT, SLOTS_AT] {
             for value in [0, 1 << 24, u32::MAX] {
                 let word = memory.place().word32(at);
                 let right = word.swap(value, Ordering::Relaxed);
-                let opened = Memory::open(&arena, offset);
+                let opened = open();
                 // Fewer blocks, or smaller items, can be.
                 assert!(opened.is_err() || (value == 0 && (at == BLOCKS_AT || at == INLINE_AT)), "{at} {value}");
                 word.store(right, Ordering::Relaxed);

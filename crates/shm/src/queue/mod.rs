@@ -35,6 +35,7 @@ mod blocks;
 mod cells;
 mod members;
 mod ring;
+mod slots;
 mod state;
 mod wait;
 mod words;
@@ -57,6 +58,8 @@ mod memory;
 mod options;
 #[cfg(not(all(test, feature = "loom")))]
 mod put;
+#[cfg(not(all(test, feature = "loom")))]
+mod sockets;
 
 #[cfg(not(all(test, feature = "loom")))]
 pub use self::{

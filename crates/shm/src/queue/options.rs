@@ -22,6 +22,10 @@ pub struct QueueOptions {
     pub inline_bytes: usize,
     /// How many bytes there are for larger items together, in blocks of 4 KiB; also the size of the largest.
     pub large_bytes: usize,
+    /// How many items with descriptors in them ([`wire::Passed`](crate::wire::Passed), and whatever has such: arenas, locks, queues,
+    /// rings' sessions, files) there can be until they are acknowledged; at most 200. 0: such items are refused. A put of one more
+    /// waits, as for room. Each slot costs each process that has the queue one descriptor; an odd number costs one more.
+    pub descriptor_slots: usize,
     /// After how many deliveries without an acknowledgement an item is given up and becomes a dead letter; 0: never. It is
     /// for items that kill whoever takes them.
     pub max_deliveries: u32,
@@ -49,6 +53,7 @@ impl Default for QueueOptions {
             leases: None,
             inline_bytes: 256,
             large_bytes: 256 * 1024,
+            descriptor_slots: 0,
             max_deliveries: 5,
             dead_letters: 64,
             acknowledge: Acknowledge::OnReturn,

@@ -16,6 +16,8 @@ pub(crate) struct Shape {
     pub cells: u32,
     /// How many blocks there are for what is too large for a cell.
     pub blocks: u32,
+    /// How many slots there are for items with descriptors.
+    pub slots: u32,
     /// After how many deliveries an item is given up; 0: never.
     pub max_deliveries: u32,
     /// How many items may be given up, for somebody to look at.
@@ -51,6 +53,14 @@ pub(crate) trait Words {
     fn block_of(&self, block: u32) -> &AtomicU32;
     /// The next block of the same item, plus 1; 0: none.
     fn next_block(&self, block: u32) -> &AtomicU32;
+    /// The slot of the item in `cell`, plus 1; 0: none.
+    fn slot(&self, cell: u32) -> &AtomicU32;
+    /// The cell that `slot` belongs to, plus 1; 0: none.
+    fn slot_of(&self, slot: u32) -> &AtomicU32;
+    /// How often `slot` was taken.
+    fn slot_uses(&self, slot: u32) -> &AtomicU32;
+    /// Throws away what is in the socket of `slot`, which is this process's.
+    fn empty(&self, slot: u32);
     /// Where to look first for a free cell. A hint.
     fn cell_cursor(&self) -> &AtomicU32;
     /// Where to look first for a free block. A hint.
@@ -60,7 +70,7 @@ pub(crate) trait Words {
     fn items(&self) -> Bell<'_>;
     /// What putters sleep on.
     fn room(&self) -> Bell<'_>;
-    /// What putters sleep on who need more blocks than there are.
+    /// What putters sleep on who need more blocks than there are, or a slot.
     fn blocks(&self) -> Bell<'_>;
     /// What those who join sleep on.
     fn settled(&self) -> Bell<'_>;

@@ -12,3 +12,4 @@ pub use codec::{DecodeError, EncodeError, Packet};
 pub(crate) use codec::{decode_from, encode_onto};
 pub use passed::Passed;
 pub use socket::{MAX_DESCRIPTORS, MAX_MESSAGE_BYTES, ReceiveError, SendError, Socket};
+pub(crate) use socket::{try_peek, try_send_over};

@@ -52,6 +52,13 @@ pub enum SendError {
     /// More descriptors than one message carries.
     #[error("send {0} descriptors in one message: at most {MAX_DESCRIPTORS} can; split it")]
     TooManyDescriptors(usize),
+    /// The kernel holds as many descriptors of this user's that nobody has received yet as one process may have open. (Or one
+    /// of these is a socket that holds others, which hold others, and so on.)
+    #[error(
+        "send {0} descriptors: too many of this user's are on their way in sockets already; have some received, or \
+         raise the limit (ulimit -n)"
+    )]
+    TooManyOnTheWay(usize),
     /// Larger than [`MAX_MESSAGE_BYTES`].
     #[error("send a message of {0} bytes: {MAX_MESSAGE_BYTES} is the most; pass a file, or use a ring")]
     TooLarge(usize),
@@ -116,7 +123,7 @@ impl Socket {
     ///
     /// [`SendError::Full`] if it would have to wait; nothing was sent then.
     pub fn try_send(&self, packet: &Packet) -> Result<(), SendError> {
-        self.send_with(packet, SendFlags::DONTWAIT)
+        send_over(&self.0, &packet.bytes, &packet.descriptors, SendFlags::DONTWAIT)
     }
 
     /// Sends, and waits while the other side's queue is full.
@@ -125,40 +132,7 @@ impl Socket {
     ///
     /// [`SendError::Gone`] if the other side is closed, also while waiting.
     pub fn send(&self, packet: &Packet) -> Result<(), SendError> {
-        self.send_with(packet, SendFlags::empty())
-    }
-
-    fn send_with(&self, packet: &Packet, flags: SendFlags) -> Result<(), SendError> {
-        let large = packet.bytes.len() > MAX_INLINE_BYTES;
-        let count = packet.descriptors.len() + usize::from(large);
-        if count > MAX_DESCRIPTORS {
-            return Err(SendError::TooManyDescriptors(count));
-        }
-        if packet.bytes.len() > MAX_MESSAGE_BYTES {
-            return Err(SendError::TooLarge(packet.bytes.len()));
-        }
-        let memory = if large { Some(into_memory(&packet.bytes)?) } else { None };
-        let descriptors: Vec<BorrowedFd<'_>> =
-            packet.descriptors.iter().map(AsFd::as_fd).chain(memory.as_ref().map(AsFd::as_fd)).collect();
-        let length = (packet.bytes.len() as u64).to_le_bytes();
-        let datagram = if large {
-            [IoSlice::new(&[IN_MEMORY]), IoSlice::new(&length)]
-        } else {
-            [IoSlice::new(&[INLINE]), IoSlice::new(&packet.bytes)]
-        };
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        if !descriptors.is_empty() {
-            ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-        }
-        let sent =
-            rustix::io::retry_on_intr(|| sendmsg(&self.0, &datagram, &mut ancillary, flags | SendFlags::NOSIGNAL));
-        match sent {
-            Ok(_) => Ok(()),
-            Err(Errno::AGAIN) => Err(SendError::Full),
-            Err(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN) => Err(SendError::Gone),
-            Err(errno) => Err(SendError::System(call::failed("sendmsg")(errno))),
-        }
+        send_over(&self.0, &packet.bytes, &packet.descriptors, SendFlags::empty())
     }
 
     /// Receives what is there, without waiting.
@@ -172,10 +146,7 @@ impl Socket {
 
     /// As [`try_receive`](Self::try_receive), for a place where no message is large: one that is isn't unpacked.
     pub(crate) fn try_receive_inline(&self) -> Result<Packet, ReceiveError> {
-        self.receive_with(RecvFlags::DONTWAIT, |datagram, descriptors| match datagram.first() {
-            Some(&IN_MEMORY) => Err(ReceiveError::Malformed("it is larger than any message is here")),
-            _ => unpack(datagram, descriptors),
-        })
+        self.receive_with(RecvFlags::DONTWAIT, unpack_inline)
     }
 
     /// Waits for a message.
@@ -192,34 +163,78 @@ impl Socket {
             /// Every receive needs room for the largest datagram; messages keep only what they are.
             static ROOM: RefCell<Vec<u8>> = RefCell::new(vec![0; 1 + MAX_INLINE_BYTES]);
         }
-        ROOM.with_borrow_mut(|room| self.receive_into(room, flags, unpack))
+        ROOM.with_borrow_mut(|room| receive_over(&self.0, room, flags, unpack))
     }
+}
 
-    fn receive_into(&self, room: &mut [u8], flags: RecvFlags, unpack: Unpack) -> Result<Packet, ReceiveError> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let received = rustix::io::retry_on_intr(|| {
-            recvmsg(&self.0, &mut [IoSliceMut::new(room)], &mut ancillary, flags | RecvFlags::CMSG_CLOEXEC)
-        });
-        let received = match received {
-            Ok(received) => received,
-            Err(Errno::AGAIN) => return Err(ReceiveError::Empty),
-            Err(Errno::CONNRESET) => return Err(ReceiveError::Gone),
-            Err(errno) => return Err(ReceiveError::System(call::failed("recvmsg")(errno))),
-        };
-        let descriptors = ancillary.drain().flat_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(rights) => rights.map(Passed::new).collect(),
-            _ => Vec::new(),
-        });
-        let descriptors: Vec<Passed> = descriptors.collect();
-        if received.flags.contains(ReturnFlags::CTRUNC) {
-            return Err(ReceiveError::DescriptorsLost);
-        }
-        if received.flags.contains(ReturnFlags::TRUNC) {
-            return Err(ReceiveError::Malformed("it is longer than any of this protocol"));
-        }
-        unpack(&room[..received.bytes], descriptors)
+/// As [`Socket::try_send`], over a descriptor that is shared.
+pub(crate) fn try_send_over(socket: impl AsFd, bytes: &[u8], descriptors: &[Passed]) -> Result<(), SendError> {
+    send_over(socket, bytes, descriptors, SendFlags::DONTWAIT)
+}
+
+/// As [`Socket::try_receive`], over a descriptor that is shared, but the message stays there, and what comes are copies of its
+/// descriptors. For small messages: a longer one is malformed.
+pub(crate) fn try_peek(socket: impl AsFd) -> Result<Packet, ReceiveError> {
+    receive_over(socket, &mut [0; 64], RecvFlags::PEEK | RecvFlags::DONTWAIT, unpack_inline)
+}
+
+fn send_over(socket: impl AsFd, bytes: &[u8], descriptors: &[Passed], flags: SendFlags) -> Result<(), SendError> {
+    let large = bytes.len() > MAX_INLINE_BYTES;
+    let count = descriptors.len() + usize::from(large);
+    if count > MAX_DESCRIPTORS {
+        return Err(SendError::TooManyDescriptors(count));
     }
+    if bytes.len() > MAX_MESSAGE_BYTES {
+        return Err(SendError::TooLarge(bytes.len()));
+    }
+    let memory = if large { Some(into_memory(bytes)?) } else { None };
+    let descriptors: Vec<BorrowedFd<'_>> =
+        descriptors.iter().map(AsFd::as_fd).chain(memory.as_ref().map(AsFd::as_fd)).collect();
+    let length = (bytes.len() as u64).to_le_bytes();
+    let datagram = if large {
+        [IoSlice::new(&[IN_MEMORY]), IoSlice::new(&length)]
+    } else {
+        [IoSlice::new(&[INLINE]), IoSlice::new(bytes)]
+    };
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() {
+        ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+    }
+    let sent = rustix::io::retry_on_intr(|| sendmsg(&socket, &datagram, &mut ancillary, flags | SendFlags::NOSIGNAL));
+    match sent {
+        Ok(_) => Ok(()),
+        Err(Errno::AGAIN) => Err(SendError::Full),
+        Err(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN) => Err(SendError::Gone),
+        Err(Errno::TOOMANYREFS) => Err(SendError::TooManyOnTheWay(count)),
+        Err(errno) => Err(SendError::System(call::failed("sendmsg")(errno))),
+    }
+}
+
+fn receive_over(socket: impl AsFd, room: &mut [u8], flags: RecvFlags, unpack: Unpack) -> Result<Packet, ReceiveError> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let received = rustix::io::retry_on_intr(|| {
+        recvmsg(&socket, &mut [IoSliceMut::new(room)], &mut ancillary, flags | RecvFlags::CMSG_CLOEXEC)
+    });
+    let received = match received {
+        Ok(received) => received,
+        Err(Errno::AGAIN) => return Err(ReceiveError::Empty),
+        Err(Errno::CONNRESET) => return Err(ReceiveError::Gone),
+        Err(errno) => return Err(ReceiveError::System(call::failed("recvmsg")(errno))),
+    };
+    let descriptors = ancillary.drain().flat_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(rights) => rights.map(Passed::new).collect(),
+        _ => Vec::new(),
+    });
+    let descriptors: Vec<Passed> = descriptors.collect();
+    if received.flags.contains(ReturnFlags::CTRUNC) {
+        return Err(ReceiveError::DescriptorsLost);
+    }
+    if received.flags.contains(ReturnFlags::TRUNC) {
+        return Err(ReceiveError::Malformed("it is longer than any of this protocol"));
+    }
+    unpack(&room[..received.bytes], descriptors)
 }
 
 /// What makes a message of a datagram and its descriptors.
@@ -237,6 +252,13 @@ fn unpack(datagram: &[u8], mut descriptors: Vec<Passed>) -> Result<Packet, Recei
             Ok(Packet { bytes: out_of_memory(&memory, u64::from_le_bytes(length))?, descriptors })
         }
         Some(_) => Err(ReceiveError::Malformed("its first byte is unknown")),
+    }
+}
+
+fn unpack_inline(datagram: &[u8], descriptors: Vec<Passed>) -> Result<Packet, ReceiveError> {
+    match datagram.first() {
+        Some(&IN_MEMORY) => Err(ReceiveError::Malformed("it is larger than any message is here")),
+        _ => unpack(datagram, descriptors),
     }
 }
 
