@@ -1,7 +1,5 @@
 //! A short soak: the long one is `cargo xtask soak --minutes 10`.
 
-#![expect(clippy::unwrap_used, reason = "a test's unwrap is an assertion")]
-
 use std::process::Command;
 
 #[test]
