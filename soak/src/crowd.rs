@@ -66,8 +66,9 @@ impl<'a> Crowd<'a> {
 
     fn replace(&mut self, lane: usize, start: &mut dyn FnMut(usize) -> Outcome<Other>) -> Outcome {
         self.deaths[lane] += 1;
-        if self.stopped.is_some_and(|(stopped, _)| stopped == lane) {
-            self.resume()?;
+        // It is no process any more, which could be told to go on.
+        if self.stopped.take_if(|(stopped, _)| *stopped == lane).is_some() {
+            self.stops.add(STOPS, 1);
         }
         self.others[lane] = start(lane)?;
         Ok(())
@@ -75,13 +76,11 @@ impl<'a> Crowd<'a> {
 
     /// Lets the stopped one go on.
     pub fn resume(&mut self) -> Outcome {
-        let Some((lane, _)) = self.stopped.take() else { return Ok(()) };
-        self.stops.add(STOPS, 1);
-        match self.others[lane].signal(Signal::CONT) {
-            // It has died, and we have heard of it already.
-            Err(_) if self.others[lane].has_died()? => Ok(()),
-            done => done,
+        if let Some((lane, _)) = self.stopped.take() {
+            self.stops.add(STOPS, 1);
+            self.others[lane].signal(Signal::CONT)?;
         }
+        Ok(())
     }
 
     pub fn anybody_is_stopped(&self) -> bool {

@@ -62,7 +62,7 @@ pub fn parties_die(chance: &mut Chance, length: Duration) -> Outcome<Tally> {
     let mut start = |lane: usize| match lane.checked_sub(PLAYERS) {
         None => {
             came += 1;
-            if came > PLAYERS && lives.once_in(8) {
+            if came > PLAYERS && lives.once_in(20) {
                 the_other_is_told(&number, &stops)?;
             }
             let (page, stops, seed) = (pages[lane].writable()?, stops.read_only()?, lives.below(u64::MAX));
