@@ -5,7 +5,10 @@ use std::{
     fmt,
     marker::PhantomData,
     os::fd::AsFd,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::AtomicU64, atomic::Ordering},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     task::Waker,
     time::{Duration, Instant},
 };
@@ -14,7 +17,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::de::DeserializeOwned;
 use shm::wire::{Packet, SendError, Socket};
 
-use crate::{CallError, Exit};
+use crate::{CallError, Change, Exit, State};
 
 /// Events that nobody has read yet: beyond these the oldest are dropped, and counted.
 const MAX_EVENTS: usize = 1024;
@@ -26,6 +29,27 @@ pub(crate) struct Connection {
     inner: Mutex<Inner>,
     event_came: Condvar,
     listener: Mutex<Option<Listener>>,
+    record: Mutex<Record>,
+    record_changed: Condvar,
+    detached: AtomicBool,
+}
+
+/// What is known of a process's life.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub state: State,
+    pub pid: Option<i32>,
+    pub restarts: u64,
+    pub exit: Option<(Exit, Vec<String>)>,
+}
+
+impl Record {
+    /// How it ended, if that was for good.
+    pub(crate) fn end(self) -> Option<Exit> {
+        let over = matches!(self.state, State::Exited | State::Failed);
+        // One that was stopped while it waited to be started again ended by its earlier end.
+        self.exit.filter(|_| over).map(|(exit, _)| exit)
+    }
 }
 
 /// Whoever gets a process's events as they come.
@@ -110,7 +134,50 @@ impl Connection {
             inner: Mutex::default(),
             event_came: Condvar::new(),
             listener: Mutex::default(),
+            record: Mutex::new(Record { state: State::Starting, pid: None, restarts: 0, exit: None }),
+            record_changed: Condvar::new(),
+            detached: AtomicBool::new(false),
         })
+    }
+
+    pub(crate) fn record(&self) -> Record {
+        lock(&self.record).clone()
+    }
+
+    /// Takes down a change, and wakes whoever waits for it.
+    pub(crate) fn take_down(&self, change: &Change) {
+        let mut record = lock(&self.record);
+        record.state = change.state;
+        record.pid = change.pid;
+        record.restarts = change.restarts;
+        if change.exit.is_some() {
+            record.exit.clone_from(&change.exit);
+        }
+        drop(record);
+        self.record_changed.notify_all();
+    }
+
+    /// Waits until it has ended for good, but not beyond `end`.
+    pub(crate) fn join(&self, end: Option<Instant>) -> Option<Exit> {
+        let mut record = lock(&self.record);
+        loop {
+            if let Some(exit) = record.clone().end() {
+                return Some(exit);
+            }
+            record = match end.map(|end| end.saturating_duration_since(Instant::now())) {
+                None => self.record_changed.wait(record).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => return None,
+                Some(left) => self.record_changed.wait_timeout(record, left).unwrap_or_else(PoisonError::into_inner).0,
+            };
+        }
+    }
+
+    pub(crate) fn detach(&self) {
+        self.detached.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_detached(&self) -> bool {
+        self.detached.load(Ordering::Relaxed)
     }
 
     pub(crate) fn next_id(&self) -> u64 {

@@ -41,20 +41,25 @@
 //!
 //! This crate has never heard of a frame.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod call;
 mod child;
 mod connection;
 mod exit;
+mod foreign;
 mod handle;
 mod launch;
 mod logs;
+mod memory_limit;
 mod message;
 mod process;
 mod program;
+mod reap;
 mod restart;
+mod spawn;
 mod supervisor;
+mod surroundings;
 mod system;
 
 pub use self::{
@@ -62,12 +67,15 @@ pub use self::{
     child::{Context, Turn, Watch},
     connection::Events,
     exit::Exit,
+    foreign::Foreign,
     handle::Handle,
     process::{BoxError, Commands, Process},
     program::Program,
     restart::Restart,
+    spawn::{Spawn, StartError, Starting},
     supervisor::{Change, State},
-    system::{Spawn, StartError, System},
+    surroundings::Limit,
+    system::System,
 };
 
 /// Writes, for an inherent `impl` block, the enum of its public methods (`NAMECommand`), the dispatcher

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use shm::wire::{DecodeError, EncodeError, Packet, Passed};
 
+use crate::surroundings::Surroundings;
+
 const HEADER_BYTES: usize = 16;
 
 /// What a message is. The numbers are the protocol.
@@ -56,6 +58,8 @@ pub(crate) struct Hello {
     pub protocol: u64,
     /// The page in which it says how it does.
     pub status: Passed,
+    /// What it takes before anything else of it runs.
+    pub surroundings: Surroundings,
 }
 
 /// A message, taken apart.

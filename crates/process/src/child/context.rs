@@ -4,14 +4,14 @@ use std::{
     fmt, io,
     marker::PhantomData,
     os::fd::{AsFd, OwnedFd},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use rustix::event::epoll;
 use shm::{doorbell::Doorbell, status::StatusPage};
 
 use super::Line;
-use crate::{BoxError, Process, message::Kind};
+use crate::{BoxError, Process, System, message::Kind};
 
 type Callback<P> = Arc<dyn Fn(&mut P, &mut Context<P>) -> Result<(), BoxError>>;
 
@@ -24,6 +24,9 @@ pub struct Context<P: Process> {
     pub(super) epoll: OwnedFd,
     pub(super) watched: Vec<Watched<P>>,
     next_token: u64,
+    /// All that this program can become, for children of its own.
+    kinds: Vec<&'static str>,
+    children: OnceLock<System>,
     kind: PhantomData<fn(P)>,
 }
 
@@ -39,11 +42,17 @@ pub(super) struct Watched<P: Process> {
 pub struct Watch(u64);
 
 impl<P: Process> Context<P> {
-    pub(super) fn new(name: String, line: Line, status: Arc<StatusPage>) -> Result<Self, BoxError> {
+    pub(super) fn new(
+        name: String,
+        line: Line,
+        status: Arc<StatusPage>,
+        kinds: Vec<&'static str>,
+    ) -> Result<Self, BoxError> {
         let (bell, epoll) = (Doorbell::new()?, epoll::create(epoll::CreateFlags::CLOEXEC)?);
         epoll::add(&epoll, &bell, epoll::EventData::new_u64(super::event_loop::BELL), epoll::EventFlags::IN)?;
         let next_token = super::event_loop::FIRST_WATCH;
-        Ok(Self { name, line, status, bell, epoll, watched: Vec::new(), next_token, kind: PhantomData })
+        let (watched, children) = (Vec::new(), OnceLock::new());
+        Ok(Self { name, line, status, bell, epoll, watched, next_token, kinds, children, kind: PhantomData })
     }
 
     pub(super) fn line(&self) -> &Line {
@@ -66,6 +75,26 @@ impl<P: Process> Context<P> {
     #[must_use]
     pub fn bell(&self) -> &Doorbell {
         &self.bell
+    }
+
+    /// The processes that this one starts: children of a child, under a supervisor of its own, made on first use. They
+    /// are stopped after [`Process::stop`], and die with this process however that dies.
+    ///
+    /// # Errors
+    ///
+    /// If the supervisor's thread or descriptors can't be had.
+    pub fn system(&self) -> io::Result<&System> {
+        if self.children.get().is_none() {
+            // Nobody else can come in between: a context belongs to one thread.
+            let _ = self.children.set(System::start(self.kinds.clone())?);
+        }
+        self.children.get().ok_or_else(|| io::Error::other("no system"))
+    }
+
+    pub(super) fn stop_children(&self) {
+        if let Some(children) = self.children.get() {
+            children.stop_all(crate::system::GRACE);
+        }
     }
 
     /// Says something to whoever listens at the parent's [`Events`](crate::Events). It may be dropped if nobody does.

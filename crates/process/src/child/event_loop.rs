@@ -44,6 +44,7 @@ pub(super) fn run<P: Commands>(mut process: P, mut cx: Context<P>, inbox: &Inbox
             match message.kind {
                 Kind::Stop => {
                     process.stop();
+                    cx.stop_children();
                     return Ok(());
                 }
                 Kind::Call => answer(&mut process, &mut cx, &message)?,

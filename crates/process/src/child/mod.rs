@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Lives as a `P`, from the first message to the last.
-pub(crate) fn run<P: Commands>() -> ExitCode {
+pub(crate) fn run<P: Commands>(kinds: Vec<&'static str>) -> ExitCode {
     let line = match Line::take_over_stdin() {
         Ok(line) => line,
         Err(error) => {
@@ -32,7 +32,7 @@ pub(crate) fn run<P: Commands>() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match live::<P>(&line) {
+    match live::<P>(&line, kinds) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             line.say_surely(Kind::Failed, &error.to_string());
@@ -41,7 +41,7 @@ pub(crate) fn run<P: Commands>() -> ExitCode {
     }
 }
 
-fn live<P: Commands>(line: &Line) -> Result<(), BoxError> {
+fn live<P: Commands>(line: &Line, kinds: Vec<&'static str>) -> Result<(), BoxError> {
     // The second layer of three against outliving the parent; the first is the control thread, which sees the socket
     // end, and the third the process group's end.
     set_parent_process_death_signal(Some(Signal::KILL))?;
@@ -52,6 +52,7 @@ fn live<P: Commands>(line: &Line) -> Result<(), BoxError> {
     if hello.protocol != P::PROTOCOL {
         return Err(format!("start: parent and child have different commands for {}; use one build", P::KIND).into());
     }
+    hello.surroundings.take().map_err(|error| format!("start: could not {error}"))?;
     // What `ps` and `top` show; the kernel keeps 15 bytes.
     rustix::thread::set_name(&std::ffi::CString::new(hello.name.as_str())?)?;
     tell_of_panics(line.clone());
@@ -59,14 +60,14 @@ fn live<P: Commands>(line: &Line) -> Result<(), BoxError> {
     let status = Arc::new(StatusPage::open(hello.status.into_owned()?)?);
     let config: P::Config = expect(line, Kind::Config)?.read()?;
     let inbox = control::listen(line.clone())?;
-    let mut cx = Context::new(hello.name, line.clone(), status)?;
+    let mut cx = Context::new(hello.name, line.clone(), status, kinds)?;
     let process = catch_unwind(AssertUnwindSafe(|| P::start(config, &mut cx)))
         .map_err(|panic| format!("start: it panicked: {}", panic_text(&*panic)))??;
     line.say_surely(Kind::Ready, &());
     event_loop::run(process, cx, &inbox)
 }
 
-fn expect(line: &Line, kind: Kind) -> Result<Message, BoxError> {
+pub(crate) fn expect(line: &Line, kind: Kind) -> Result<Message, BoxError> {
     let message = line.receive()?;
     if message.kind == kind { Ok(message) } else { Err(format!("start: {:?} came for {kind:?}", message.kind).into()) }
 }

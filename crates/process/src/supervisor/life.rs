@@ -9,14 +9,16 @@ use rustix::process::Signal;
 use shm::{status::StatusPage, wire::ReceiveError};
 
 use super::{
-    Change, Plan, State,
+    Change, NotStarted, Plan, State,
     output::{More, Output, Stream},
     watch::{Watcher, What},
 };
 use crate::{
     CallError, Exit,
-    launch::{Launched, launch},
+    connection::Connection,
+    launch::{Launched, What as Becomes, launch},
     logs,
+    memory_limit::{self, LOOK_EVERY, NO_MEMORY},
     message::{Kind, Message},
     restart::{History, Verdict},
 };
@@ -58,6 +60,10 @@ pub(super) struct Incarnation {
     last_panic: Option<String>,
     /// Why we killed it.
     killed_for: Option<Exit>,
+    /// A foreign program that is about to become one: its line closes when it has.
+    announced: bool,
+    /// When its memory is looked at next.
+    look_at: Option<Instant>,
 }
 
 impl Child {
@@ -68,6 +74,10 @@ impl Child {
 
     pub(super) fn name(&self) -> &str {
         &self.plan.blueprint.name
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.plan.connection
     }
 
     pub(super) fn status(&self) -> &Arc<StatusPage> {
@@ -90,6 +100,17 @@ impl Child {
 
     /// When it must be looked at, whatever happens.
     pub(super) fn due(&self) -> Option<Instant> {
+        [self.phase_due(), self.look_at()].into_iter().flatten().min()
+    }
+
+    fn look_at(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Starting { incarnation, .. } | Phase::Ready { incarnation, .. } => incarnation.look_at,
+            _ => None,
+        }
+    }
+
+    fn phase_due(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Starting { deadline, .. } => Some(*deadline),
             Phase::Stopping { terminate_at, kill_at, .. } => Some(terminate_at.unwrap_or(*kill_at)),
@@ -134,15 +155,17 @@ impl Child {
             });
         match launched {
             Ok(launched) => {
-                let deadline = Instant::now() + self.plan.ready_within;
+                let now = Instant::now();
                 let incarnation = Incarnation {
                     launched,
-                    output: Output::default(),
+                    output: Output::awaiting(self.plan.ready_line.clone()),
                     last_words: None,
                     last_panic: None,
                     killed_for: None,
+                    announced: false,
+                    look_at: self.plan.memory_limit.map(|_| now + LOOK_EVERY),
                 };
-                self.phase = Phase::Starting { incarnation, deadline };
+                self.phase = Phase::Starting { incarnation, deadline: now + self.plan.ready_within };
                 self.note(None, None);
             }
             Err(error) => self.follow(Exit::Failed(format!("it could not be started: {error}")), Vec::new(), None),
@@ -150,6 +173,12 @@ impl Child {
     }
 
     pub(super) fn on_time(&mut self, id: u64, watcher: &mut Watcher, now: Instant) {
+        if self.look_at().is_some_and(|at| at <= now) {
+            self.look_at_memory(now);
+        }
+        if self.phase_due().is_none_or(|due| due > now) {
+            return;
+        }
         match &mut self.phase {
             Phase::Restarting { .. } => {
                 self.restarts += 1;
@@ -172,6 +201,28 @@ impl Child {
         }
     }
 
+    fn look_at_memory(&mut self, now: Instant) {
+        let limit_bytes = self.plan.memory_limit.unwrap_or(u64::MAX);
+        let Some(incarnation) = self.incarnation() else { return };
+        incarnation.look_at = Some(now + LOOK_EVERY);
+        let has_bytes = memory_limit::private_bytes(incarnation.launched.pid.as_raw_pid());
+        if has_bytes.is_some_and(|bytes| bytes > limit_bytes) {
+            incarnation.killed_for = Some(Exit::OutOfMemory { limit_bytes });
+            incarnation.launched.signal(Signal::KILL);
+        }
+    }
+
+    /// Sends a signal, if it lives.
+    pub(super) fn signal(&mut self, signal: Signal) {
+        if let Some(incarnation) = self.incarnation() {
+            incarnation.launched.signal(signal);
+        }
+    }
+
+    fn is_foreign(&self) -> bool {
+        self.plan.blueprint.what == Becomes::Foreign
+    }
+
     pub(super) fn on_seen(&mut self, id: u64, what: What, watcher: &mut Watcher) {
         let name = self.name().to_owned();
         let Some(incarnation) = self.incarnation() else { return };
@@ -186,16 +237,29 @@ impl Child {
                 if incarnation.output.read(&name, stream, pipe) == More::Never {
                     watcher.remove_one(what, &incarnation.launched);
                 }
+                if incarnation.output.has_awaited() {
+                    self.ready();
+                }
             }
         }
     }
 
     fn hear(&mut self, id: u64, watcher: &mut Watcher, at_most: usize) {
+        let foreign = self.is_foreign();
         for _ in 0..at_most {
             let Some(incarnation) = self.incarnation() else { return };
             let packet = match incarnation.launched.socket.try_receive() {
                 Ok(packet) => packet,
                 Err(ReceiveError::Empty) => return,
+                Err(ReceiveError::Gone) if foreign => {
+                    watcher.remove_one(What::Message, &incarnation.launched);
+                    // It has become the other program: that closed its line.
+                    let runs = incarnation.announced && incarnation.last_words.is_none();
+                    if runs && self.plan.ready_line.is_none() {
+                        self.ready();
+                    }
+                    return;
+                }
                 Err(error) => {
                     // It has closed its line, or what it says can't be received. Whoever can't be talked to is
                     // killed; usually it is dying anyway, and its exit tells more.
@@ -218,6 +282,11 @@ impl Child {
         let name = self.name().to_owned();
         let text = || message.read::<String>().unwrap_or_else(|error| format!("(could not {error})"));
         match message.kind {
+            Kind::Ready if self.is_foreign() => {
+                if let Some(incarnation) = self.incarnation() {
+                    incarnation.announced = true;
+                }
+            }
             Kind::Ready => self.ready(),
             Kind::Answer => self.plan.connection.answer(message.id, Ok(message.body.clone())),
             Kind::CallFailed => {
@@ -248,7 +317,9 @@ impl Child {
         let phase = std::mem::replace(&mut self.phase, Phase::Over { state: State::Exited });
         self.phase = match phase {
             Phase::Starting { incarnation, .. } => {
-                self.plan.connection.open(incarnation.launched.socket.clone());
+                if self.plan.blueprint.what != Becomes::Foreign {
+                    self.plan.connection.open(incarnation.launched.socket.clone());
+                }
                 if !std::mem::replace(&mut self.started, true) {
                     let _ = self.plan.ready.send(Ok(()));
                 }
@@ -259,8 +330,14 @@ impl Child {
     }
 
     pub(super) fn stop(&mut self, grace: Duration) {
+        let foreign = self.is_foreign();
         let phase = std::mem::replace(&mut self.phase, Phase::Over { state: State::Exited });
         self.phase = match phase {
+            Phase::Starting { incarnation, .. } | Phase::Ready { incarnation, .. } if foreign => {
+                // It can't be asked but by the signal.
+                incarnation.launched.signal(Signal::TERM);
+                Phase::Stopping { incarnation, terminate_at: None, kill_at: Instant::now() + grace }
+            }
             Phase::Starting { incarnation, .. } | Phase::Ready { incarnation, .. } => {
                 let stop = Message::wrap(Kind::Stop, 0, shm::wire::Packet::default());
                 // A queue that is full belongs to a process that doesn't read; the signals are for that one.
@@ -306,10 +383,18 @@ impl Child {
             (exit, ..) => exit,
         };
         let lines = incarnation.output.take_last();
+        let no_memory = |limit_bytes| match &exit {
+            Exit::Signal(_) if lines.iter().any(|line| line.starts_with(NO_MEMORY)) => {
+                Some(Exit::OutOfMemory { limit_bytes })
+            }
+            _ => None,
+        };
+        let exit = self.plan.memory_limit.and_then(no_memory).unwrap_or(exit);
+        let exit = if since.is_none() && !stopping { exit.before_ready() } else { exit };
         self.plan.connection.close(&exit);
         if stopping {
             if !self.started {
-                let _ = self.plan.ready.send(Err("it was stopped before it was ready".to_owned()));
+                let _ = self.plan.ready.send(Err("it was stopped before it was ready".into()));
             }
             self.plan.connection.end();
             self.note(Some((exit, lines)), None);
@@ -344,9 +429,9 @@ impl Child {
     }
 }
 
-fn not_ready(exit: &Exit, lines: &[String]) -> String {
+fn not_ready(exit: &Exit, lines: &[String]) -> NotStarted {
     let said = if lines.is_empty() { String::new() } else { format!("; it wrote: {}", lines.join(" | ")) };
-    format!("{exit}{said}")
+    NotStarted { why: format!("{exit}{said}"), exit: Some(exit.clone()) }
 }
 
 /// A random number from 0 to 1.

@@ -18,7 +18,7 @@ use shm::{
     status::{Number, StatusPage, Text},
 };
 
-pub(crate) use self::orders::{Order, Orders, Plan};
+pub(crate) use self::orders::{NotStarted, Order, Orders, Plan, Which};
 use self::{
     life::Child,
     watch::{Seen, Watcher},
@@ -99,9 +99,9 @@ pub(crate) fn start() -> io::Result<Orders> {
     let supervisor = Supervisor {
         watcher,
         children: HashMap::new(),
-        next: 0,
         watching: Vec::new(),
         stops: Vec::new(),
+        forgotten: Vec::new(),
         stopping: false,
     };
     thread::Builder::new().name("supervisor".to_owned()).spawn(move || {
@@ -116,9 +116,10 @@ pub(crate) fn start() -> io::Result<Orders> {
 struct Supervisor {
     watcher: Watcher,
     children: HashMap<u64, Child>,
-    next: u64,
     watching: Vec<Sender<Change>>,
     stops: Vec<Stopping>,
+    /// Whose last handle is gone.
+    forgotten: Vec<u64>,
     /// All were told to stop; nobody is started any more.
     stopping: bool,
 }
@@ -143,6 +144,7 @@ impl Supervisor {
                 self.with(id, |child, watcher| child.on_time(id, watcher, now));
             }
             self.answer_stops();
+            self.forget();
             let next = self.children.values().filter_map(Child::due).min();
             let seen = self.watcher.wait(next.map(|next| next.saturating_duration_since(Instant::now())));
             // Orders first: whoever asked to be told of changes, and then caused one, is told of it.
@@ -165,31 +167,30 @@ impl Supervisor {
             Order::Watch(sender) => self.watching.push(sender),
             Order::Start(plan) => {
                 if self.stopping {
-                    let _ = plan.ready.send(Err("everything is being stopped".to_owned()));
-                    return;
+                    return refuse(&plan, "everything is being stopped");
                 }
-                let name = &plan.blueprint.name;
+                let (id, name) = (plan.id, &plan.blueprint.name);
                 if self.children.values().any(|child| child.name() == name && !child.is_over()) {
-                    let _ = plan.ready.send(Err("there is a process of that name already".to_owned()));
-                    return;
+                    return refuse(&plan, "there is a process of that name already");
                 }
                 self.children.retain(|_, child| child.name() != name);
-                let id = self.next;
-                self.next += 1;
                 self.children.insert(id, Child::new(*plan));
                 self.with(id, |child, watcher| child.launch(id, watcher));
             }
-            Order::Stop { names, grace, done } => {
-                self.stopping |= names.is_none();
-                let wanted =
-                    |child: &Child| names.as_ref().is_none_or(|names| names.iter().any(|name| name == child.name()));
-                let children: Vec<u64> =
-                    self.children.iter().filter(|(_, child)| wanted(child)).map(|(id, _)| *id).collect();
+            Order::Stop { which, grace, done } => {
+                self.stopping |= matches!(which, Which::All);
+                let wanted = |(id, child): &(&u64, &Child)| which.includes(**id, child.name());
+                let children: Vec<u64> = self.children.iter().filter(wanted).map(|(id, _)| *id).collect();
                 for id in &children {
                     self.with(*id, |child, _| child.stop(grace));
                 }
-                self.stops.push(Stopping { children, done });
+                match done {
+                    Some(done) => self.stops.push(Stopping { children, done }),
+                    // Its last handle is gone: nobody will ever ask about it again.
+                    None => self.forgotten.extend(children),
+                }
             }
+            Order::Signal { id, signal } => self.with(id, |child, _| child.signal(signal)),
         }
     }
 
@@ -199,9 +200,21 @@ impl Supervisor {
         let before = child.state();
         happen(child, &mut self.watcher);
         for change in child.take_changes(before) {
+            child.connection().take_down(&change);
             publish(child.status(), &change);
             self.watching.retain(|watching| watching.send(change.clone()).is_ok());
         }
+    }
+
+    fn forget(&mut self) {
+        let children = &mut self.children;
+        self.forgotten.retain(|id| {
+            let over = children.get(id).is_none_or(Child::is_over);
+            if over {
+                children.remove(id);
+            }
+            !over
+        });
     }
 
     fn answer_stops(&mut self) {
@@ -214,6 +227,15 @@ impl Supervisor {
             !gone
         });
     }
+}
+
+/// Lets nothing begin, and leaves nobody waiting for it.
+fn refuse(plan: &Plan, why: &'static str) {
+    let (name, exit) = (plan.blueprint.name.clone(), Some((Exit::Failed(why.to_owned()), Vec::new())));
+    let change = Change { name, state: State::Failed, pid: None, restarts: 0, exit, delay: None };
+    plan.connection.take_down(&change);
+    plan.connection.end();
+    let _ = plan.ready.send(Err(why.into()));
 }
 
 fn publish(status: &Arc<StatusPage>, change: &Change) {

@@ -5,6 +5,9 @@
 
 mod calls;
 mod deaths;
+mod foreign;
+mod handles;
+mod heavy;
 mod orphans;
 mod subject;
 
@@ -28,7 +31,11 @@ fn main() -> ExitCode {
     }
     program.run(|system| {
         let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-        let tests = [calls::TESTS, deaths::TESTS, orphans::TESTS].concat();
+        let all = std::env::args().any(|argument| argument == "--include-ignored");
+        let heavy = all || std::env::args().any(|argument| argument == "--ignored");
+        let light = [calls::TESTS, deaths::TESTS, handles::TESTS, foreign::TESTS, orphans::TESTS].concat();
+        let light = light.into_iter().filter(|_| all || !heavy);
+        let tests: Vec<Test> = light.chain(heavy::TESTS.iter().copied().filter(|_| heavy)).collect();
         let chosen = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| name.contains(wanted.as_str()));
         run(system, tests.into_iter().filter(|(name, _)| chosen(name)))
     })
