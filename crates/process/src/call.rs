@@ -50,6 +50,9 @@ pub enum CallError {
         name: String,
         /// The panic's message and place, or what the encoder said.
         why: String,
+        /// Where in the process it was: the stack at the panic, if the process has `RUST_BACKTRACE` set
+        /// ([`Spawn::env`](crate::Spawn::env)).
+        trace: Option<String>,
     },
     /// The command couldn't be encoded or sent.
     #[error("call {name}: could not {why}")]

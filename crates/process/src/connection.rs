@@ -1,9 +1,7 @@
 //! What callers and the supervisor share about one process, over all its incarnations.
 
 use std::{
-    collections::{HashMap, VecDeque},
-    fmt,
-    marker::PhantomData,
+    collections::HashMap,
     os::fd::AsFd,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -14,23 +12,24 @@ use std::{
 };
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use serde::de::DeserializeOwned;
 use shm::wire::{Packet, SendError, Socket};
 
-use crate::{CallError, Change, Exit, State};
-
-/// Events that nobody has read yet: beyond these the oldest are dropped, and counted.
-const MAX_EVENTS: usize = 1024;
+use crate::{
+    CallError, Change, Exit, Overflow, State,
+    events::EventQueue,
+    message::{Kind, Message},
+};
 
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub name: String,
     next_id: AtomicU64,
     inner: Mutex<Inner>,
-    event_came: Condvar,
-    listener: Mutex<Option<Listener>>,
+    pub(crate) events: EventQueue,
     record: Mutex<Record>,
     record_changed: Condvar,
+    /// Who else wants to know of its end.
+    wakers: Mutex<Vec<Waker>>,
     detached: AtomicBool,
 }
 
@@ -52,21 +51,10 @@ impl Record {
     }
 }
 
-/// Whoever gets a process's events as they come.
-pub(crate) struct Listener(pub Box<dyn Fn(Packet) + Send>);
-
-impl fmt::Debug for Listener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Listener")
-    }
-}
-
 #[derive(Debug, Default)]
 struct Inner {
     socket: Option<Arc<Socket>>,
     pending: HashMap<u64, Arc<Answer>>,
-    events: VecDeque<Packet>,
-    events_dropped: u64,
     last_exit: Option<Exit>,
     /// There will be no further incarnation.
     over: bool,
@@ -85,7 +73,7 @@ struct AnswerState {
     waker: Option<Waker>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing that runs under these locks can leave them half done.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -127,15 +115,15 @@ impl Answer {
 }
 
 impl Connection {
-    pub(crate) fn new(name: String) -> Arc<Self> {
+    pub(crate) fn new(name: String, overflow: Overflow) -> Arc<Self> {
         Arc::new(Self {
             name,
             next_id: AtomicU64::new(1),
             inner: Mutex::default(),
-            event_came: Condvar::new(),
-            listener: Mutex::default(),
+            events: EventQueue::new(overflow),
             record: Mutex::new(Record { state: State::Starting, pid: None, restarts: 0, exit: None }),
             record_changed: Condvar::new(),
+            wakers: Mutex::default(),
             detached: AtomicBool::new(false),
         })
     }
@@ -155,6 +143,33 @@ impl Connection {
         }
         drop(record);
         self.record_changed.notify_all();
+        // They may call back right here: no lock may be held.
+        let wakers = std::mem::take(&mut *lock(&self.wakers));
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// How it ended, if that was for good; else `waker` is woken at its next change.
+    pub(crate) fn poll_end(&self, waker: &Waker) -> Option<Exit> {
+        // First the waker, then the look: a change in between wakes it.
+        let mut wakers = lock(&self.wakers);
+        if !wakers.iter().any(|known| known.will_wake(waker)) {
+            wakers.push(waker.clone());
+        }
+        drop(wakers);
+        self.record().end()
+    }
+
+    /// How many events a new incarnation may say before some are read.
+    pub(crate) fn event_credit(&self) -> Option<u64> {
+        self.events.credit()
+    }
+
+    /// Tells the process that so many of its events were read. Gives whether it could be told.
+    pub(crate) fn tell_read(&self, count: u64) -> bool {
+        let read = Message::wrap(Kind::Read, count, Packet::default());
+        let socket = lock(&self.inner).socket.clone();
+        // One that isn't ready yet, or not any more, begins anew.
+        socket.is_none_or(|socket| !matches!(socket.try_send(&read), Err(SendError::Full)))
     }
 
     /// Waits until it has ended for good, but not beyond `end`.
@@ -260,7 +275,7 @@ impl Connection {
     /// There will be no further incarnation.
     pub(crate) fn end(&self) {
         lock(&self.inner).over = true;
-        self.event_came.notify_all();
+        self.events.end();
     }
 
     pub(crate) fn answer(&self, id: u64, answer: Result<Packet, CallError>) {
@@ -269,61 +284,5 @@ impl Connection {
         if let Some(waiting) = waiting {
             waiting.give(answer);
         }
-    }
-
-    /// From now on `hear` gets the events.
-    pub(crate) fn listen(&self, hear: Listener) {
-        *lock(&self.listener) = Some(hear);
-    }
-
-    pub(crate) fn event(&self, event: Packet) {
-        if let Some(hear) = &*lock(&self.listener) {
-            return hear.0(event);
-        }
-        let mut inner = lock(&self.inner);
-        if inner.events.len() == MAX_EVENTS {
-            inner.events.pop_front();
-            inner.events_dropped += 1;
-        }
-        inner.events.push_back(event);
-        self.event_came.notify_one();
-    }
-}
-
-/// What a process says unasked, in order, over all its incarnations. At most 1,024 wait to be read; beyond that the
-/// oldest are dropped, and [`dropped`](Self::dropped) counts them.
-#[derive(Debug)]
-pub struct Events<E> {
-    connection: Arc<Connection>,
-    kind: PhantomData<fn() -> E>,
-}
-
-impl<E: DeserializeOwned> Events<E> {
-    pub(crate) fn new(connection: Arc<Connection>) -> Self {
-        Self { connection, kind: PhantomData }
-    }
-
-    /// The next event; `None` when `limit` is over, or when there will never be another one.
-    ///
-    /// # Errors
-    ///
-    /// [`CallError::BadMessage`] if the process said something that isn't an `E`.
-    pub fn next_for(&self, limit: Duration) -> Result<Option<E>, CallError> {
-        let inner = lock(&self.connection.inner);
-        let (mut inner, _) = self
-            .connection
-            .event_came
-            .wait_timeout_while(inner, limit, |inner| inner.events.is_empty() && !inner.over)
-            .unwrap_or_else(PoisonError::into_inner);
-        let Some(event) = inner.events.pop_front() else { return Ok(None) };
-        drop(inner);
-        let name = || self.connection.name.clone();
-        event.decode().map(Some).map_err(|error| CallError::BadMessage { name: name(), why: error.to_string() })
-    }
-
-    /// How many events were dropped because nobody read them.
-    #[must_use]
-    pub fn dropped(&self) -> u64 {
-        lock(&self.connection.inner).events_dropped
     }
 }

@@ -1,7 +1,9 @@
 //! A process, seen from the one that spawned it.
 
 use std::{
+    pin::Pin,
     sync::Arc,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -11,7 +13,8 @@ use shm::{status::StatusPage, wire::Packet};
 
 use crate::{
     Call, Events, Exit, State, System,
-    connection::{Connection, Listener},
+    connection::Connection,
+    events::Listener,
     supervisor::{Order, Which},
     system::GRACE,
 };
@@ -72,10 +75,13 @@ impl Handle {
     /// [`events`](Self::events). It is called on the supervisor's thread, so it must not wait: put it into a channel.
     pub fn on_event<E: DeserializeOwned>(&self, hear: impl Fn(E) + Send + 'static) {
         let name = self.name().to_owned();
-        self.connection.listen(Listener(Box::new(move |event| match event.decode() {
-            Ok(event) => hear(event),
-            Err(error) => tracing::warn!(process = name, "an event was dropped: could not {error}"),
-        })));
+        self.connection.events.listen(
+            &self.connection,
+            Listener(Box::new(move |event| match event.decode() {
+                Ok(event) => hear(event),
+                Err(error) => tracing::warn!(process = name, "an event was dropped: could not {error}"),
+            })),
+        );
     }
 
     /// Where it is in its life.
@@ -130,6 +136,12 @@ impl Handle {
         }
     }
 
+    /// A future that is ready when it has ended for good, under any runtime. It can be dropped at any time.
+    #[must_use]
+    pub fn ended(&self) -> Ended {
+        Ended(self.connection.clone())
+    }
+
     /// Stops it for good: asks, sends SIGTERM to its process group after half of `grace`, and SIGKILL when it is
     /// over. (A program that isn't ours can't be asked, and gets SIGTERM at once.) Returns when it is gone.
     pub fn stop(&self, grace: Duration) {
@@ -159,5 +171,17 @@ impl Handle {
     /// Gives the process to its system: it isn't stopped any more when the last handle goes.
     pub fn detach(&self) {
         self.connection.detach();
+    }
+}
+
+/// The end of a process, to be awaited ([`Handle::ended`]).
+#[derive(Debug)]
+pub struct Ended(Arc<Connection>);
+
+impl Future for Ended {
+    type Output = Exit;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Exit> {
+        self.0.poll_end(cx.waker()).map_or(Poll::Pending, Poll::Ready)
     }
 }

@@ -59,7 +59,11 @@ pub(crate) struct Launched {
 
 /// Starts an incarnation and sends it its first messages. Must be called from a thread that lives as long as the
 /// process: the kernel's parent-death signal fires when the *thread* that started a child ends.
-pub(crate) fn launch(blueprint: &Blueprint, status: &StatusPage) -> Result<Launched, BoxError> {
+pub(crate) fn launch(
+    blueprint: &Blueprint,
+    status: &StatusPage,
+    event_credit: Option<u64>,
+) -> Result<Launched, BoxError> {
     let (ours, theirs) = Socket::pair()?;
     let (first, protocol) = match blueprint.what {
         What::Kind { kind, protocol } => ([CHILD, kind], protocol),
@@ -71,6 +75,7 @@ pub(crate) fn launch(blueprint: &Blueprint, status: &StatusPage) -> Result<Launc
         protocol,
         status: status.writable()?,
         surroundings: blueprint.surroundings.clone(),
+        event_credit,
     };
     // They wait in the socket until the child reads: sent before it exists, they can't be waited for.
     ours.try_send(&Message::encode(Kind::Hello, 0, &hello)?)?;

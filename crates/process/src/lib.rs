@@ -46,6 +46,7 @@
 mod call;
 mod child;
 mod connection;
+mod events;
 mod exit;
 mod foreign;
 mod handle;
@@ -57,6 +58,7 @@ mod process;
 mod program;
 mod reap;
 mod restart;
+mod select;
 mod spawn;
 mod supervisor;
 mod surroundings;
@@ -65,18 +67,22 @@ mod system;
 pub use self::{
     call::{Call, CallError, CallFuture},
     child::{Context, Turn, Watch},
-    connection::Events,
+    events::{EventFuture, Events, Overflow},
     exit::Exit,
     foreign::Foreign,
-    handle::Handle,
+    handle::{Ended, Handle},
     process::{BoxError, Commands, Process},
     program::Program,
     restart::Restart,
+    select::{Asked, Key, Select, SelectError, Stopper},
     spawn::{Spawn, StartError, Starting},
     supervisor::{Change, State},
     surroundings::Limit,
     system::System,
 };
+
+/// Many bytes as a field of a message, copied once; descriptors as fields.
+pub use shm::wire::{Blob, Passed};
 
 /// Writes, for an inherent `impl` block, the enum of its public methods (`NAMECommand`), the dispatcher
 /// ([`Commands`]) and the typed handle (`NAMEHandle`), whose methods give a [`Call`]. Private methods stay what they

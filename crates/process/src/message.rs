@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     Cancel = 4,
     /// Stop in order.
     Stop = 5,
+    /// So many events were read; the id is the number.
+    Read = 6,
     // To the parent.
     /// It works.
     Ready = 16,
@@ -29,9 +31,9 @@ pub(crate) enum Kind {
     Failed = 17,
     /// The answer to a call.
     Answer = 18,
-    /// A call went wrong inside: a text.
+    /// A call went wrong inside: a [`Failure`].
     CallFailed = 19,
-    /// An event of the kind's own.
+    /// An event of the kind's own. Its id is how many were lost before it.
     Event = 20,
     /// [`Record`](crate::logs::Record): a line for the log.
     Log = 21,
@@ -42,7 +44,7 @@ pub(crate) enum Kind {
 impl Kind {
     fn from_number(number: u8) -> Option<Self> {
         use Kind::*;
-        let all = [Hello, Config, Call, Cancel, Stop, Ready, Failed, Answer, CallFailed, Event, Log, Panic];
+        let all = [Hello, Config, Call, Cancel, Stop, Read, Ready, Failed, Answer, CallFailed, Event, Log, Panic];
         all.into_iter().find(|kind| *kind as u8 == number)
     }
 }
@@ -60,6 +62,15 @@ pub(crate) struct Hello {
     pub status: Passed,
     /// What it takes before anything else of it runs.
     pub surroundings: Surroundings,
+    /// How many events it may say before some are read; `None`: as many as it likes.
+    pub event_credit: Option<u64>,
+}
+
+/// What went wrong in a handler.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Failure {
+    pub why: String,
+    pub trace: Option<String>,
 }
 
 /// A message, taken apart.

@@ -15,7 +15,7 @@ use std::{
 use shm::{status::StatusPage, wire::Packet};
 
 use crate::{
-    Commands, Exit, Foreign, Handle, Limit, Restart, System,
+    Commands, Exit, Foreign, Handle, Limit, Overflow, Restart, System,
     connection::Connection,
     foreign,
     handle::Owner,
@@ -54,6 +54,7 @@ pub struct Spawn<'s, P> {
     ready_within: Duration,
     ready_line: Option<String>,
     memory_limit: Option<u64>,
+    overflow: Overflow,
     status: Option<Arc<StatusPage>>,
     kind: PhantomData<fn() -> P>,
 }
@@ -152,6 +153,7 @@ impl<'s, P> Spawn<'s, P> {
             ready_within: READY_WITHIN,
             ready_line: None,
             memory_limit: None,
+            overflow: Overflow::default(),
             status: None,
             kind: PhantomData,
         }
@@ -225,6 +227,12 @@ impl<'s, P> Spawn<'s, P> {
         self
     }
 
+    /// What happens to its events when nobody reads them; by default the oldest of 1,024 are dropped.
+    pub fn overflow(mut self, policy: Overflow) -> Self {
+        self.overflow = policy;
+        self
+    }
+
     fn give<H>(self) -> Result<Starting<H>, StartError> {
         let failed = |why: String| StartError { name: self.name.clone(), why, exit: None };
         let config = self.config.clone().map_err(&failed)?;
@@ -233,7 +241,7 @@ impl<'s, P> Spawn<'s, P> {
         let mut surroundings = self.surroundings.clone();
         surroundings.limits.extend(self.memory_limit.map(crate::memory_limit::resource));
         let (system, id) = (self.system.clone(), self.system.next_id());
-        let connection = Connection::new(self.name.clone());
+        let connection = Connection::new(self.name.clone(), self.overflow);
         let owner = Arc::new(Owner { system: system.clone(), id, connection: connection.clone() });
         let handle = Handle { system, connection: connection.clone(), status: status.clone(), owner };
         let (ready, is_ready) = mpsc::channel();

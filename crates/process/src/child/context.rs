@@ -8,10 +8,10 @@ use std::{
 };
 
 use rustix::event::epoll;
-use shm::{doorbell::Doorbell, status::StatusPage};
+use shm::{doorbell::Doorbell, status::StatusPage, wire::Packet};
 
-use super::Line;
-use crate::{BoxError, Process, System, message::Kind};
+use super::{Line, control::Inbox, emit::Emitter};
+use crate::{BoxError, Process, System};
 
 type Callback<P> = Arc<dyn Fn(&mut P, &mut Context<P>) -> Result<(), BoxError>>;
 
@@ -19,6 +19,8 @@ type Callback<P> = Arc<dyn Fn(&mut P, &mut Context<P>) -> Result<(), BoxError>>;
 pub struct Context<P: Process> {
     name: String,
     line: Line,
+    emitter: Arc<Emitter>,
+    inbox: Arc<Inbox>,
     status: Arc<StatusPage>,
     bell: Doorbell,
     pub(super) epoll: OwnedFd,
@@ -47,12 +49,27 @@ impl<P: Process> Context<P> {
         line: Line,
         status: Arc<StatusPage>,
         kinds: Vec<&'static str>,
+        emitter: Arc<Emitter>,
+        inbox: Arc<Inbox>,
     ) -> Result<Self, BoxError> {
         let (bell, epoll) = (Doorbell::new()?, epoll::create(epoll::CreateFlags::CLOEXEC)?);
         epoll::add(&epoll, &bell, epoll::EventData::new_u64(super::event_loop::BELL), epoll::EventFlags::IN)?;
         let next_token = super::event_loop::FIRST_WATCH;
         let (watched, children) = (Vec::new(), OnceLock::new());
-        Ok(Self { name, line, status, bell, epoll, watched, next_token, kinds, children, kind: PhantomData })
+        Ok(Self {
+            name,
+            line,
+            emitter,
+            inbox,
+            status,
+            bell,
+            epoll,
+            watched,
+            next_token,
+            kinds,
+            children,
+            kind: PhantomData,
+        })
     }
 
     pub(super) fn line(&self) -> &Line {
@@ -97,9 +114,21 @@ impl<P: Process> Context<P> {
         }
     }
 
-    /// Says something to whoever listens at the parent's [`Events`](crate::Events). It may be dropped if nobody does.
+    /// Says something to whoever listens at the parent's [`Events`](crate::Events). What happens if nobody reads them is
+    /// said where the process is spawned ([`Spawn::overflow`](crate::Spawn::overflow)): they are dropped there, and
+    /// counted, or this waits.
     pub fn emit(&self, event: &P::Event) {
-        self.line.say(Kind::Event, 0, event);
+        match Packet::encode(event) {
+            Ok(event) => self.emitter.emit(&event),
+            Err(error) => tracing::warn!("an event was dropped: could not {error}"),
+        }
+    }
+
+    /// Whether whoever made the call being handled doesn't want its answer any more: it dropped the call, or its limit is
+    /// over. A handler that takes long looks at this now and then.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.inbox.is_cancelled()
     }
 
     /// Calls `callback` whenever `descriptor` is readable (level-triggered), or has hung up.

@@ -14,10 +14,10 @@ use shm::{
     wire::{Packet, SendError},
 };
 
-use super::{Context, control::Inbox, panic_text};
+use super::{Context, control::Inbox, panics};
 use crate::{
     BoxError, Commands,
-    message::{Kind, Message},
+    message::{Failure, Kind, Message},
 };
 
 /// Token of the process's doorbell.
@@ -83,25 +83,26 @@ fn wait<P: Commands>(process: &mut P, cx: &mut Context<P>, inbox: &Inbox, turn: 
 }
 
 fn answer<P: Commands>(process: &mut P, cx: &mut Context<P>, message: &Message) -> Result<(), BoxError> {
+    let plain = |error: &dyn std::fmt::Display| Failure { why: format!("could not {error}"), trace: None };
     let done = match message.read::<P::Command>() {
         // A panic in a handler is the error of that call. What it may have left half done is the handler's own.
         Ok(command) => catch_unwind(AssertUnwindSafe(|| process.dispatch(command, cx)))
-            .map_err(|panic| format!("it panicked: {}", panic_text(&*panic)))
-            .and_then(|answer| answer.map_err(|error| format!("could not {error}"))),
-        Err(error) => Err(format!("could not {error}")),
+            .map_err(|panic| panics::failure(&*panic))
+            .and_then(|answer| answer.map_err(|error| plain(&error))),
+        Err(error) => Err(plain(&error)),
     };
     let line = cx.line();
     let answered = match done {
         Ok(answer) => line.answer(Kind::Answer, message.id, answer),
-        Err(why) => line.answer(Kind::CallFailed, message.id, Packet::encode(&why)?),
+        Err(failure) => line.answer(Kind::CallFailed, message.id, Packet::encode(&failure)?),
     };
     match answered {
         Ok(()) => Ok(()),
         Err(SendError::Gone) => Err("answer a call: the parent is gone".into()),
         // It could not be sent as it is (too many descriptors, no memory): that is this call's error too.
         Err(error) => {
-            let why = format!("its answer could not be sent: could not {error}");
-            Ok(line.answer(Kind::CallFailed, message.id, Packet::encode(&why)?)?)
+            let failure = Failure { why: format!("its answer could not be sent: could not {error}"), trace: None };
+            Ok(line.answer(Kind::CallFailed, message.id, Packet::encode(&failure)?)?)
         }
     }
 }

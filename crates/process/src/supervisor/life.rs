@@ -19,7 +19,7 @@ use crate::{
     launch::{Launched, What as Becomes, launch},
     logs,
     memory_limit::{self, LOOK_EVERY, NO_MEMORY},
-    message::{Kind, Message},
+    message::{Failure, Kind, Message},
     restart::{History, Verdict},
 };
 
@@ -145,12 +145,14 @@ impl Child {
 
     pub(super) fn launch(&mut self, id: u64, watcher: &mut Watcher) {
         let launched =
-            launch(&self.plan.blueprint, &self.plan.status).and_then(|launched| match watcher.add(id, &launched) {
-                Ok(()) => Ok(launched),
-                Err(error) => {
-                    watcher.remove(&launched);
-                    launched.reap();
-                    Err(error.into())
+            launch(&self.plan.blueprint, &self.plan.status, self.plan.connection.event_credit()).and_then(|launched| {
+                match watcher.add(id, &launched) {
+                    Ok(()) => Ok(launched),
+                    Err(error) => {
+                        watcher.remove(&launched);
+                        launched.reap();
+                        Err(error.into())
+                    }
                 }
             });
         match launched {
@@ -290,9 +292,12 @@ impl Child {
             Kind::Ready => self.ready(),
             Kind::Answer => self.plan.connection.answer(message.id, Ok(message.body.clone())),
             Kind::CallFailed => {
-                self.plan.connection.answer(message.id, Err(CallError::HandlerFailed { name, why: text() }));
+                let failure = message.read::<Failure>();
+                let Failure { why, trace } =
+                    failure.unwrap_or_else(|error| Failure { why: error.to_string(), trace: None });
+                self.plan.connection.answer(message.id, Err(CallError::HandlerFailed { name, why, trace }));
             }
-            Kind::Event => self.plan.connection.event(message.body.clone()),
+            Kind::Event => self.plan.connection.events.put(message.body.clone(), message.id, &self.plan.connection),
             Kind::Log => match message.read() {
                 Ok(record) => logs::relay(&name, &record),
                 Err(error) => tracing::warn!(process = name, "could not {error}"),

@@ -5,10 +5,12 @@
 
 mod calls;
 mod deaths;
+mod events;
 mod foreign;
 mod handles;
 mod heavy;
 mod orphans;
+mod select;
 mod subject;
 
 use std::{
@@ -33,7 +35,9 @@ fn main() -> ExitCode {
         let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
         let all = std::env::args().any(|argument| argument == "--include-ignored");
         let heavy = all || std::env::args().any(|argument| argument == "--ignored");
-        let light = [calls::TESTS, deaths::TESTS, handles::TESTS, foreign::TESTS, orphans::TESTS].concat();
+        let light =
+            [calls::TESTS, deaths::TESTS, handles::TESTS, foreign::TESTS, events::TESTS, select::TESTS, orphans::TESTS]
+                .concat();
         let light = light.into_iter().filter(|_| all || !heavy);
         let tests: Vec<Test> = light.chain(heavy::TESTS.iter().copied().filter(|_| heavy)).collect();
         let chosen = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| name.contains(wanted.as_str()));

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use process::{BoxError, Context, Process, commands};
+use process::{Blob, BoxError, Context, Process, commands};
 use serde::{Deserialize, Serialize};
 use shm::wire::Passed;
 
@@ -33,6 +33,7 @@ pub struct Subject {
     total: u64,
     inner: Option<SubjectHandle>,
     memory: Vec<Vec<u8>>,
+    cancelled: bool,
 }
 
 impl Process for Subject {
@@ -51,7 +52,7 @@ impl Process for Subject {
             Manner::NeverReady => spin_for(Duration::from_secs(600)),
             Manner::Well | Manner::IgnoresStop => {}
         }
-        Ok(Self { config, total: 0, inner: None, memory: Vec::new() })
+        Ok(Self { config, total: 0, inner: None, memory: Vec::new(), cancelled: false })
     }
 
     fn stop(self) {
@@ -84,6 +85,28 @@ impl Subject {
 
     pub fn panic(&mut self, message: String) {
         panic!("{message}");
+    }
+
+    /// Works for so long, but no longer than somebody wants the answer. `was_cancelled` tells whether that was shorter.
+    pub fn work(&mut self, milliseconds: u64, cx: &mut Context<Self>) {
+        let end = Instant::now() + Duration::from_millis(milliseconds);
+        while Instant::now() < end && !cx.is_cancelled() {
+            std::hint::spin_loop();
+        }
+        self.cancelled = cx.is_cancelled();
+    }
+
+    pub fn was_cancelled(&self) -> bool {
+        self.cancelled
+    }
+
+    /// Gives back what it got, in memory of its own.
+    pub fn echo(&mut self, blob: Blob) -> Blob {
+        blob
+    }
+
+    pub fn length(&mut self, bytes: Vec<u8>) -> usize {
+        bytes.len()
     }
 
     /// As a fault in the event loop's own code would: nothing catches it.

@@ -1,5 +1,6 @@
 //! Values to packets and back.
 
+use rmp_serde::config::BytesMode;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Passed, passed};
@@ -46,7 +47,7 @@ impl Packet {
     /// # Ok(()) }
     /// ```
     pub fn encode<T: Serialize>(value: &T) -> Result<Self, EncodeError> {
-        let (bytes, descriptors) = passed::collecting(|| rmp_serde::to_vec_named(value));
+        let (bytes, descriptors) = passed::collecting(|| encode(value));
         let bytes = bytes.map_err(|source| EncodeError { what: std::any::type_name::<T>(), source })?;
         Ok(Self { bytes, descriptors })
     }
@@ -60,4 +61,12 @@ impl Packet {
         passed::supplying(self.descriptors.clone(), || rmp_serde::from_slice(&self.bytes))
             .map_err(|source| DecodeError { what: std::any::type_name::<T>(), bytes: self.bytes.len(), source })
     }
+}
+
+fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, rmp_serde::encode::Error> {
+    let mut bytes = Vec::with_capacity(128);
+    // A `Vec<u8>` as the bytes that it is, which Python reads as such, and not as an array of numbers.
+    let serializer = rmp_serde::Serializer::new(&mut bytes).with_struct_map();
+    value.serialize(&mut serializer.with_bytes(BytesMode::ForceIterables))?;
+    Ok(bytes)
 }
