@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use shm::wire::{Packet, SendError, Socket};
 
 use crate::{
-    CallError, Change, Exit, Overflow, State,
+    CallError, Change, DuringRestart, Exit, Overflow, State,
     events::EventQueue,
     message::{Kind, Message},
 };
@@ -23,6 +23,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub name: String,
+    during_restart: DuringRestart,
+    opened: Condvar,
     next_id: AtomicU64,
     inner: Mutex<Inner>,
     pub(crate) events: EventQueue,
@@ -58,6 +60,8 @@ struct Inner {
     last_exit: Option<Exit>,
     /// There will be no further incarnation.
     over: bool,
+    /// Who waits for the next one.
+    wakers: Vec<Waker>,
 }
 
 /// Where one call's answer arrives.
@@ -115,9 +119,11 @@ impl Answer {
 }
 
 impl Connection {
-    pub(crate) fn new(name: String, overflow: Overflow) -> Arc<Self> {
+    pub(crate) fn new(name: String, overflow: Overflow, during_restart: DuringRestart) -> Arc<Self> {
         Arc::new(Self {
             name,
+            during_restart,
+            opened: Condvar::new(),
             next_id: AtomicU64::new(1),
             inner: Mutex::default(),
             events: EventQueue::new(overflow),
@@ -157,6 +163,11 @@ impl Connection {
         }
         drop(wakers);
         self.record().end()
+    }
+
+    /// Whether somebody waits for it to answer.
+    pub(crate) fn has_pending(&self) -> bool {
+        !lock(&self.inner).pending.is_empty()
     }
 
     /// How many events a new incarnation may say before some are read.
@@ -253,11 +264,51 @@ impl Connection {
         lock(&self.inner).pending.remove(&id);
     }
 
+    fn tell_waiting(&self, mut inner: MutexGuard<'_, Inner>) {
+        let wakers = std::mem::take(&mut inner.wakers);
+        drop(inner);
+        self.opened.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether a call that met a death is put again, to the next incarnation.
+    pub(crate) fn puts_again(&self) -> bool {
+        self.during_restart == DuringRestart::Wait
+    }
+
+    /// Waits for an incarnation to call, if that is wanted, and if there will be one.
+    pub(crate) fn wait_open(&self, end: Option<Instant>) -> Result<(), CallError> {
+        let mut inner = lock(&self.inner);
+        while self.must_wait(&inner) {
+            inner = match end.map(|end| end.saturating_duration_since(Instant::now())) {
+                None => self.opened.wait(inner).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => return Err(CallError::TimedOut { name: self.name.clone() }),
+                Some(left) => self.opened.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0,
+            };
+        }
+        Ok(())
+    }
+
+    /// As [`wait_open`](Self::wait_open): `false` if there is something to wait for, and `waker` is woken then.
+    pub(crate) fn poll_open(&self, waker: &Waker) -> bool {
+        let mut inner = lock(&self.inner);
+        let waits = self.must_wait(&inner);
+        if waits && !inner.wakers.iter().any(|known| known.will_wake(waker)) {
+            inner.wakers.push(waker.clone());
+        }
+        !waits
+    }
+
+    fn must_wait(&self, inner: &Inner) -> bool {
+        self.puts_again() && inner.socket.is_none() && !inner.over
+    }
+
     /// A new incarnation is ready for calls.
     pub(crate) fn open(&self, socket: Arc<Socket>) {
         let mut inner = lock(&self.inner);
         inner.socket = Some(socket);
         inner.last_exit = None;
+        self.tell_waiting(inner);
     }
 
     /// The incarnation has ended: every call in flight ends too.
@@ -274,7 +325,9 @@ impl Connection {
 
     /// There will be no further incarnation.
     pub(crate) fn end(&self) {
-        lock(&self.inner).over = true;
+        let mut inner = lock(&self.inner);
+        inner.over = true;
+        self.tell_waiting(inner);
         self.events.end();
     }
 

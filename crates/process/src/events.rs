@@ -80,6 +80,11 @@ impl EventQueue {
         Some((most as u64).saturating_sub(inner.events.len() as u64))
     }
 
+    /// Whether the process may be waiting for somebody to read what it has said.
+    pub(crate) fn holds_up(&self) -> bool {
+        matches!(self.overflow, Overflow::Wait(most) if lock(&self.inner).events.len() >= most)
+    }
+
     /// From now on `hear` gets the events.
     pub(crate) fn listen(&self, connection: &Connection, hear: Listener) {
         *lock(&self.listener) = Some(hear);

@@ -49,6 +49,7 @@ mod connection;
 mod events;
 mod exit;
 mod foreign;
+mod group;
 mod handle;
 mod launch;
 mod logs;
@@ -65,11 +66,12 @@ mod surroundings;
 mod system;
 
 pub use self::{
-    call::{Call, CallError, CallFuture},
+    call::{Call, CallError, CallFuture, DuringRestart},
     child::{Context, Turn, Watch},
     events::{EventFuture, Events, Overflow},
     exit::Exit,
     foreign::Foreign,
+    group::{Group, NewGroup, Strategy},
     handle::{Ended, Handle},
     process::{BoxError, Commands, Process},
     program::Program,

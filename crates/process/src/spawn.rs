@@ -15,7 +15,7 @@ use std::{
 use shm::{status::StatusPage, wire::Packet};
 
 use crate::{
-    Commands, Exit, Foreign, Handle, Limit, Overflow, Restart, System,
+    Commands, DuringRestart, Exit, Foreign, Group, Handle, Limit, Overflow, Restart, System,
     connection::Connection,
     foreign,
     handle::Owner,
@@ -51,9 +51,13 @@ pub struct Spawn<'s, P> {
     folder: Option<PathBuf>,
     surroundings: Surroundings,
     restart: Restart,
+    group: Option<u64>,
+    level: Option<u32>,
     ready_within: Duration,
     ready_line: Option<String>,
     memory_limit: Option<u64>,
+    responsive_within: Option<Duration>,
+    during_restart: DuringRestart,
     overflow: Overflow,
     status: Option<Arc<StatusPage>>,
     kind: PhantomData<fn() -> P>,
@@ -73,6 +77,17 @@ impl<'s, P: Commands> Spawn<'s, P> {
         let what = What::Kind { kind: P::KIND, protocol: P::PROTOCOL };
         let config = Packet::encode(config).map_err(|error| format!("could not {error}"));
         Self::new(system, P::KIND.to_owned(), what, config)
+    }
+
+    /// How long it may go on without progress while it has something to do; by default for ever. Beyond, what its threads
+    /// are at is written into the report of its death, it is killed, and its [`Exit`] is
+    /// [`Unresponsive`](Exit::Unresponsive).
+    ///
+    /// It has something to do while its event loop doesn't sleep, or calls wait for it. Progress is each command that it
+    /// takes, each turn of its loop, and each [`Context::progress`](crate::Context::progress).
+    pub fn responsive_within(mut self, limit: Duration) -> Self {
+        self.responsive_within = Some(limit);
+        self
     }
 
     /// Starts it and returns when its `start` has returned in the child.
@@ -150,9 +165,13 @@ impl<'s, P> Spawn<'s, P> {
             folder: None,
             surroundings: Surroundings::default(),
             restart: Restart::never(),
+            group: None,
+            level: None,
             ready_within: READY_WITHIN,
             ready_line: None,
             memory_limit: None,
+            responsive_within: None,
+            during_restart: DuringRestart::default(),
             overflow: Overflow::default(),
             status: None,
             kind: PhantomData,
@@ -168,6 +187,19 @@ impl<'s, P> Spawn<'s, P> {
     /// When it is started again; by default never.
     pub fn restart(mut self, policy: Restart) -> Self {
         self.restart = policy;
+        self
+    }
+
+    /// It is a member of this group: restarted with others by its strategy, and stopped with them in order.
+    pub fn in_group(mut self, group: &Group) -> Self {
+        self.group = Some(group.id());
+        self
+    }
+
+    /// Its place in its group's order; by default after all that are there. Members of one level are started and stopped
+    /// at once.
+    pub fn level(mut self, level: u32) -> Self {
+        self.level = Some(level);
         self
     }
 
@@ -233,6 +265,12 @@ impl<'s, P> Spawn<'s, P> {
         self
     }
 
+    /// What becomes of calls when it dies and is restarted; by default they fail.
+    pub fn during_restart(mut self, policy: DuringRestart) -> Self {
+        self.during_restart = policy;
+        self
+    }
+
     fn give<H>(self) -> Result<Starting<H>, StartError> {
         let failed = |why: String| StartError { name: self.name.clone(), why, exit: None };
         let config = self.config.clone().map_err(&failed)?;
@@ -241,7 +279,7 @@ impl<'s, P> Spawn<'s, P> {
         let mut surroundings = self.surroundings.clone();
         surroundings.limits.extend(self.memory_limit.map(crate::memory_limit::resource));
         let (system, id) = (self.system.clone(), self.system.next_id());
-        let connection = Connection::new(self.name.clone(), self.overflow);
+        let connection = Connection::new(self.name.clone(), self.overflow, self.during_restart);
         let owner = Arc::new(Owner { system: system.clone(), id, connection: connection.clone() });
         let handle = Handle { system, connection: connection.clone(), status: status.clone(), owner };
         let (ready, is_ready) = mpsc::channel();
@@ -257,9 +295,11 @@ impl<'s, P> Spawn<'s, P> {
             id,
             blueprint,
             restart: self.restart,
+            group: self.group.map(|group| (group, self.level)),
             ready_within: self.ready_within,
             ready_line: self.ready_line,
             memory_limit: self.memory_limit,
+            responsive_within: self.responsive_within,
             connection,
             status,
             ready,

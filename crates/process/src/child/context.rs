@@ -1,6 +1,7 @@
 //! What a process can reach outside of itself.
 
 use std::{
+    cell::Cell,
     fmt, io,
     marker::PhantomData,
     os::fd::{AsFd, OwnedFd},
@@ -8,7 +9,11 @@ use std::{
 };
 
 use rustix::event::epoll;
-use shm::{doorbell::Doorbell, status::StatusPage, wire::Packet};
+use shm::{
+    doorbell::Doorbell,
+    status::{Number, StatusPage},
+    wire::Packet,
+};
 
 use super::{Line, control::Inbox, emit::Emitter};
 use crate::{BoxError, Process, System};
@@ -23,6 +28,8 @@ pub struct Context<P: Process> {
     inbox: Arc<Inbox>,
     status: Arc<StatusPage>,
     bell: Doorbell,
+    /// What was last written as [`Number::Heartbeat`].
+    beat: Cell<u64>,
     pub(super) epoll: OwnedFd,
     pub(super) watched: Vec<Watched<P>>,
     next_token: u64,
@@ -55,6 +62,8 @@ impl<P: Process> Context<P> {
         let (bell, epoll) = (Doorbell::new()?, epoll::create(epoll::CreateFlags::CLOEXEC)?);
         epoll::add(&epoll, &bell, epoll::EventData::new_u64(super::event_loop::BELL), epoll::EventFlags::IN)?;
         let next_token = super::event_loop::FIRST_WATCH;
+        // From where its predecessor left it, so that it changes whatever happens.
+        let beat = Cell::new(status.view().get(Number::Heartbeat) | 1);
         let (watched, children) = (Vec::new(), OnceLock::new());
         Ok(Self {
             name,
@@ -63,6 +72,7 @@ impl<P: Process> Context<P> {
             inbox,
             status,
             bell,
+            beat,
             epoll,
             watched,
             next_token,
@@ -70,6 +80,24 @@ impl<P: Process> Context<P> {
             children,
             kind: PhantomData,
         })
+    }
+
+    /// Says that the command being handled goes on: for one that takes longer than its process may be
+    /// [unresponsive](crate::Spawn::responsive_within). It costs a store.
+    pub fn progress(&self) {
+        self.beat(self.beat.get() + 2);
+    }
+
+    /// The event loop is about to sleep, or wakes up.
+    pub(super) fn sleeps(&self, asleep: bool) {
+        // To the next even number, or to the next odd one.
+        let beat = self.beat.get();
+        self.beat(if asleep { (beat | 1) + 1 } else { (beat + 1) | 1 });
+    }
+
+    fn beat(&self, beat: u64) {
+        self.beat.set(beat);
+        self.status.set(Number::Heartbeat, beat);
     }
 
     pub(super) fn line(&self) -> &Line {

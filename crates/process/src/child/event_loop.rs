@@ -9,10 +9,7 @@ use rustix::{
     event::{Timespec, epoll},
     io::Errno,
 };
-use shm::{
-    status::Number,
-    wire::{Packet, SendError},
-};
+use shm::wire::{Packet, SendError};
 
 use super::{Context, control::Inbox, panics};
 use crate::{
@@ -41,6 +38,7 @@ pub(super) fn run<P: Commands>(mut process: P, mut cx: Context<P>, inbox: &Inbox
     epoll::add(&cx.epoll, &inbox.bell, epoll::EventData::new_u64(INBOX), epoll::EventFlags::IN)?;
     loop {
         while let Some(message) = inbox.next() {
+            cx.progress();
             match message.kind {
                 Kind::Stop => {
                     process.stop();
@@ -52,7 +50,7 @@ pub(super) fn run<P: Commands>(mut process: P, mut cx: Context<P>, inbox: &Inbox
             }
         }
         let turn = process.turn(&mut cx)?;
-        cx.status().add(Number::Heartbeat, 1);
+        cx.progress();
         wait(&mut process, &mut cx, inbox, turn)?;
     }
 }
@@ -61,7 +59,10 @@ fn wait<P: Commands>(process: &mut P, cx: &mut Context<P>, inbox: &Inbox, turn: 
     let no_wait = Timespec { tv_sec: 0, tv_nsec: 0 };
     let limit = (turn == Turn::Again).then_some(&no_wait);
     let mut events = [MaybeUninit::<epoll::Event>::uninit(); 32];
-    let (ready, _) = match epoll::wait(&cx.epoll, &mut events, limit) {
+    cx.sleeps(turn == Turn::Sleep);
+    let waited = epoll::wait(&cx.epoll, &mut events, limit);
+    cx.sleeps(false);
+    let (ready, _) = match waited {
         Ok(ready) => ready,
         Err(Errno::INTR) => return Ok(()),
         Err(errno) => return Err(format!("wait for something to do: {errno}").into()),

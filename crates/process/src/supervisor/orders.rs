@@ -12,7 +12,7 @@ use std::{
 use rustix::process::Signal;
 use shm::{doorbell::Doorbell, status::StatusPage};
 
-use super::Change;
+use super::{Change, GroupPlan};
 use crate::{Exit, Restart, connection::Connection, launch::Blueprint};
 
 #[derive(Debug)]
@@ -21,6 +21,14 @@ pub(crate) enum Order {
     Start(Box<Plan>),
     /// Stop some, for good; `done` hears when they are gone.
     Stop { which: Which, grace: Duration, done: Option<Sender<()>> },
+    /// Make a group.
+    Group(GroupPlan),
+    /// Stop a group for good, in its order; `done` hears when all are gone.
+    StopGroup { id: u64, grace: Duration, done: Sender<()> },
+    /// Nobody can reach this group any more.
+    ForgetGroup(u64),
+    /// The stacks of a process that is about to be killed.
+    Stacks { id: u64, pid: i32, lines: Vec<String> },
     /// Send a signal to one, if it lives.
     Signal { id: u64, signal: Signal },
     /// Tell of every change from now on.
@@ -51,10 +59,13 @@ pub(crate) struct Plan {
     pub id: u64,
     pub blueprint: Blueprint,
     pub restart: Restart,
+    /// The group it is in, and its level there.
+    pub group: Option<(u64, Option<u32>)>,
     pub ready_within: Duration,
     /// A foreign program is ready when it has written this.
     pub ready_line: Option<String>,
     pub memory_limit: Option<u64>,
+    pub responsive_within: Option<Duration>,
     pub connection: Arc<Connection>,
     pub status: Arc<StatusPage>,
     /// Hears how the first start went.

@@ -1,6 +1,6 @@
 //! What takes long; run with `--ignored`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use process::System;
 
@@ -10,11 +10,18 @@ use super::{
     wait_until,
 };
 
-pub const TESTS: &[Test] = &[("a_thousand_processes", a_thousand)];
+pub const TESTS: &[Test] =
+    &[("a_thousand_processes", a_thousand), ("a_tree_of_a_thousand_is_stopped_in_order", a_tree_of_a_thousand)];
 
 /// Start all, call all, terminate all: no zombie, and descriptors are back to where they were.
 fn a_thousand(system: &System) {
     many(system, 1000);
+}
+
+/// Ten groups of a hundred, each in ten levels: all gone within two seconds.
+fn a_tree_of_a_thousand(system: &System) {
+    let took = super::groups::stop_a_tree(system, 10, 10, 10);
+    assert!(took <= Duration::from_secs(2), "{took:?}");
 }
 
 pub fn many(system: &System, count: usize) {

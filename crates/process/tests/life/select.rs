@@ -15,6 +15,7 @@ use super::{
     LIMIT, Test,
     calls::start,
     subject::{Config, Subject, SubjectHandle},
+    wait_until,
 };
 
 pub const TESTS: &[Test] = &[
@@ -135,8 +136,11 @@ fn timers(system: &System) {
     assert_eq!(select.wait(Duration::from_millis(10)).unwrap(), Some(Vec::new()));
     assert!(select.interval(Duration::ZERO).is_err());
     // A call that is taken out is cancelled.
-    let asked = select.call(subject.work(600_000));
-    select.remove(asked.key());
-    assert!(subject.was_cancelled().wait_for(LIMIT).unwrap());
-    assert!(select.answer(&asked).is_none());
+    wait_until("one is cancelled after it began", || {
+        let asked = select.call(subject.work(600_000));
+        assert_eq!(select.wait(Duration::from_millis(20)).unwrap(), Some(Vec::new()));
+        select.remove(asked.key());
+        assert!(select.answer(&asked).is_none());
+        subject.was_cancelled().wait_for(LIMIT).unwrap()
+    });
 }

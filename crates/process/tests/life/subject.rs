@@ -96,6 +96,14 @@ impl Subject {
         self.cancelled = cx.is_cancelled();
     }
 
+    /// Takes long, and says that it goes on.
+    pub fn plod(&mut self, milliseconds: u64, cx: &mut Context<Self>) {
+        for _ in 0..milliseconds {
+            spin_for(Duration::from_millis(1));
+            cx.progress();
+        }
+    }
+
     pub fn was_cancelled(&self) -> bool {
         self.cancelled
     }
