@@ -50,6 +50,9 @@ pub enum CallError {
         name: String,
         /// The panic's message and place, or what the encoder said.
         why: String,
+        /// Where in the process it was: the stack at the panic, if the process has `RUST_BACKTRACE` set
+        /// ([`Spawn::env`](crate::Spawn::env)).
+        trace: Option<String>,
     },
     /// The command couldn't be encoded or sent.
     #[error("call {name}: could not {why}")]
@@ -67,6 +70,17 @@ pub enum CallError {
         /// What was said.
         why: String,
     },
+}
+
+/// What becomes of calls when their process dies and is [restarted](crate::Restart).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DuringRestart {
+    /// Those in flight end with [`CallError::Died`], and new ones too until it is ready again.
+    #[default]
+    Fail,
+    /// They wait for it, those in flight too: these are put again, so **a handler may run twice** for one call. They end
+    /// when the process won't be back, or their limit is over. [`Call::detach`] never waits.
+    Wait,
 }
 
 /// A question that hasn't been put yet: [`wait`](Self::wait), [`wait_for`](Self::wait_for), `.await` or
@@ -102,12 +116,22 @@ impl<R: DeserializeOwned> Call<R> {
         self.wait_until(Instant::now().checked_add(limit))
     }
 
-    fn wait_until(self, end: Option<Instant>) -> Result<R, CallError> {
-        let sent = self.send(end)?;
-        match sent.answer.wait(end) {
-            Some(answer) => sent.decode(answer),
-            None => Err(CallError::TimedOut { name: sent.connection.name.clone() }),
+    fn wait_until(mut self, end: Option<Instant>) -> Result<R, CallError> {
+        loop {
+            self.connection.wait_open(end)?;
+            let (again, sent) = (self.again(), self.send(end)?);
+            match (sent.answer.wait(end), again) {
+                (Some(Err(CallError::Died { .. })), Some(again)) => self = again,
+                (Some(answer), _) => return sent.decode(answer),
+                (None, _) => return Err(CallError::TimedOut { name: sent.connection.name.clone() }),
+            }
         }
+    }
+
+    /// The same call, to be put again if it meets a death.
+    fn again(&self) -> Option<Self> {
+        let again = || Self { connection: self.connection.clone(), command: self.command.clone(), answer: PhantomData };
+        self.connection.puts_again().then(again)
     }
 
     /// Asks, and doesn't want to know. If it can't even be asked, that is logged.
@@ -166,6 +190,7 @@ impl Drop for Sent {
 pub struct CallFuture<R> {
     call: Option<Call<R>>,
     sent: Option<Sent>,
+    again: Option<Call<R>>,
 }
 
 impl<R: DeserializeOwned> IntoFuture for Call<R> {
@@ -173,7 +198,7 @@ impl<R: DeserializeOwned> IntoFuture for Call<R> {
     type IntoFuture = CallFuture<R>;
 
     fn into_future(self) -> CallFuture<R> {
-        CallFuture { call: Some(self), sent: None }
+        CallFuture { call: Some(self), sent: None, again: None }
     }
 }
 
@@ -182,16 +207,24 @@ impl<R: DeserializeOwned> Future for CallFuture<R> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if let Some(call) = this.call.take() {
-            // A process that doesn't read its messages isn't waited for here: that would block the runtime.
-            this.sent = Some(call.send(Some(Instant::now()))?);
-        }
-        let Some(sent) = this.sent.take() else { panic!("a call was polled after it had been answered") };
-        match sent.answer.poll(cx.waker()) {
-            Some(answer) => Poll::Ready(sent.decode(answer)),
-            None => {
-                this.sent = Some(sent);
-                Poll::Pending
+        loop {
+            if let Some(call) = this.call.take() {
+                if !call.connection.poll_open(cx.waker()) {
+                    this.call = Some(call);
+                    return Poll::Pending;
+                }
+                this.again = call.again();
+                // A process that doesn't read its messages isn't waited for here: that would block the runtime.
+                this.sent = Some(call.send(Some(Instant::now()))?);
+            }
+            let Some(sent) = this.sent.take() else { panic!("a call was polled after it had been answered") };
+            match sent.answer.poll(cx.waker()) {
+                Some(Err(CallError::Died { .. })) if this.again.is_some() => this.call = this.again.take(),
+                Some(answer) => return Poll::Ready(sent.decode(answer)),
+                None => {
+                    this.sent = Some(sent);
+                    return Poll::Pending;
+                }
             }
         }
     }

@@ -1,39 +1,55 @@
 //! What callers and the supervisor share about one process, over all its incarnations.
 
 use std::{
-    collections::{HashMap, VecDeque},
-    fmt,
-    marker::PhantomData,
+    collections::HashMap,
     os::fd::AsFd,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::AtomicU64, atomic::Ordering},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     task::Waker,
     time::{Duration, Instant},
 };
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use serde::de::DeserializeOwned;
 use shm::wire::{Packet, SendError, Socket};
 
-use crate::{CallError, Exit};
-
-/// Events that nobody has read yet: beyond these the oldest are dropped, and counted.
-const MAX_EVENTS: usize = 1024;
+use crate::{
+    CallError, Change, DuringRestart, Exit, Overflow, State,
+    events::EventQueue,
+    message::{Kind, Message},
+};
 
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub name: String,
+    during_restart: DuringRestart,
+    opened: Condvar,
     next_id: AtomicU64,
     inner: Mutex<Inner>,
-    event_came: Condvar,
-    listener: Mutex<Option<Listener>>,
+    pub(crate) events: EventQueue,
+    record: Mutex<Record>,
+    record_changed: Condvar,
+    /// Who else wants to know of its end.
+    wakers: Mutex<Vec<Waker>>,
+    detached: AtomicBool,
 }
 
-/// Whoever gets a process's events as they come.
-pub(crate) struct Listener(pub Box<dyn Fn(Packet) + Send>);
+/// What is known of a process's life.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub state: State,
+    pub pid: Option<i32>,
+    pub restarts: u64,
+    pub exit: Option<(Exit, Vec<String>)>,
+}
 
-impl fmt::Debug for Listener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Listener")
+impl Record {
+    /// How it ended, if that was for good.
+    pub(crate) fn end(self) -> Option<Exit> {
+        let over = matches!(self.state, State::Exited | State::Failed);
+        // One that was stopped while it waited to be started again ended by its earlier end.
+        self.exit.filter(|_| over).map(|(exit, _)| exit)
     }
 }
 
@@ -41,11 +57,11 @@ impl fmt::Debug for Listener {
 struct Inner {
     socket: Option<Arc<Socket>>,
     pending: HashMap<u64, Arc<Answer>>,
-    events: VecDeque<Packet>,
-    events_dropped: u64,
     last_exit: Option<Exit>,
     /// There will be no further incarnation.
     over: bool,
+    /// Who waits for the next one.
+    wakers: Vec<Waker>,
 }
 
 /// Where one call's answer arrives.
@@ -61,7 +77,7 @@ struct AnswerState {
     waker: Option<Waker>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing that runs under these locks can leave them half done.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -103,14 +119,91 @@ impl Answer {
 }
 
 impl Connection {
-    pub(crate) fn new(name: String) -> Arc<Self> {
+    pub(crate) fn new(name: String, overflow: Overflow, during_restart: DuringRestart) -> Arc<Self> {
         Arc::new(Self {
             name,
+            during_restart,
+            opened: Condvar::new(),
             next_id: AtomicU64::new(1),
             inner: Mutex::default(),
-            event_came: Condvar::new(),
-            listener: Mutex::default(),
+            events: EventQueue::new(overflow),
+            record: Mutex::new(Record { state: State::Starting, pid: None, restarts: 0, exit: None }),
+            record_changed: Condvar::new(),
+            wakers: Mutex::default(),
+            detached: AtomicBool::new(false),
         })
+    }
+
+    pub(crate) fn record(&self) -> Record {
+        lock(&self.record).clone()
+    }
+
+    /// Takes down a change, and wakes whoever waits for it.
+    pub(crate) fn take_down(&self, change: &Change) {
+        let mut record = lock(&self.record);
+        record.state = change.state;
+        record.pid = change.pid;
+        record.restarts = change.restarts;
+        if change.exit.is_some() {
+            record.exit.clone_from(&change.exit);
+        }
+        drop(record);
+        self.record_changed.notify_all();
+        // They may call back right here: no lock may be held.
+        let wakers = std::mem::take(&mut *lock(&self.wakers));
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// How it ended, if that was for good; else `waker` is woken at its next change.
+    pub(crate) fn poll_end(&self, waker: &Waker) -> Option<Exit> {
+        // First the waker, then the look: a change in between wakes it.
+        let mut wakers = lock(&self.wakers);
+        if !wakers.iter().any(|known| known.will_wake(waker)) {
+            wakers.push(waker.clone());
+        }
+        drop(wakers);
+        self.record().end()
+    }
+
+    /// Whether somebody waits for it to answer.
+    pub(crate) fn has_pending(&self) -> bool {
+        !lock(&self.inner).pending.is_empty()
+    }
+
+    /// How many events a new incarnation may say before some are read.
+    pub(crate) fn event_credit(&self) -> Option<u64> {
+        self.events.credit()
+    }
+
+    /// Tells the process that so many of its events were read. Gives whether it could be told.
+    pub(crate) fn tell_read(&self, count: u64) -> bool {
+        let read = Message::wrap(Kind::Read, count, Packet::default());
+        let socket = lock(&self.inner).socket.clone();
+        // One that isn't ready yet, or not any more, begins anew.
+        socket.is_none_or(|socket| !matches!(socket.try_send(&read), Err(SendError::Full)))
+    }
+
+    /// Waits until it has ended for good, but not beyond `end`.
+    pub(crate) fn join(&self, end: Option<Instant>) -> Option<Exit> {
+        let mut record = lock(&self.record);
+        loop {
+            if let Some(exit) = record.clone().end() {
+                return Some(exit);
+            }
+            record = match end.map(|end| end.saturating_duration_since(Instant::now())) {
+                None => self.record_changed.wait(record).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => return None,
+                Some(left) => self.record_changed.wait_timeout(record, left).unwrap_or_else(PoisonError::into_inner).0,
+            };
+        }
+    }
+
+    pub(crate) fn detach(&self) {
+        self.detached.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_detached(&self) -> bool {
+        self.detached.load(Ordering::Relaxed)
     }
 
     pub(crate) fn next_id(&self) -> u64 {
@@ -171,11 +264,51 @@ impl Connection {
         lock(&self.inner).pending.remove(&id);
     }
 
+    fn tell_waiting(&self, mut inner: MutexGuard<'_, Inner>) {
+        let wakers = std::mem::take(&mut inner.wakers);
+        drop(inner);
+        self.opened.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether a call that met a death is put again, to the next incarnation.
+    pub(crate) fn puts_again(&self) -> bool {
+        self.during_restart == DuringRestart::Wait
+    }
+
+    /// Waits for an incarnation to call, if that is wanted, and if there will be one.
+    pub(crate) fn wait_open(&self, end: Option<Instant>) -> Result<(), CallError> {
+        let mut inner = lock(&self.inner);
+        while self.must_wait(&inner) {
+            inner = match end.map(|end| end.saturating_duration_since(Instant::now())) {
+                None => self.opened.wait(inner).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => return Err(CallError::TimedOut { name: self.name.clone() }),
+                Some(left) => self.opened.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0,
+            };
+        }
+        Ok(())
+    }
+
+    /// As [`wait_open`](Self::wait_open): `false` if there is something to wait for, and `waker` is woken then.
+    pub(crate) fn poll_open(&self, waker: &Waker) -> bool {
+        let mut inner = lock(&self.inner);
+        let waits = self.must_wait(&inner);
+        if waits && !inner.wakers.iter().any(|known| known.will_wake(waker)) {
+            inner.wakers.push(waker.clone());
+        }
+        !waits
+    }
+
+    fn must_wait(&self, inner: &Inner) -> bool {
+        self.puts_again() && inner.socket.is_none() && !inner.over
+    }
+
     /// A new incarnation is ready for calls.
     pub(crate) fn open(&self, socket: Arc<Socket>) {
         let mut inner = lock(&self.inner);
         inner.socket = Some(socket);
         inner.last_exit = None;
+        self.tell_waiting(inner);
     }
 
     /// The incarnation has ended: every call in flight ends too.
@@ -192,8 +325,10 @@ impl Connection {
 
     /// There will be no further incarnation.
     pub(crate) fn end(&self) {
-        lock(&self.inner).over = true;
-        self.event_came.notify_all();
+        let mut inner = lock(&self.inner);
+        inner.over = true;
+        self.tell_waiting(inner);
+        self.events.end();
     }
 
     pub(crate) fn answer(&self, id: u64, answer: Result<Packet, CallError>) {
@@ -202,61 +337,5 @@ impl Connection {
         if let Some(waiting) = waiting {
             waiting.give(answer);
         }
-    }
-
-    /// From now on `hear` gets the events.
-    pub(crate) fn listen(&self, hear: Listener) {
-        *lock(&self.listener) = Some(hear);
-    }
-
-    pub(crate) fn event(&self, event: Packet) {
-        if let Some(hear) = &*lock(&self.listener) {
-            return hear.0(event);
-        }
-        let mut inner = lock(&self.inner);
-        if inner.events.len() == MAX_EVENTS {
-            inner.events.pop_front();
-            inner.events_dropped += 1;
-        }
-        inner.events.push_back(event);
-        self.event_came.notify_one();
-    }
-}
-
-/// What a process says unasked, in order, over all its incarnations. At most 1,024 wait to be read; beyond that the
-/// oldest are dropped, and [`dropped`](Self::dropped) counts them.
-#[derive(Debug)]
-pub struct Events<E> {
-    connection: Arc<Connection>,
-    kind: PhantomData<fn() -> E>,
-}
-
-impl<E: DeserializeOwned> Events<E> {
-    pub(crate) fn new(connection: Arc<Connection>) -> Self {
-        Self { connection, kind: PhantomData }
-    }
-
-    /// The next event; `None` when `limit` is over, or when there will never be another one.
-    ///
-    /// # Errors
-    ///
-    /// [`CallError::BadMessage`] if the process said something that isn't an `E`.
-    pub fn next_for(&self, limit: Duration) -> Result<Option<E>, CallError> {
-        let inner = lock(&self.connection.inner);
-        let (mut inner, _) = self
-            .connection
-            .event_came
-            .wait_timeout_while(inner, limit, |inner| inner.events.is_empty() && !inner.over)
-            .unwrap_or_else(PoisonError::into_inner);
-        let Some(event) = inner.events.pop_front() else { return Ok(None) };
-        drop(inner);
-        let name = || self.connection.name.clone();
-        event.decode().map(Some).map_err(|error| CallError::BadMessage { name: name(), why: error.to_string() })
-    }
-
-    /// How many events were dropped because nobody read them.
-    #[must_use]
-    pub fn dropped(&self) -> u64 {
-        lock(&self.connection.inner).events_dropped
     }
 }

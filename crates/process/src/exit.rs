@@ -1,6 +1,6 @@
 //! How a process ended.
 
-use std::fmt;
+use std::{fmt, os::unix::process::ExitStatusExt, process::ExitStatus};
 
 use rustix::process::WaitIdStatus;
 
@@ -15,9 +15,20 @@ pub enum Exit {
     Panic(String),
     /// It gave up and said why: an error of its start or of its event loop.
     Failed(String),
+    /// It had more private memory than it was [allowed](crate::Spawn::memory_limit), or could get no more.
+    OutOfMemory {
+        /// What it was allowed, in bytes.
+        limit_bytes: u64,
+    },
+    /// It had something to do and made no progress, so it was killed; see [`Spawn::responsive_within`].
+    ///
+    /// [`Spawn::responsive_within`]: crate::Spawn::responsive_within
+    Unresponsive,
     /// It wasn't ready in time and was killed.
     NotReadyInTime,
-    /// Somebody else waited for it, so nobody knows.
+    /// It ended before it was ready, in this way.
+    LostBeforeReady(Box<Exit>),
+    /// Somebody else waited for it, on a kernel that doesn't tell twice (before Linux 6.15), so nobody knows.
     Unknown,
 }
 
@@ -28,14 +39,53 @@ impl Exit {
         *self == Self::Code(0)
     }
 
+    /// The number that CPython's `Process.exitcode` has for it: the code, the signal as a negative number, and 1 for
+    /// whatever it said of itself. `None` if nobody knows.
+    ///
+    /// ```
+    /// use process::Exit;
+    /// assert_eq!(Exit::Code(3).number(), Some(3));
+    /// assert_eq!(Exit::LostBeforeReady(Box::new(Exit::Signal(9))).number(), Some(-9));
+    /// assert_eq!(Exit::Unknown.number(), None);
+    /// ```
+    #[must_use]
+    pub fn number(&self) -> Option<i32> {
+        match self {
+            Self::Code(code) => Some(*code),
+            Self::Signal(signal) => Some(-signal),
+            Self::Panic(_) | Self::Failed(_) => Some(1),
+            Self::OutOfMemory { .. } | Self::Unresponsive | Self::NotReadyInTime => Some(-9),
+            Self::LostBeforeReady(how) => how.number(),
+            Self::Unknown => None,
+        }
+    }
+
     pub(crate) fn from_wait(status: Option<WaitIdStatus>) -> Self {
         match status {
-            Some(status) => match (status.exit_status(), status.terminating_signal()) {
-                (Some(code), _) => Self::Code(code),
-                (_, Some(signal)) => Self::Signal(signal),
-                _ => Self::Unknown,
-            },
+            Some(status) => Self::from_parts(status.exit_status(), status.terminating_signal()),
             None => Self::Unknown,
+        }
+    }
+
+    /// From the number that `wait` gives.
+    pub(crate) fn from_status(status: i32) -> Self {
+        let status = ExitStatus::from_raw(status);
+        Self::from_parts(status.code(), status.signal())
+    }
+
+    fn from_parts(code: Option<i32>, signal: Option<i32>) -> Self {
+        match (code, signal) {
+            (Some(code), _) => Self::Code(code),
+            (_, Some(signal)) => Self::Signal(signal),
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The same, of a process that never was ready. What it said of itself stays what it said.
+    pub(crate) fn before_ready(self) -> Self {
+        match self {
+            Self::Code(_) | Self::Signal(_) | Self::Unknown => Self::LostBeforeReady(Box::new(self)),
+            said => said,
         }
     }
 }
@@ -50,7 +100,10 @@ impl fmt::Display for Exit {
             },
             Self::Panic(message) => write!(f, "panicked: {message}"),
             Self::Failed(cause) => write!(f, "failed: {cause}"),
+            Self::OutOfMemory { limit_bytes } => write!(f, "out of memory: it was allowed {} MiB", limit_bytes >> 20),
+            Self::Unresponsive => write!(f, "unresponsive: it had something to do and made no progress"),
             Self::NotReadyInTime => write!(f, "not ready in time"),
+            Self::LostBeforeReady(how) => write!(f, "lost before it was ready: {how}"),
             Self::Unknown => write!(f, "ended, and somebody else took its exit status"),
         }
     }

@@ -41,34 +41,50 @@
 //!
 //! This crate has never heard of a frame.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod call;
 mod child;
 mod connection;
+mod events;
 mod exit;
+mod foreign;
+mod group;
 mod handle;
 mod launch;
 mod logs;
+mod memory_limit;
 mod message;
 mod process;
 mod program;
+mod reap;
 mod restart;
+mod select;
+mod spawn;
 mod supervisor;
+mod surroundings;
 mod system;
 
 pub use self::{
-    call::{Call, CallError, CallFuture},
+    call::{Call, CallError, CallFuture, DuringRestart},
     child::{Context, Turn, Watch},
-    connection::Events,
+    events::{EventFuture, Events, Overflow},
     exit::Exit,
-    handle::Handle,
+    foreign::Foreign,
+    group::{Group, NewGroup, Strategy},
+    handle::{Ended, Handle},
     process::{BoxError, Commands, Process},
     program::Program,
     restart::Restart,
+    select::{Asked, Key, Select, SelectError, Stopper},
+    spawn::{Spawn, StartError, Starting},
     supervisor::{Change, State},
-    system::{Spawn, StartError, System},
+    surroundings::Limit,
+    system::System,
 };
+
+/// Many bytes as a field of a message, copied once; descriptors as fields.
+pub use shm::wire::{Blob, Passed};
 
 /// Writes, for an inherent `impl` block, the enum of its public methods (`NAMECommand`), the dispatcher
 /// ([`Commands`]) and the typed handle (`NAMEHandle`), whose methods give a [`Call`]. Private methods stay what they

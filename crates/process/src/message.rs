@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use shm::wire::{DecodeError, EncodeError, Packet, Passed};
 
+use crate::surroundings::Surroundings;
+
 const HEADER_BYTES: usize = 16;
 
 /// What a message is. The numbers are the protocol.
@@ -20,6 +22,8 @@ pub(crate) enum Kind {
     Cancel = 4,
     /// Stop in order.
     Stop = 5,
+    /// So many events were read; the id is the number.
+    Read = 6,
     // To the parent.
     /// It works.
     Ready = 16,
@@ -27,9 +31,9 @@ pub(crate) enum Kind {
     Failed = 17,
     /// The answer to a call.
     Answer = 18,
-    /// A call went wrong inside: a text.
+    /// A call went wrong inside: a [`Failure`].
     CallFailed = 19,
-    /// An event of the kind's own.
+    /// An event of the kind's own. Its id is how many were lost before it.
     Event = 20,
     /// [`Record`](crate::logs::Record): a line for the log.
     Log = 21,
@@ -40,7 +44,7 @@ pub(crate) enum Kind {
 impl Kind {
     fn from_number(number: u8) -> Option<Self> {
         use Kind::*;
-        let all = [Hello, Config, Call, Cancel, Stop, Ready, Failed, Answer, CallFailed, Event, Log, Panic];
+        let all = [Hello, Config, Call, Cancel, Stop, Read, Ready, Failed, Answer, CallFailed, Event, Log, Panic];
         all.into_iter().find(|kind| *kind as u8 == number)
     }
 }
@@ -56,6 +60,17 @@ pub(crate) struct Hello {
     pub protocol: u64,
     /// The page in which it says how it does.
     pub status: Passed,
+    /// What it takes before anything else of it runs.
+    pub surroundings: Surroundings,
+    /// How many events it may say before some are read; `None`: as many as it likes.
+    pub event_credit: Option<u64>,
+}
+
+/// What went wrong in a handler.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Failure {
+    pub why: String,
+    pub trace: Option<String>,
 }
 
 /// A message, taken apart.

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, io::Write, process::ExitCode};
 
-use crate::{BoxError, Commands, System, child};
+use crate::{
+    BoxError, Commands, System, child,
+    foreign::{self, FOREIGN},
+};
 
 /// How a child process is told apart from the application: its first argument.
 pub(crate) const CHILD: &str = "__process";
@@ -11,7 +14,7 @@ pub(crate) const CHILD: &str = "__process";
 #[derive(Debug, Default)]
 #[must_use]
 pub struct Program {
-    kinds: BTreeMap<&'static str, fn() -> ExitCode>,
+    kinds: BTreeMap<&'static str, fn(Vec<&'static str>) -> ExitCode>,
 }
 
 impl Program {
@@ -35,14 +38,19 @@ impl Program {
     /// which `app` runs. When `app` returns, all processes are stopped. An error that it returns is printed.
     pub fn run(self, app: impl FnOnce(&System) -> Result<(), BoxError>) -> ExitCode {
         let mut arguments = std::env::args().skip(1);
-        if arguments.next().as_deref() == Some(CHILD) {
-            let kind = arguments.next().unwrap_or_default();
-            return match self.kinds.get(kind.as_str()) {
-                Some(run) => run(),
-                None => fail(&format!("could not become a {kind:?}: this program can't; see Program::process")),
-            };
+        let kinds = self.kinds.keys().copied().collect();
+        match arguments.next().as_deref() {
+            Some(CHILD) => {
+                let kind = arguments.next().unwrap_or_default();
+                return match self.kinds.get(kind.as_str()) {
+                    Some(run) => run(kinds),
+                    None => fail(&format!("could not become a {kind:?}: this program can't; see Program::process")),
+                };
+            }
+            Some(FOREIGN) => return foreign::become_it(),
+            _ => {}
         }
-        let done = System::start(self.kinds.keys().copied().collect()).map_err(BoxError::from).and_then(|system| {
+        let done = System::start(kinds).map_err(BoxError::from).and_then(|system| {
             let done = app(&system);
             system.stop_all(crate::system::GRACE);
             done

@@ -20,6 +20,8 @@ enum When {
     Always,
 }
 
+/// The default for groups too.
+pub(crate) const LONGEST: Duration = LONGEST_DELAY;
 /// The first restart comes at once, but for this: long enough that a process that dies at start doesn't spin a core.
 const FIRST_DELAY: Duration = Duration::from_millis(20);
 /// Back-off doubles up to this: a person who mends the cause shouldn't wait longer.
@@ -28,19 +30,19 @@ const LONGEST_DELAY: Duration = Duration::from_secs(10);
 const SOUND_AFTER: Duration = Duration::from_secs(2);
 
 impl Restart {
-    /// It isn't started again.
+    /// It isn't started again (a *temporary* process).
     #[must_use]
     pub fn never() -> Self {
         Self { when: When::Never, at_most: 0, within: Duration::ZERO, longest_delay: LONGEST_DELAY }
     }
 
-    /// It is started again unless it ended with exit code 0; by default at most 5 times within a minute.
+    /// It is started again unless it ended with exit code 0 (a *transient* process); by default at most 5 times within a minute.
     #[must_use]
     pub fn on_failure() -> Self {
         Self { when: When::OnFailure, at_most: 5, within: Duration::from_secs(60), longest_delay: LONGEST_DELAY }
     }
 
-    /// It is started again however it ended; by default at most 5 times within a minute.
+    /// It is started again however it ended (a *permanent* process); by default at most 5 times within a minute.
     #[must_use]
     pub fn always() -> Self {
         Self { when: When::Always, ..Self::on_failure() }
@@ -64,14 +66,68 @@ impl Restart {
     pub fn longest_delay(self, delay: Duration) -> Self {
         Self { longest_delay: delay, ..self }
     }
+
+    /// Whether a process that ended so is started again at all.
+    pub(crate) fn wants(self, exit: &Exit) -> bool {
+        match self.when {
+            When::Never => false,
+            When::OnFailure => !exit.is_success(),
+            When::Always => true,
+        }
+    }
+
+    pub(crate) fn is_temporary(self) -> bool {
+        self.when == When::Never
+    }
+
+    pub(crate) fn longest(self) -> Duration {
+        self.longest_delay
+    }
 }
 
 /// The restarts of one process.
 #[derive(Debug, Default)]
 pub(crate) struct History {
-    restarts: Vec<Instant>,
+    recent: Recent,
+    pub backoff: Backoff,
+}
+
+/// Restarts within a period.
+#[derive(Debug, Default)]
+pub(crate) struct Recent(Vec<Instant>);
+
+impl Recent {
+    /// Counts one more, unless there were so many already.
+    pub(crate) fn count(&mut self, now: Instant, at_most: u32, within: Duration) -> bool {
+        self.0.retain(|restart| now.duration_since(*restart) < within);
+        let fits = self.0.len() < at_most as usize;
+        if fits {
+            self.0.push(now);
+        }
+        fits
+    }
+
+    pub(crate) fn forget(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// How soon the next restart comes.
+#[derive(Debug, Default)]
+pub(crate) struct Backoff {
     /// Restarts in a row after which it didn't last.
     unsound: u32,
+}
+
+impl Backoff {
+    /// After it has worked for so long (`None`: it never did). `chance` is a random number from 0 to 1.
+    pub(crate) fn next(&mut self, worked: Option<Duration>, longest: Duration, chance: f64) -> Duration {
+        let sound = worked.is_some_and(|worked| worked >= SOUND_AFTER);
+        self.unsound = if sound { 0 } else { self.unsound.saturating_add(1) };
+        let doubled = FIRST_DELAY.saturating_mul(1 << self.unsound.saturating_sub(1).min(16));
+        // Up to a quarter less, so that many that died of one cause don't come back in one instant.
+        doubled.min(longest).mul_f64(1.0 - chance / 4.0)
+    }
 }
 
 /// What follows from a death.
@@ -93,21 +149,14 @@ impl History {
         ready: Option<Instant>,
         chance: f64,
     ) -> Verdict {
-        match policy.when {
-            When::Never => return Verdict::Enough,
-            When::OnFailure if exit.is_success() => return Verdict::Enough,
-            When::OnFailure | When::Always => {}
+        if !policy.wants(exit) {
+            return Verdict::Enough;
         }
-        self.restarts.retain(|restart| now.duration_since(*restart) < policy.within);
-        if self.restarts.len() >= policy.at_most as usize {
+        if !self.recent.count(now, policy.at_most, policy.within) {
             return Verdict::GiveUp;
         }
-        self.restarts.push(now);
-        let sound = ready.is_some_and(|ready| now.duration_since(ready) >= SOUND_AFTER);
-        self.unsound = if sound { 0 } else { self.unsound.saturating_add(1) };
-        let doubled = FIRST_DELAY.saturating_mul(1 << self.unsound.saturating_sub(1).min(16));
-        // Up to a quarter less, so that many that died of one cause don't come back in one instant.
-        Verdict::Again { delay: doubled.min(policy.longest_delay).mul_f64(1.0 - chance / 4.0) }
+        let worked = ready.map(|ready| now.duration_since(ready));
+        Verdict::Again { delay: self.backoff.next(worked, policy.longest_delay, chance) }
     }
 }
 

@@ -1,25 +1,21 @@
 //! The application's view of its supervisor.
 
 use std::{
-    marker::PhantomData,
+    process::Command,
     sync::{
         Arc,
+        atomic::{AtomicU64, Ordering},
         mpsc::{self, Receiver},
     },
     time::Duration,
 };
 
-use shm::{status::StatusPage, wire::Packet};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
-    Commands, Handle, Restart,
-    connection::Connection,
-    launch::Blueprint,
-    supervisor::{self, Change, Order, Orders, Plan},
+    Change, Commands, Foreign, Spawn,
+    supervisor::{self, Order, Orders, Which},
 };
-
-/// How long a process has to become ready, if nothing else is said: a model may have to be loaded.
-const READY_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long a process has to stop, if nothing else is said.
 pub(crate) const GRACE: Duration = Duration::from_millis(500);
@@ -32,131 +28,91 @@ pub struct System(Arc<Inner>);
 struct Inner {
     orders: Orders,
     kinds: Vec<&'static str>,
-}
-
-/// A process couldn't be started.
-#[derive(Debug, thiserror::Error)]
-#[error("start {name}: {why}")]
-pub struct StartError {
-    /// Its name.
-    pub name: String,
-    /// What went wrong.
-    pub why: String,
+    next_id: AtomicU64,
+    /// The limit of open descriptors as it was before we raised ours.
+    open_files: Option<u64>,
 }
 
 impl System {
     pub(crate) fn start(kinds: Vec<&'static str>) -> std::io::Result<Self> {
-        Ok(Self(Arc::new(Inner { orders: supervisor::start()?, kinds })))
+        let open_files = raise_descriptor_limit();
+        Ok(Self(Arc::new(Inner { orders: supervisor::start()?, kinds, next_id: AtomicU64::new(0), open_files })))
     }
 
     /// Prepares a process with this configuration; [`Spawn::start`] starts it.
     pub fn spawn<P: Commands>(&self, config: P::Config) -> Spawn<'_, P> {
-        Spawn {
-            system: self,
-            name: P::KIND.to_owned(),
-            config: Packet::encode(&config).map_err(|error| format!("could not {error}")),
-            restart: Restart::never(),
-            ready_within: READY_WITHIN,
-            status: None,
-            kind: PhantomData,
-        }
+        Spawn::of_kind(self, &config)
+    }
+
+    /// Prepares a program that isn't ours: its name, arguments, environment and working folder are taken from
+    /// `command`, its standard streams aren't: its input is `/dev/null`, its output is captured line by line. It is
+    /// ready when it runs, or when it has [written something](Spawn::ready_line). It can be supervised but not called.
+    ///
+    /// ```no_run
+    /// use process::{BoxError, Restart, System};
+    /// use std::{process::Command, time::Duration};
+    /// fn app(system: &System) -> Result<(), BoxError> {
+    ///     let mut relay = Command::new("mediamtx");
+    ///     relay.arg("relay.yml");
+    ///     let relay = system.spawn_program(&relay).restart(Restart::always()).ready_line("listener opened").start()?;
+    ///     relay.stop(Duration::from_secs(2));
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn spawn_program(&self, command: &Command) -> Spawn<'_, Foreign> {
+        Spawn::of_program(self, command)
     }
 
     /// Every change in the state of a process from now on.
     #[must_use]
     pub fn changes(&self) -> Receiver<Change> {
         let (sender, receiver) = mpsc::channel();
-        self.0.orders.give(Order::Watch(sender));
+        self.give(Order::Watch(sender));
         receiver
     }
 
     /// Stops these processes for good, all at once: asks, sends SIGTERM to their groups after half of `grace`, and
     /// SIGKILL when it is over. Returns when they are gone.
     pub fn stop(&self, names: &[&str], grace: Duration) {
-        let (done, all_gone) = mpsc::channel();
-        let names = names.iter().map(|name| (*name).to_owned()).collect();
-        self.0.orders.give(Order::Stop { names: Some(names), grace, done });
-        let _ = all_gone.recv(); // an error is the supervisor's end, and with it everybody's
+        self.stop_which(Which::Names(names.iter().map(|name| (*name).to_owned()).collect()), grace);
     }
 
     /// Stops all processes for good, all at once, and lets nobody start another. A start that is under way ends in an
     /// error. Returns when they are gone.
     pub fn stop_all(&self, grace: Duration) {
+        self.stop_which(Which::All, grace);
+    }
+
+    pub(crate) fn stop_which(&self, which: Which, grace: Duration) {
         let (done, all_gone) = mpsc::channel();
-        self.0.orders.give(Order::Stop { names: None, grace, done });
-        let _ = all_gone.recv();
+        self.give(Order::Stop { which, grace, done: Some(done) });
+        let _ = all_gone.recv(); // an error is the supervisor's end, and with it everybody's
+    }
+
+    pub(crate) fn give(&self, order: Order) {
+        self.0.orders.give(order);
+    }
+
+    pub(crate) fn can_become(&self, kind: &str) -> bool {
+        self.0.kinds.contains(&kind)
+    }
+
+    /// A number for a process; it names it also when another one has its name.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.0.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn original_open_files(&self) -> Option<u64> {
+        self.0.open_files
     }
 }
 
-/// A process about to be started.
-#[derive(Debug)]
-#[must_use = "nothing is started until `start`"]
-pub struct Spawn<'s, P> {
-    system: &'s System,
-    name: String,
-    config: Result<Packet, String>,
-    restart: Restart,
-    ready_within: Duration,
-    status: Option<Arc<StatusPage>>,
-    kind: PhantomData<P>,
-}
-
-impl<P: Commands> Spawn<'_, P> {
-    /// Its name, unique in the system; by default the kind's.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
-        self
+/// Some six descriptors a process: the usual soft limit of 1,024 would end at 170 of them. Gives the former limit.
+fn raise_descriptor_limit() -> Option<u64> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current == maximum {
+        return None;
     }
-
-    /// When it is started again; by default never.
-    pub fn restart(mut self, policy: Restart) -> Self {
-        self.restart = policy;
-        self
-    }
-
-    /// How long it has to become ready, at each start; by default 30 s.
-    pub fn ready_within(mut self, limit: Duration) -> Self {
-        self.ready_within = limit;
-        self
-    }
-
-    /// Its status page, if somebody shall see it before the process is started; by default a new one.
-    pub fn status(mut self, page: Arc<StatusPage>) -> Self {
-        self.status = Some(page);
-        self
-    }
-
-    /// Starts it and returns when its `start` has returned in the child.
-    ///
-    /// # Errors
-    ///
-    /// [`StartError`] if it isn't ready in time, ends before, says why it can't, or can't be started at all. It is
-    /// gone then, and not started again.
-    pub fn start(self) -> Result<P::Handle, StartError> {
-        let failed = |why: String| StartError { name: self.name.clone(), why };
-        if !self.system.0.kinds.contains(&P::KIND) {
-            let why = format!("this program can't become a {:?}; add it to the Program in main", P::KIND);
-            return Err(failed(why));
-        }
-        let config = self.config.clone().map_err(&failed)?;
-        let new_page = || StatusPage::create().map(Arc::new).map_err(|error| failed(format!("could not {error}")));
-        let status = self.status.clone().map_or_else(new_page, Ok)?;
-        let connection = Connection::new(self.name.clone());
-        let blueprint = Blueprint { name: self.name.clone(), kind: P::KIND, protocol: P::PROTOCOL, config };
-        let (ready, is_ready) = mpsc::channel();
-        let plan = Plan {
-            blueprint,
-            restart: self.restart,
-            ready_within: self.ready_within,
-            connection: connection.clone(),
-            status: status.clone(),
-            ready,
-        };
-        self.system.0.orders.give(Order::Start(Box::new(plan)));
-        match is_ready.recv() {
-            Ok(Ok(())) => Ok(P::Handle::from(Handle { system: self.system.clone(), connection, status })),
-            Ok(Err(why)) => Err(failed(why)),
-            Err(_) => Err(failed("the system is stopping".to_owned())),
-        }
-    }
+    // If it is refused, the lower limit may do; what doesn't fit says so.
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).ok().and(current)
 }

@@ -32,7 +32,7 @@ pub enum Number {
     Restarts = 16,
     /// Supervisor: `CLOCK_MONOTONIC` of this incarnation's start, in nanoseconds.
     StartedNs = 24,
-    /// Process: turns of its event loop.
+    /// Process: it grows with whatever its event loop does, and is even while that sleeps.
     Heartbeat = 128,
     /// Process: frames taken from its inputs.
     FramesIn = 136,

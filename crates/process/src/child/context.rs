@@ -1,17 +1,22 @@
 //! What a process can reach outside of itself.
 
 use std::{
+    cell::Cell,
     fmt, io,
     marker::PhantomData,
     os::fd::{AsFd, OwnedFd},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use rustix::event::epoll;
-use shm::{doorbell::Doorbell, status::StatusPage};
+use shm::{
+    doorbell::Doorbell,
+    status::{Number, StatusPage},
+    wire::Packet,
+};
 
-use super::Line;
-use crate::{BoxError, Process, message::Kind};
+use super::{Line, control::Inbox, emit::Emitter};
+use crate::{BoxError, Process, System};
 
 type Callback<P> = Arc<dyn Fn(&mut P, &mut Context<P>) -> Result<(), BoxError>>;
 
@@ -19,11 +24,18 @@ type Callback<P> = Arc<dyn Fn(&mut P, &mut Context<P>) -> Result<(), BoxError>>;
 pub struct Context<P: Process> {
     name: String,
     line: Line,
+    emitter: Arc<Emitter>,
+    inbox: Arc<Inbox>,
     status: Arc<StatusPage>,
     bell: Doorbell,
+    /// What was last written as [`Number::Heartbeat`].
+    beat: Cell<u64>,
     pub(super) epoll: OwnedFd,
     pub(super) watched: Vec<Watched<P>>,
     next_token: u64,
+    /// All that this program can become, for children of its own.
+    kinds: Vec<&'static str>,
+    children: OnceLock<System>,
     kind: PhantomData<fn(P)>,
 }
 
@@ -39,11 +51,53 @@ pub(super) struct Watched<P: Process> {
 pub struct Watch(u64);
 
 impl<P: Process> Context<P> {
-    pub(super) fn new(name: String, line: Line, status: Arc<StatusPage>) -> Result<Self, BoxError> {
+    pub(super) fn new(
+        name: String,
+        line: Line,
+        status: Arc<StatusPage>,
+        kinds: Vec<&'static str>,
+        emitter: Arc<Emitter>,
+        inbox: Arc<Inbox>,
+    ) -> Result<Self, BoxError> {
         let (bell, epoll) = (Doorbell::new()?, epoll::create(epoll::CreateFlags::CLOEXEC)?);
         epoll::add(&epoll, &bell, epoll::EventData::new_u64(super::event_loop::BELL), epoll::EventFlags::IN)?;
         let next_token = super::event_loop::FIRST_WATCH;
-        Ok(Self { name, line, status, bell, epoll, watched: Vec::new(), next_token, kind: PhantomData })
+        // From where its predecessor left it, so that it changes whatever happens.
+        let beat = Cell::new(status.view().get(Number::Heartbeat) | 1);
+        let (watched, children) = (Vec::new(), OnceLock::new());
+        Ok(Self {
+            name,
+            line,
+            emitter,
+            inbox,
+            status,
+            bell,
+            beat,
+            epoll,
+            watched,
+            next_token,
+            kinds,
+            children,
+            kind: PhantomData,
+        })
+    }
+
+    /// Says that the command being handled goes on: for one that takes longer than its process may be
+    /// [unresponsive](crate::Spawn::responsive_within). It costs a store.
+    pub fn progress(&self) {
+        self.beat(self.beat.get() + 2);
+    }
+
+    /// The event loop is about to sleep, or wakes up.
+    pub(super) fn sleeps(&self, asleep: bool) {
+        // To the next even number, or to the next odd one.
+        let beat = self.beat.get();
+        self.beat(if asleep { (beat | 1) + 1 } else { (beat + 1) | 1 });
+    }
+
+    fn beat(&self, beat: u64) {
+        self.beat.set(beat);
+        self.status.set(Number::Heartbeat, beat);
     }
 
     pub(super) fn line(&self) -> &Line {
@@ -68,9 +122,41 @@ impl<P: Process> Context<P> {
         &self.bell
     }
 
-    /// Says something to whoever listens at the parent's [`Events`](crate::Events). It may be dropped if nobody does.
+    /// The processes that this one starts: children of a child, under a supervisor of its own, made on first use. They
+    /// are stopped after [`Process::stop`], and die with this process however that dies.
+    ///
+    /// # Errors
+    ///
+    /// If the supervisor's thread or descriptors can't be had.
+    pub fn system(&self) -> io::Result<&System> {
+        if self.children.get().is_none() {
+            // Nobody else can come in between: a context belongs to one thread.
+            let _ = self.children.set(System::start(self.kinds.clone())?);
+        }
+        self.children.get().ok_or_else(|| io::Error::other("no system"))
+    }
+
+    pub(super) fn stop_children(&self) {
+        if let Some(children) = self.children.get() {
+            children.stop_all(crate::system::GRACE);
+        }
+    }
+
+    /// Says something to whoever listens at the parent's [`Events`](crate::Events). What happens if nobody reads them is
+    /// said where the process is spawned ([`Spawn::overflow`](crate::Spawn::overflow)): they are dropped there, and
+    /// counted, or this waits.
     pub fn emit(&self, event: &P::Event) {
-        self.line.say(Kind::Event, 0, event);
+        match Packet::encode(event) {
+            Ok(event) => self.emitter.emit(&event),
+            Err(error) => tracing::warn!("an event was dropped: could not {error}"),
+        }
+    }
+
+    /// Whether whoever made the call being handled doesn't want its answer any more: it dropped the call, or its limit is
+    /// over. A handler that takes long looks at this now and then.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.inbox.is_cancelled()
     }
 
     /// Calls `callback` whenever `descriptor` is readable (level-triggered), or has hung up.

@@ -5,7 +5,7 @@ use std::{
     fs::File,
     io,
     os::fd::AsFd,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
@@ -16,13 +16,22 @@ use shm::{
     wire::{Packet, Socket},
 };
 
+use super::emit::Emitter;
 use crate::{
     BoxError,
-    message::{Kind, Message},
+    message::{Failure, Kind, Message},
 };
 
 /// Calls beyond these are refused: this thread must go on reading, or it would miss the parent's end.
 const MAX_WAITING: usize = 4096;
+
+#[derive(Debug, Default)]
+struct Queue {
+    messages: VecDeque<Message>,
+    /// The call that was taken last, and whether its answer isn't wanted any more.
+    call: u64,
+    cancelled: bool,
+}
 
 /// The line to the parent. Clones are the same line.
 #[derive(Clone, Debug)]
@@ -31,7 +40,8 @@ pub(crate) struct Line(Arc<Socket>);
 /// What the parent has said and the event loop hasn't done yet.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    messages: Mutex<VecDeque<Message>>,
+    queue: Mutex<Queue>,
+    emitter: Arc<Emitter>,
     pub bell: Doorbell,
 }
 
@@ -57,6 +67,13 @@ impl Line {
         }
     }
 
+    /// As [`say`](Self::say), and tells whether it could be.
+    pub(super) fn try_event(&self, lost: u64, body: &Packet, wait: bool) -> bool {
+        let event = Message::wrap(Kind::Event, lost, body.clone());
+        let sent = if wait { self.0.send(&event) } else { self.0.try_send(&event) };
+        sent.is_ok()
+    }
+
     /// Says something that mustn't be lost, and waits while the parent doesn't listen. If the parent is gone, so
     /// are we in a moment.
     pub(crate) fn say_surely<T: Serialize>(&self, kind: Kind, body: &T) {
@@ -74,27 +91,53 @@ impl Line {
 impl Inbox {
     /// The next message, in order.
     pub(crate) fn next(&self) -> Option<Message> {
-        self.messages.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        let mut queue = self.lock();
+        let message = queue.messages.pop_front()?;
+        if message.kind == Kind::Call {
+            (queue.call, queue.cancelled) = (message.id, false);
+        }
+        Some(message)
+    }
+
+    /// Whether the answer to the call that was taken last isn't wanted any more.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.lock().cancelled
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn put(&self, message: Message, line: &Line) {
-        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.lock();
         match message.kind {
-            Kind::Cancel => messages.retain(|waiting| waiting.kind != Kind::Call || waiting.id != message.id),
-            Kind::Call if messages.len() >= MAX_WAITING => {
-                line.say(Kind::CallFailed, message.id, &format!("{MAX_WAITING} calls wait already; ask more slowly"));
+            Kind::Cancel => {
+                queue.messages.retain(|waiting| waiting.kind != Kind::Call || waiting.id != message.id);
+                queue.cancelled |= queue.call == message.id;
+                return;
             }
-            _ => messages.push_back(message),
+            Kind::Read => return self.emitter.more(message.id),
+            Kind::Call if queue.messages.len() >= MAX_WAITING => {
+                let why = format!("{MAX_WAITING} calls wait already; ask more slowly");
+                line.say(Kind::CallFailed, message.id, &Failure { why, trace: None });
+            }
+            kind => {
+                queue.messages.push_back(message);
+                if kind == Kind::Stop {
+                    // A handler that waits for its events to be read must come to hear of it.
+                    self.emitter.end();
+                }
+            }
         }
-        drop(messages);
+        drop(queue);
         self.bell.ring();
     }
 }
 
 /// Starts the thread that listens, also while a handler computes. When the parent is gone it ends this process,
 /// whatever that does: there is nobody left to work for.
-pub(crate) fn listen(line: Line) -> io::Result<Arc<Inbox>> {
-    let inbox = Arc::new(Inbox { messages: Mutex::default(), bell: Doorbell::new()? });
+pub(crate) fn listen(line: Line, emitter: Arc<Emitter>) -> io::Result<Arc<Inbox>> {
+    let inbox = Arc::new(Inbox { queue: Mutex::default(), emitter, bell: Doorbell::new()? });
     let filled = inbox.clone();
     thread::Builder::new().name("control".to_owned()).stack_size(128 * 1024).spawn(move || {
         let ended = loop {

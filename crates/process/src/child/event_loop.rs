@@ -9,15 +9,12 @@ use rustix::{
     event::{Timespec, epoll},
     io::Errno,
 };
-use shm::{
-    status::Number,
-    wire::{Packet, SendError},
-};
+use shm::wire::{Packet, SendError};
 
-use super::{Context, control::Inbox, panic_text};
+use super::{Context, control::Inbox, panics};
 use crate::{
     BoxError, Commands,
-    message::{Kind, Message},
+    message::{Failure, Kind, Message},
 };
 
 /// Token of the process's doorbell.
@@ -41,9 +38,11 @@ pub(super) fn run<P: Commands>(mut process: P, mut cx: Context<P>, inbox: &Inbox
     epoll::add(&cx.epoll, &inbox.bell, epoll::EventData::new_u64(INBOX), epoll::EventFlags::IN)?;
     loop {
         while let Some(message) = inbox.next() {
+            cx.progress();
             match message.kind {
                 Kind::Stop => {
                     process.stop();
+                    cx.stop_children();
                     return Ok(());
                 }
                 Kind::Call => answer(&mut process, &mut cx, &message)?,
@@ -51,7 +50,7 @@ pub(super) fn run<P: Commands>(mut process: P, mut cx: Context<P>, inbox: &Inbox
             }
         }
         let turn = process.turn(&mut cx)?;
-        cx.status().add(Number::Heartbeat, 1);
+        cx.progress();
         wait(&mut process, &mut cx, inbox, turn)?;
     }
 }
@@ -60,7 +59,10 @@ fn wait<P: Commands>(process: &mut P, cx: &mut Context<P>, inbox: &Inbox, turn: 
     let no_wait = Timespec { tv_sec: 0, tv_nsec: 0 };
     let limit = (turn == Turn::Again).then_some(&no_wait);
     let mut events = [MaybeUninit::<epoll::Event>::uninit(); 32];
-    let (ready, _) = match epoll::wait(&cx.epoll, &mut events, limit) {
+    cx.sleeps(turn == Turn::Sleep);
+    let waited = epoll::wait(&cx.epoll, &mut events, limit);
+    cx.sleeps(false);
+    let (ready, _) = match waited {
         Ok(ready) => ready,
         Err(Errno::INTR) => return Ok(()),
         Err(errno) => return Err(format!("wait for something to do: {errno}").into()),
@@ -82,25 +84,26 @@ fn wait<P: Commands>(process: &mut P, cx: &mut Context<P>, inbox: &Inbox, turn: 
 }
 
 fn answer<P: Commands>(process: &mut P, cx: &mut Context<P>, message: &Message) -> Result<(), BoxError> {
+    let plain = |error: &dyn std::fmt::Display| Failure { why: format!("could not {error}"), trace: None };
     let done = match message.read::<P::Command>() {
         // A panic in a handler is the error of that call. What it may have left half done is the handler's own.
         Ok(command) => catch_unwind(AssertUnwindSafe(|| process.dispatch(command, cx)))
-            .map_err(|panic| format!("it panicked: {}", panic_text(&*panic)))
-            .and_then(|answer| answer.map_err(|error| format!("could not {error}"))),
-        Err(error) => Err(format!("could not {error}")),
+            .map_err(|panic| panics::failure(&*panic))
+            .and_then(|answer| answer.map_err(|error| plain(&error))),
+        Err(error) => Err(plain(&error)),
     };
     let line = cx.line();
     let answered = match done {
         Ok(answer) => line.answer(Kind::Answer, message.id, answer),
-        Err(why) => line.answer(Kind::CallFailed, message.id, Packet::encode(&why)?),
+        Err(failure) => line.answer(Kind::CallFailed, message.id, Packet::encode(&failure)?),
     };
     match answered {
         Ok(()) => Ok(()),
         Err(SendError::Gone) => Err("answer a call: the parent is gone".into()),
         // It could not be sent as it is (too many descriptors, no memory): that is this call's error too.
         Err(error) => {
-            let why = format!("its answer could not be sent: could not {error}");
-            Ok(line.answer(Kind::CallFailed, message.id, Packet::encode(&why)?)?)
+            let failure = Failure { why: format!("its answer could not be sent: could not {error}"), trace: None };
+            Ok(line.answer(Kind::CallFailed, message.id, Packet::encode(&failure)?)?)
         }
     }
 }

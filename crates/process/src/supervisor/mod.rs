@@ -1,13 +1,15 @@
 //! The supervisor: one thread that starts, watches, restarts and stops processes, and never waits for one of them.
 
+mod groups;
 mod life;
 mod orders;
 mod output;
+mod stacks;
 mod watch;
 
 use std::{
-    collections::HashMap,
-    io,
+    collections::{HashMap, VecDeque},
+    io::{self, Write},
     sync::{Arc, mpsc::Sender},
     thread,
     time::{Duration, Instant},
@@ -18,9 +20,12 @@ use shm::{
     status::{Number, StatusPage, Text},
 };
 
-pub(crate) use self::orders::{Order, Orders, Plan};
+pub(crate) use self::groups::GroupPlan;
+use self::life::chance;
+pub(crate) use self::orders::{NotStarted, Order, Orders, Plan, Which};
 use self::{
-    life::Child,
+    groups::{Action, Groups, Outcome},
+    life::{Child, News},
     watch::{Seen, Watcher},
 };
 use crate::Exit;
@@ -95,13 +100,17 @@ pub struct Change {
 /// process along.
 pub(crate) fn start() -> io::Result<Orders> {
     let (orders, received) = Orders::new()?;
-    let watcher = Watcher::new(received.bell())?;
+    let (watcher, own_orders) = (Watcher::new(received.bell())?, orders.clone());
     let supervisor = Supervisor {
         watcher,
+        orders: own_orders,
         children: HashMap::new(),
-        next: 0,
         watching: Vec::new(),
         stops: Vec::new(),
+        forgotten: Vec::new(),
+        groups: Groups::default(),
+        news: VecDeque::new(),
+        fatal: None,
         stopping: false,
     };
     thread::Builder::new().name("supervisor".to_owned()).spawn(move || {
@@ -115,10 +124,18 @@ pub(crate) fn start() -> io::Result<Orders> {
 
 struct Supervisor {
     watcher: Watcher,
+    /// For threads that work for it.
+    orders: Orders,
     children: HashMap<u64, Child>,
-    next: u64,
     watching: Vec<Sender<Change>>,
     stops: Vec<Stopping>,
+    /// Whose last handle is gone.
+    forgotten: Vec<u64>,
+    groups: Groups,
+    /// What groups must hear.
+    news: VecDeque<(u64, News)>,
+    /// The group without which the application ends.
+    fatal: Option<String>,
     /// All were told to stop; nobody is started any more.
     stopping: bool,
 }
@@ -140,10 +157,19 @@ impl Supervisor {
                 .map(|(id, _)| *id)
                 .collect();
             for id in due {
-                self.with(id, |child, watcher| child.on_time(id, watcher, now));
+                let orders = self.orders.clone();
+                self.with(id, |child, watcher| child.on_time(id, watcher, &orders, now));
             }
+            if self.groups.due().is_some_and(|due| due <= now) {
+                let mut actions = Vec::new();
+                self.groups.on_time(now, &mut actions);
+                self.act(actions);
+            }
+            self.settle();
             self.answer_stops();
-            let next = self.children.values().filter_map(Child::due).min();
+            self.forget();
+            self.end_if_fatal();
+            let next = self.children.values().filter_map(Child::due).chain(self.groups.due()).min();
             let seen = self.watcher.wait(next.map(|next| next.saturating_duration_since(Instant::now())));
             // Orders first: whoever asked to be told of changes, and then caused one, is told of it.
             if seen.contains(&Seen::Orders) {
@@ -165,31 +191,43 @@ impl Supervisor {
             Order::Watch(sender) => self.watching.push(sender),
             Order::Start(plan) => {
                 if self.stopping {
-                    let _ = plan.ready.send(Err("everything is being stopped".to_owned()));
-                    return;
+                    return refuse(&plan, "everything is being stopped");
                 }
-                let name = &plan.blueprint.name;
+                let (id, name) = (plan.id, &plan.blueprint.name);
                 if self.children.values().any(|child| child.name() == name && !child.is_over()) {
-                    let _ = plan.ready.send(Err("there is a process of that name already".to_owned()));
-                    return;
+                    return refuse(&plan, "there is a process of that name already");
+                }
+                if let Some((group, level)) = plan.group
+                    && !self.groups.add(id, group, level, plan.restart.is_temporary())
+                {
+                    return refuse(&plan, "its group has failed, or is being stopped");
                 }
                 self.children.retain(|_, child| child.name() != name);
-                let id = self.next;
-                self.next += 1;
                 self.children.insert(id, Child::new(*plan));
                 self.with(id, |child, watcher| child.launch(id, watcher));
             }
-            Order::Stop { names, grace, done } => {
-                self.stopping |= names.is_none();
-                let wanted =
-                    |child: &Child| names.as_ref().is_none_or(|names| names.iter().any(|name| name == child.name()));
-                let children: Vec<u64> =
-                    self.children.iter().filter(|(_, child)| wanted(child)).map(|(id, _)| *id).collect();
+            Order::Stop { which, grace, done } => {
+                self.stopping |= matches!(which, Which::All);
+                let wanted = |(id, child): &(&u64, &Child)| which.includes(**id, child.name());
+                let children: Vec<u64> = self.children.iter().filter(wanted).map(|(id, _)| *id).collect();
                 for id in &children {
                     self.with(*id, |child, _| child.stop(grace));
                 }
-                self.stops.push(Stopping { children, done });
+                match done {
+                    Some(done) => self.stops.push(Stopping { children, done }),
+                    // Its last handle is gone: nobody will ever ask about it again.
+                    None => self.forgotten.extend(children),
+                }
             }
+            Order::Group(plan) => self.groups.add_group(plan),
+            Order::StopGroup { id, grace, done } => {
+                let mut actions = Vec::new();
+                self.groups.stop(id, grace, done, Instant::now(), &mut actions);
+                self.act(actions);
+            }
+            Order::ForgetGroup(id) => self.groups.forget_group(id),
+            Order::Stacks { id, pid, lines } => self.with(id, |child, _| child.has_stacks(pid, lines)),
+            Order::Signal { id, signal } => self.with(id, |child, _| child.signal(signal)),
         }
     }
 
@@ -198,10 +236,73 @@ impl Supervisor {
         let Some(child) = self.children.get_mut(&id) else { return };
         let before = child.state();
         happen(child, &mut self.watcher);
+        if child.has_group() {
+            self.news.extend(child.take_news().into_iter().map(|news| (id, news)));
+        }
         for change in child.take_changes(before) {
             publish(child.status(), &change);
             self.watching.retain(|watching| watching.send(change.clone()).is_ok());
         }
+    }
+
+    /// Lets groups hear what has become of their members, and does what they decide, until there is no more of it.
+    fn settle(&mut self) {
+        while let Some((id, news)) = self.news.pop_front() {
+            let (now, mut actions) = (Instant::now(), Vec::new());
+            match news {
+                News::Died { worked } => {
+                    if self.groups.died(id, now, worked, chance(), &mut actions) == Outcome::Alone {
+                        self.with(id, |child, _| child.again_alone(worked));
+                    }
+                }
+                News::Down => self.groups.went_down(id, now, &mut actions),
+                News::Ready => self.groups.became_ready(id, now, &mut actions),
+                News::Over => self.groups.gone(id, now, &mut actions),
+            }
+            self.act(actions);
+        }
+    }
+
+    fn act(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Start(id) => self.with(id, |child, watcher| child.again(id, watcher)),
+                Action::Pause(id, grace) => self.with(id, |child, _| child.pause(grace)),
+                Action::Stop(id, grace) => self.with(id, |child, _| child.stop(grace)),
+                Action::GiveUp(id) => self.with(id, |child, _| child.give_up()),
+                Action::Exit(group) => {
+                    tracing::error!(group, "an essential group has failed too often: the application ends");
+                    self.fatal = Some(group);
+                    self.obey(Order::Stop { which: Which::All, grace: crate::system::GRACE, done: None });
+                }
+                Action::Done(done) => {
+                    let _ = done.send(());
+                }
+            }
+        }
+    }
+
+    fn end_if_fatal(&self) {
+        /// `EX_SOFTWARE` of sysexits.h.
+        const SOFTWARE: i32 = 70;
+        if let Some(group) = &self.fatal
+            && self.children.values().all(Child::is_over)
+        {
+            // Not `eprintln`: it panics if standard error is gone.
+            let _ = writeln!(io::stderr(), "error: could not go on without {group}: it failed too often");
+            std::process::exit(SOFTWARE);
+        }
+    }
+
+    fn forget(&mut self) {
+        let children = &mut self.children;
+        self.forgotten.retain(|id| {
+            let over = children.get(id).is_none_or(Child::is_over);
+            if over {
+                children.remove(id);
+            }
+            !over
+        });
     }
 
     fn answer_stops(&mut self) {
@@ -214,6 +315,15 @@ impl Supervisor {
             !gone
         });
     }
+}
+
+/// Lets nothing begin, and leaves nobody waiting for it.
+fn refuse(plan: &Plan, why: &'static str) {
+    let (name, exit) = (plan.blueprint.name.clone(), Some((Exit::Failed(why.to_owned()), Vec::new())));
+    let change = Change { name, state: State::Failed, pid: None, restarts: 0, exit, delay: None };
+    plan.connection.take_down(&change);
+    plan.connection.end();
+    let _ = plan.ready.send(Err(why.into()));
 }
 
 fn publish(status: &Arc<StatusPage>, change: &Change) {

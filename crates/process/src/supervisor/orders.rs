@@ -9,31 +9,80 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::Signal;
 use shm::{doorbell::Doorbell, status::StatusPage};
 
-use super::Change;
-use crate::{Restart, connection::Connection, launch::Blueprint};
+use super::{Change, GroupPlan};
+use crate::{Exit, Restart, connection::Connection, launch::Blueprint};
 
 #[derive(Debug)]
 pub(crate) enum Order {
     /// Start a process and keep it going.
     Start(Box<Plan>),
-    /// Stop some (`None`: all), for good; `done` hears when they are gone.
-    Stop { names: Option<Vec<String>>, grace: Duration, done: Sender<()> },
+    /// Stop some, for good; `done` hears when they are gone.
+    Stop { which: Which, grace: Duration, done: Option<Sender<()>> },
+    /// Make a group.
+    Group(GroupPlan),
+    /// Stop a group for good, in its order; `done` hears when all are gone.
+    StopGroup { id: u64, grace: Duration, done: Sender<()> },
+    /// Nobody can reach this group any more.
+    ForgetGroup(u64),
+    /// The stacks of a process that is about to be killed.
+    Stacks { id: u64, pid: i32, lines: Vec<String> },
+    /// Send a signal to one, if it lives.
+    Signal { id: u64, signal: Signal },
     /// Tell of every change from now on.
     Watch(Sender<Change>),
+}
+
+/// Which processes.
+#[derive(Debug)]
+pub(crate) enum Which {
+    All,
+    Names(Vec<String>),
+    Ids(Vec<u64>),
+}
+
+impl Which {
+    pub(crate) fn includes(&self, id: u64, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Names(names) => names.iter().any(|wanted| wanted == name),
+            Self::Ids(ids) => ids.contains(&id),
+        }
+    }
 }
 
 /// All about a process that doesn't change.
 #[derive(Debug)]
 pub(crate) struct Plan {
+    pub id: u64,
     pub blueprint: Blueprint,
     pub restart: Restart,
+    /// The group it is in, and its level there.
+    pub group: Option<(u64, Option<u32>)>,
     pub ready_within: Duration,
+    /// A foreign program is ready when it has written this.
+    pub ready_line: Option<String>,
+    pub memory_limit: Option<u64>,
+    pub responsive_within: Option<Duration>,
     pub connection: Arc<Connection>,
     pub status: Arc<StatusPage>,
     /// Hears how the first start went.
-    pub ready: Sender<Result<(), String>>,
+    pub ready: Sender<Result<(), NotStarted>>,
+}
+
+/// Why a first start went wrong.
+#[derive(Debug)]
+pub(crate) struct NotStarted {
+    pub why: String,
+    pub exit: Option<Exit>,
+}
+
+impl From<&str> for NotStarted {
+    fn from(why: &str) -> Self {
+        Self { why: why.to_owned(), exit: None }
+    }
 }
 
 /// Where orders are given.

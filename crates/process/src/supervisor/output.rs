@@ -26,6 +26,9 @@ pub(super) enum More {
 pub(super) struct Output {
     partial: [Vec<u8>; 2],
     last: VecDeque<String>,
+    /// What a line must contain before the process counts as ready.
+    awaited: Option<String>,
+    has_awaited: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,15 @@ pub(super) enum Stream {
 }
 
 impl Output {
+    pub(super) fn awaiting(awaited: Option<String>) -> Self {
+        Self { awaited, ..Self::default() }
+    }
+
+    /// Whether the awaited line has come.
+    pub(super) fn has_awaited(&self) -> bool {
+        self.has_awaited
+    }
+
     /// Reads what is there.
     pub(super) fn read(&mut self, process: &str, stream: Stream, pipe: &OwnedFd) -> More {
         let mut buffer = [0; BUFFER_BYTES];
@@ -81,6 +93,7 @@ impl Output {
         }
         let line = String::from_utf8_lossy(&line).into_owned();
         logs::output(process, if stream == Stream::Stdout { "stdout" } else { "stderr" }, &line);
+        self.has_awaited |= self.awaited.as_ref().is_some_and(|awaited| line.contains(awaited));
         if self.last.len() == LAST_LINES {
             self.last.pop_front();
         }

@@ -1,8 +1,11 @@
 //! Every way in which a call can end.
 
-use std::{io::Write, time::Duration};
+use std::{
+    io::Write,
+    time::{Duration, Instant},
+};
 
-use process::{CallError, Restart, System};
+use process::{Blob, CallError, DuringRestart, Restart, System};
 use shm::wire::Passed;
 
 use super::{
@@ -23,6 +26,10 @@ pub const TESTS: &[Test] = &[
     ("calls_from_many_threads_get_their_own_answers", many_threads),
     ("events_come_in_order_and_the_oldest_are_dropped_and_counted", events),
     ("a_call_ends_with_the_process_that_was_asked", a_call_ends_with_the_process),
+    ("calls_that_wait_outlive_a_restart", calls_that_wait),
+    ("a_panics_trace_comes_back", a_trace),
+    ("a_handler_sees_that_it_is_cancelled", a_handler_sees),
+    ("a_hundred_megabytes_there_and_back", a_hundred_megabytes),
 ];
 
 pub fn start(system: &System, name: &str) -> SubjectHandle {
@@ -132,15 +139,16 @@ fn events(system: &System) {
     }
     wait_until("some are dropped", || events.dropped() == 2000 - 1024);
     subject.stop(LIMIT);
-    let left = std::iter::from_fn(|| events.next_for(Duration::ZERO).unwrap()).count();
-    assert_eq!(left, 1024);
+    let left: Vec<u64> = std::iter::from_fn(|| events.next_for(Duration::ZERO).unwrap()).collect();
+    assert_eq!(left.len(), 1024);
 }
 
 /// The parent waits for an answer while the child is killed, at ever other points of the call.
 fn a_call_ends_with_the_process(system: &System) {
     let restart = Restart::always().at_most(1000).longest_delay(Duration::ZERO);
     let subject = system.spawn::<Subject>(Config::default()).name("a").restart(restart).start().unwrap();
-    for round in 0..40u32 {
+    let mut longest = Duration::ZERO;
+    for round in 0..300u32 {
         wait_until("it is back", || subject.add(0).wait_for(LIMIT).is_ok());
         std::thread::scope(|scope| {
             let calling = scope.spawn(|| {
@@ -151,17 +159,91 @@ fn a_call_ends_with_the_process(system: &System) {
                 }
             });
             // A kill between two calls is noticed by none of them if its successor is quick: then again.
+            let mut killed = Instant::now();
             wait_until("a call meets a death", || {
-                (0..round * 2000).for_each(|_| std::hint::spin_loop());
+                (0..round * 300).for_each(|_| std::hint::spin_loop());
                 let pid = subject.status().view().get(shm::status::Number::Pid);
                 if let Some(pid) = rustix::process::Pid::from_raw(pid as i32) {
+                    killed = Instant::now();
                     let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
                 }
                 calling.is_finished()
             });
             let told = calling.join().unwrap();
             assert!(matches!(told, CallError::Died { .. }), "{told}");
+            longest = longest.max(killed.elapsed());
         });
     }
+    println!("     (the last to hear of a death did within {longest:.1?})");
+    assert!(longest < Duration::from_millis(100));
     subject.stop(LIMIT);
+}
+
+fn a_trace(system: &System) {
+    let spawn = system.spawn::<Subject>(Config::default()).name("c.trace").env("RUST_BACKTRACE", "1");
+    let subject = spawn.start().unwrap();
+    let Err(CallError::HandlerFailed { why, trace, .. }) = subject.panic("oh".to_owned()).wait() else { panic!("no") };
+    assert!(why.starts_with("it panicked: oh at ") && why.contains("subject.rs:"), "{why}");
+    assert!(trace.unwrap().contains("Subject"), "the stack names the handler");
+    let spawn = system.spawn::<Subject>(Config::default()).name("c.trace2").env_remove("RUST_BACKTRACE");
+    let told = spawn.start().unwrap().panic("oh".to_owned()).wait().unwrap_err();
+    assert!(matches!(told, CallError::HandlerFailed { trace: None, .. }), "{told}");
+}
+
+fn a_handler_sees(system: &System) {
+    let subject = start(system, "c.cancel");
+    wait_until("one is cancelled after it began", || {
+        let told = subject.work(600_000).wait_for(Duration::from_millis(30)).unwrap_err();
+        assert!(matches!(told, CallError::TimedOut { .. }), "{told}");
+        subject.was_cancelled().wait().unwrap()
+    });
+    subject.work(1).wait().unwrap();
+    assert!(!subject.was_cancelled().wait().unwrap(), "and the next one isn't");
+}
+
+fn a_hundred_megabytes(system: &System) {
+    const BYTES: usize = 100 << 20;
+    let subject = start(system, "c.large");
+    let bytes: Vec<u8> = (0..BYTES).map(|index| (index >> 8) as u8).collect();
+    let begin = Instant::now();
+    let blob = Blob::new(&bytes).unwrap();
+    let back = subject.echo(blob).wait().unwrap();
+    let took = begin.elapsed();
+    assert!(back[..] == bytes[..]);
+    println!("     (there and back: {:.2} GB/s)", BYTES as f64 / took.as_secs_f64() / 1e9);
+    // As a plain vector too, if not as fast.
+    if !cfg!(debug_assertions) {
+        let begin = Instant::now();
+        assert_eq!(subject.length(bytes).wait().unwrap(), BYTES);
+        println!("     (a Vec<u8>, there: {:.2} GB/s)", BYTES as f64 / begin.elapsed().as_secs_f64() / 1e9);
+    }
+}
+
+fn calls_that_wait(system: &System) {
+    let spawn = system.spawn::<Subject>(Config::default()).name("c.wait").restart(Restart::always().at_most(20));
+    let subject = spawn.during_restart(DuringRestart::Wait).start().unwrap();
+    for _ in 0..5 {
+        // In flight, and a new one while it is down.
+        std::thread::scope(|scope| {
+            let slow = scope.spawn(|| subject.work(30).wait());
+            subject.kill();
+            assert!(subject.add(1).wait_for(LIMIT).unwrap() > 0);
+            slow.join().unwrap().unwrap();
+        });
+        futures::executor::block_on(async {
+            let slow = subject.work(30);
+            subject.kill();
+            slow.await.unwrap();
+        });
+    }
+    // Its limit holds, and its end ends it.
+    let died = Instant::now();
+    subject.kill();
+    let told = (0..1000).find_map(|_| subject.work(1000).wait_for(Duration::from_millis(1)).err()).unwrap();
+    assert!(matches!(told, CallError::TimedOut { .. }) && died.elapsed() < Duration::from_secs(1), "{told}");
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| subject.spin(600_000).wait());
+        subject.stop(Duration::from_millis(50));
+        assert!(matches!(waiting.join().unwrap(), Err(CallError::Died { .. })));
+    });
 }

@@ -35,7 +35,7 @@ fn a_start_that_fails_says_why(system: &System) {
     let told = |manner| in_manner(system, manner).unwrap_err().to_string();
     assert_eq!(told(Manner::FailsToStart), "start b: failed: the model isn't there");
     assert!(told(Manner::PanicsAtStart).contains("it panicked: no start"));
-    assert_eq!(told(Manner::ExitsAtStart), "start b: exit code 3; it wrote: the last line");
+    assert_eq!(told(Manner::ExitsAtStart), "start b: lost before it was ready: exit code 3; it wrote: the last line");
 }
 
 fn a_start_that_takes_too_long(system: &System) {
@@ -90,7 +90,7 @@ fn one_that_always_dies(system: &System) {
     let changes = system.changes();
     for _ in 0..4 {
         wait_until("it is ready", || subject.pid().wait_for(LIMIT).is_ok());
-        subject.exit(9).detach();
+        subject.leave(9).detach();
         wait_until("it is gone", || subject.pid().wait_for(LIMIT).is_err());
     }
     let failed = changes.iter().find(|change| change.state == State::Failed).unwrap();
@@ -101,7 +101,7 @@ fn one_that_always_dies(system: &System) {
 fn a_good_end(system: &System) {
     let spawn = system.spawn::<Subject>(Config::default()).name("b").restart(Restart::on_failure());
     let subject = spawn.start().unwrap();
-    let change = last_change(system, || subject.exit(0).detach(), |change| change.exit.is_some());
+    let change = last_change(system, || subject.leave(0).detach(), |change| change.exit.is_some());
     assert_eq!((change.state, change.exit.unwrap().0), (State::Exited, Exit::Code(0)));
 }
 
@@ -123,15 +123,6 @@ fn a_stopped_one(system: &System) {
 }
 
 fn a_hundred(system: &System) {
-    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     start(system, "warm-up").stop(LIMIT);
-    let before = descriptors();
-    let subjects: Vec<_> = (0..100).map(|index| start(system, &format!("b{index}"))).collect();
-    let theirs: Vec<usize> = subjects.iter().map(|subject| subject.descriptors().wait().unwrap()).collect();
-    assert!(theirs.iter().all(|count| *count == theirs[0]), "a child inherited something: {theirs:?}");
-    let names: Vec<&str> = subjects.iter().map(|subject| subject.name()).collect();
-    system.stop(&names, LIMIT);
-    drop(subjects);
-    system.stop(&[], LIMIT);
-    wait_until("what is left are the status pages of the last of a name", || descriptors() <= before + 101);
+    super::heavy::many(system, 100);
 }

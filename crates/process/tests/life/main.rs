@@ -5,8 +5,15 @@
 
 mod calls;
 mod deaths;
+mod events;
+mod foreign;
+mod groups;
+mod handles;
+mod heavy;
 mod orphans;
+mod select;
 mod subject;
+mod unresponsive;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -26,9 +33,27 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(orphans::PARENT) {
         return program.run(orphans::parent);
     }
+    if std::env::args().nth(1).as_deref() == Some(groups::ESSENTIAL) {
+        return program.run(groups::essential);
+    }
     program.run(|system| {
         let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-        let tests = [calls::TESTS, deaths::TESTS, orphans::TESTS].concat();
+        let all = std::env::args().any(|argument| argument == "--include-ignored");
+        let heavy = all || std::env::args().any(|argument| argument == "--ignored");
+        let light = [
+            calls::TESTS,
+            deaths::TESTS,
+            handles::TESTS,
+            foreign::TESTS,
+            events::TESTS,
+            select::TESTS,
+            groups::TESTS,
+            unresponsive::TESTS,
+            orphans::TESTS,
+        ]
+        .concat();
+        let light = light.into_iter().filter(|_| all || !heavy);
+        let tests: Vec<Test> = light.chain(heavy::TESTS.iter().copied().filter(|_| heavy)).collect();
         let chosen = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| name.contains(wanted.as_str()));
         run(system, tests.into_iter().filter(|(name, _)| chosen(name)))
     })

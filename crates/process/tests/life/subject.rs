@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use process::{BoxError, Context, Process, commands};
+use process::{Blob, BoxError, Context, Process, commands};
 use serde::{Deserialize, Serialize};
 use shm::wire::Passed;
 
@@ -31,6 +31,9 @@ pub struct Config {
 pub struct Subject {
     config: Config,
     total: u64,
+    inner: Option<SubjectHandle>,
+    memory: Vec<Vec<u8>>,
+    cancelled: bool,
 }
 
 impl Process for Subject {
@@ -49,7 +52,7 @@ impl Process for Subject {
             Manner::NeverReady => spin_for(Duration::from_secs(600)),
             Manner::Well | Manner::IgnoresStop => {}
         }
-        Ok(Self { config, total: 0 })
+        Ok(Self { config, total: 0, inner: None, memory: Vec::new(), cancelled: false })
     }
 
     fn stop(self) {
@@ -84,12 +87,49 @@ impl Subject {
         panic!("{message}");
     }
 
+    /// Works for so long, but no longer than somebody wants the answer. `was_cancelled` tells whether that was shorter.
+    pub fn work(&mut self, milliseconds: u64, cx: &mut Context<Self>) {
+        let end = Instant::now() + Duration::from_millis(milliseconds);
+        while Instant::now() < end && !cx.is_cancelled() {
+            std::hint::spin_loop();
+        }
+        self.cancelled = cx.is_cancelled();
+    }
+
+    /// Takes long, and says that it goes on.
+    pub fn plod(&mut self, milliseconds: u64, cx: &mut Context<Self>) {
+        for _ in 0..milliseconds {
+            spin_for(Duration::from_millis(1));
+            cx.progress();
+        }
+    }
+
+    pub fn was_cancelled(&self) -> bool {
+        self.cancelled
+    }
+
+    /// Gives back what it got, in memory of its own.
+    pub fn echo(&mut self, blob: Blob) -> Blob {
+        blob
+    }
+
+    pub fn length(&mut self, bytes: Vec<u8>) -> usize {
+        bytes.len()
+    }
+
+    /// As a fault in the event loop's own code would: nothing catches it.
+    pub fn panic_for_good(&mut self, cx: &mut Context<Self>) {
+        let bell = cx.bell().clone();
+        bell.ring();
+        cx.watch(bell, |_, _| panic!("for good")).map(drop).unwrap();
+    }
+
     /// Computes for so long, without looking at anything.
     pub fn spin(&mut self, milliseconds: u64) {
         spin_for(Duration::from_millis(milliseconds));
     }
 
-    pub fn exit(&mut self, code: i32) {
+    pub fn leave(&mut self, code: i32) {
         println!("going");
         std::process::exit(code);
     }
@@ -113,6 +153,42 @@ impl Subject {
     pub fn grandchild(&mut self) -> Result<u32, String> {
         let child = std::process::Command::new("sleep").arg("1000").spawn();
         child.map(|child| child.id()).map_err(|error| error.to_string())
+    }
+
+    /// Starts a subject of its own, which does the same until `levels` is 0, and gives the identifiers of all.
+    pub fn nest(&mut self, levels: u32, cx: &mut Context<Self>) -> Result<Vec<u32>, String> {
+        let mut pids = vec![std::process::id()];
+        if levels > 0 {
+            let system = cx.system().map_err(|error| error.to_string())?;
+            let name = format!("{}.inner", cx.name());
+            let inner =
+                system.spawn::<Subject>(Config::default()).name(name).start().map_err(|error| error.to_string())?;
+            pids.extend(inner.nest(levels - 1).wait().map_err(|error| error.to_string())??);
+            self.inner = Some(inner);
+        }
+        Ok(pids)
+    }
+
+    /// What it was given: a variable, its working folder, nice value, number of processors, and limit of open files.
+    pub fn surroundings(&mut self, variable: String) -> (Option<String>, String, i32, u32, u64) {
+        let folder = std::env::current_dir().unwrap().to_string_lossy().into_owned();
+        let nice = rustix::process::getpriority_process(None).unwrap();
+        let cpus = rustix::thread::sched_getaffinity(None).unwrap().count();
+        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap();
+        (std::env::var(variable).ok(), folder, nice, cpus, files)
+    }
+
+    /// Takes so much memory, touches it, and keeps it.
+    pub fn take_memory(&mut self, bytes: usize, at_once: bool) {
+        let step = if at_once { bytes } else { 4 << 20 };
+        for _ in 0..bytes / step {
+            let mut memory: Vec<u8> = Vec::with_capacity(step);
+            memory.resize(step, 1);
+            self.memory.push(memory);
+            if !at_once {
+                spin_for(Duration::from_millis(10));
+            }
+        }
     }
 
     pub fn descriptors(&mut self) -> usize {

@@ -1,5 +1,6 @@
 //! Values to packets and back.
 
+use rmp_serde::config::BytesMode;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Passed, passed};
@@ -50,8 +51,8 @@ impl Packet {
     /// # Ok(()) }
     /// ```
     pub fn encode<T: Serialize>(value: &T) -> Result<Self, EncodeError> {
-        let (bytes, descriptors) = passed::collecting(|| rmp_serde::to_vec_named(value));
-        let bytes = bytes.map_err(|source| EncodeError { what: std::any::type_name::<T>(), source })?;
+        let mut bytes = Vec::with_capacity(128);
+        let descriptors = encode_onto(&mut bytes, value)?;
         Ok(Self { bytes, descriptors })
     }
 
@@ -61,22 +62,13 @@ impl Packet {
     ///
     /// If the bytes are something else, name a descriptor that didn't come, or are nested more than 128 deep.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
-        let decode = || {
-            let mut decoder = rmp_serde::Deserializer::from_read_ref(&self.bytes);
-            decoder.set_max_depth(MAX_DEPTH);
-            T::deserialize(&mut decoder)
-        };
-        passed::supplying(self.descriptors.clone(), decode).map_err(|source| DecodeError {
-            what: std::any::type_name::<T>(),
-            bytes: self.bytes.len(),
-            source,
-        })
+        decode_from(&self.bytes, self.descriptors.clone())
     }
 }
 
 /// As [`Packet::encode`], at the end of bytes that are there already. What was encoded before an error stays there.
 pub(crate) fn encode_onto<T: Serialize>(bytes: &mut Vec<u8>, value: &T) -> Result<Vec<Passed>, EncodeError> {
-    let (encoded, descriptors) = passed::collecting(|| rmp_serde::encode::write_named(bytes, value));
+    let (encoded, descriptors) = passed::collecting(|| encode(bytes, value));
     match encoded {
         Ok(()) => Ok(descriptors),
         Err(source) => Err(EncodeError { what: std::any::type_name::<T>(), source }),
@@ -85,9 +77,20 @@ pub(crate) fn encode_onto<T: Serialize>(bytes: &mut Vec<u8>, value: &T) -> Resul
 
 /// As [`Packet::decode`].
 pub(crate) fn decode_from<T: DeserializeOwned>(bytes: &[u8], descriptors: Vec<Passed>) -> Result<T, DecodeError> {
-    passed::supplying(descriptors, || rmp_serde::from_slice(bytes)).map_err(|source| DecodeError {
+    let decode = || {
+        let mut decoder = rmp_serde::Deserializer::from_read_ref(bytes);
+        decoder.set_max_depth(MAX_DEPTH);
+        T::deserialize(&mut decoder)
+    };
+    passed::supplying(descriptors, decode).map_err(|source| DecodeError {
         what: std::any::type_name::<T>(),
         bytes: bytes.len(),
         source,
     })
+}
+
+fn encode<T: Serialize>(bytes: &mut Vec<u8>, value: &T) -> Result<(), rmp_serde::encode::Error> {
+    // A `Vec<u8>` as the bytes that it is, which Python reads as such, and not as an array of numbers.
+    let serializer = rmp_serde::Serializer::new(bytes).with_struct_map();
+    value.serialize(&mut serializer.with_bytes(BytesMode::ForceIterables))
 }

@@ -4,10 +4,12 @@
 //! it arrives whole or not at all, so the death of a sender can't leave half of one. What is too large for a datagram
 //! travels as a sealed memfd.
 
+mod blob;
 mod codec;
 mod passed;
 mod socket;
 
+pub use blob::Blob;
 pub use codec::{DecodeError, EncodeError, Packet};
 pub(crate) use codec::{decode_from, encode_onto};
 pub use passed::Passed;

@@ -214,9 +214,12 @@ fn send_over(socket: impl AsFd, bytes: &[u8], descriptors: &[Passed], flags: Sen
 fn receive_over(socket: impl AsFd, room: &mut [u8], flags: RecvFlags, unpack: Unpack) -> Result<Packet, ReceiveError> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let received = rustix::io::retry_on_intr(|| {
-        recvmsg(&socket, &mut [IoSliceMut::new(room)], &mut ancillary, flags | RecvFlags::CMSG_CLOEXEC)
-    });
+    let mut receive = || {
+        let flags = flags | RecvFlags::CMSG_CLOEXEC;
+        rustix::io::retry_on_intr(|| recvmsg(&socket, &mut [IoSliceMut::new(room)], &mut ancillary, flags))
+    };
+    // The other side closed without having read all. The kernel says so once, before what that side sent.
+    let received = receive().or_else(|errno| if errno == Errno::CONNRESET { receive() } else { Err(errno) });
     let received = match received {
         Ok(received) => received,
         Err(Errno::AGAIN) => return Err(ReceiveError::Empty),
@@ -330,6 +333,16 @@ mod tests {
         assert!(matches!(filled.take(10_000).find(Result::is_err), Some(Err(SendError::Full))));
         drop((many, other)); // both hold the other end
         assert!(matches!(one.send(&Packet::default()), Err(SendError::Gone)));
+    }
+
+    #[test]
+    fn what_was_said_before_the_end_is_heard_also_if_the_other_side_did_not_listen() {
+        let (one, other) = Socket::pair().unwrap();
+        one.send(&Packet { bytes: vec![1], descriptors: Vec::new() }).unwrap();
+        other.send(&Packet { bytes: vec![2], descriptors: Vec::new() }).unwrap();
+        drop(other); // with a message unread
+        assert_eq!(one.receive().unwrap().bytes, [2]);
+        assert!(matches!(one.receive(), Err(ReceiveError::Gone)));
     }
 
     #[test]

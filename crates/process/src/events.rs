@@ -1,0 +1,229 @@
+//! What a process says unasked, as its parent gets it.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    marker::PhantomData,
+    pin::Pin,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use serde::de::DeserializeOwned;
+use shm::wire::Packet;
+
+use crate::{
+    CallError,
+    connection::{Connection, lock},
+};
+
+/// What happens when a process says more than anybody reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// Of so many unread events the oldest is dropped, and counted: for what is soon out of date.
+    DropOldest(usize),
+    /// Of so many unread events the first ones stay; what comes then is dropped, and counted.
+    DropNewest(usize),
+    /// With so many unread events the process waits in [`Context::emit`](crate::Context::emit) until some are read, or
+    /// until it is to stop: for what mustn't be lost. Those of an incarnation that dies stay to be read.
+    Wait(usize),
+}
+
+impl Default for Overflow {
+    fn default() -> Self {
+        Self::DropOldest(1024)
+    }
+}
+
+/// The unread events of a process, over all its incarnations.
+#[derive(Debug)]
+pub(crate) struct EventQueue {
+    overflow: Overflow,
+    inner: Mutex<Inner>,
+    came: Condvar,
+    listener: Mutex<Option<Listener>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    events: VecDeque<Packet>,
+    dropped: u64,
+    /// Read, and the process hasn't been told yet.
+    read: u64,
+    over: bool,
+    wakers: Vec<Waker>,
+}
+
+/// Whoever gets a process's events as they come.
+pub(crate) struct Listener(pub Box<dyn Fn(Packet) + Send>);
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listener")
+    }
+}
+
+impl EventQueue {
+    pub(crate) fn new(overflow: Overflow) -> Self {
+        Self { overflow, inner: Mutex::default(), came: Condvar::new(), listener: Mutex::default() }
+    }
+
+    pub(crate) fn credit(&self) -> Option<u64> {
+        let Overflow::Wait(most) = self.overflow else { return None };
+        if lock(&self.listener).is_some() {
+            return Some(UNLIMITED);
+        }
+        let mut inner = lock(&self.inner);
+        // What its predecessor said and nobody has read counts, and is given back as it is read.
+        inner.read = 0;
+        Some((most as u64).saturating_sub(inner.events.len() as u64))
+    }
+
+    /// Whether the process may be waiting for somebody to read what it has said.
+    pub(crate) fn holds_up(&self) -> bool {
+        matches!(self.overflow, Overflow::Wait(most) if lock(&self.inner).events.len() >= most)
+    }
+
+    /// From now on `hear` gets the events.
+    pub(crate) fn listen(&self, connection: &Connection, hear: Listener) {
+        *lock(&self.listener) = Some(hear);
+        if matches!(self.overflow, Overflow::Wait(_)) {
+            // What is heard at once is never unread. If that can't be told now, nothing was said yet.
+            connection.tell_read(UNLIMITED);
+        }
+    }
+
+    /// An event has come, after `lost` that didn't.
+    pub(crate) fn put(&self, event: Packet, lost: u64, connection: &Connection) {
+        if let Some(hear) = &*lock(&self.listener) {
+            return hear.0(event);
+        }
+        let mut inner = lock(&self.inner);
+        inner.dropped += lost;
+        match self.overflow {
+            Overflow::DropOldest(most) if inner.events.len() >= most => {
+                inner.events.pop_front();
+                inner.dropped += 1;
+                inner.events.push_back(event);
+            }
+            Overflow::DropNewest(most) if inner.events.len() >= most => inner.dropped += 1,
+            _ => inner.events.push_back(event),
+        }
+        let wakers = std::mem::take(&mut inner.wakers);
+        self.came.notify_one();
+        self.tell(inner, connection);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    pub(crate) fn end(&self) {
+        let mut inner = lock(&self.inner);
+        inner.over = true;
+        let wakers = std::mem::take(&mut inner.wakers);
+        drop(inner);
+        self.came.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Tells the process what was read, if it waits for that: not of each single one.
+    fn tell(&self, mut inner: std::sync::MutexGuard<'_, Inner>, connection: &Connection) {
+        let Overflow::Wait(most) = self.overflow else { return };
+        if inner.read == 0 || (inner.read as usize) < most / 2 && !inner.events.is_empty() {
+            return;
+        }
+        let read = std::mem::take(&mut inner.read);
+        drop(inner);
+        if !connection.tell_read(read) {
+            lock(&self.inner).read += read;
+        }
+    }
+
+    fn take(&self, limit: Duration, connection: &Connection) -> Option<Packet> {
+        let inner = lock(&self.inner);
+        let wait = |inner: &mut Inner| inner.events.is_empty() && !inner.over;
+        let (mut inner, _) = self.came.wait_timeout_while(inner, limit, wait).unwrap_or_else(PoisonError::into_inner);
+        let event = inner.events.pop_front();
+        inner.read += u64::from(event.is_some());
+        self.tell(inner, connection);
+        event
+    }
+
+    /// Whether there is one, or never will be; else `waker` is woken when that changes.
+    pub(crate) fn poll(&self, waker: &Waker) -> bool {
+        let mut inner = lock(&self.inner);
+        let ready = !inner.events.is_empty() || inner.over;
+        if !ready && !inner.wakers.iter().any(|known| known.will_wake(waker)) {
+            inner.wakers.push(waker.clone());
+        }
+        ready
+    }
+}
+
+/// More than any process says in its life.
+const UNLIMITED: u64 = u64::MAX / 2;
+
+/// What a process says unasked, in order, over all its incarnations. What happens to what nobody reads is its
+/// [`Overflow`] policy.
+#[derive(Debug)]
+pub struct Events<E> {
+    connection: Arc<Connection>,
+    kind: PhantomData<fn() -> E>,
+}
+
+impl<E> Events<E> {
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+}
+
+impl<E: DeserializeOwned> Events<E> {
+    pub(crate) fn new(connection: Arc<Connection>) -> Self {
+        Self { connection, kind: PhantomData }
+    }
+
+    /// The next event; `None` when `limit` is over, or when there will never be another one.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::BadMessage`] if the process said something that isn't an `E`.
+    pub fn next_for(&self, limit: Duration) -> Result<Option<E>, CallError> {
+        let Some(event) = self.connection.events.take(limit, &self.connection) else { return Ok(None) };
+        let name = || self.connection.name.clone();
+        event.decode().map(Some).map_err(|error| CallError::BadMessage { name: name(), why: error.to_string() })
+    }
+
+    /// Awaits the next event, under any runtime; `None` when there will never be another one. Dropping it loses none.
+    pub fn next(&self) -> EventFuture<'_, E> {
+        EventFuture(self)
+    }
+
+    /// How many events were dropped because nobody read them, by its parent or, where the line to it was full, by the
+    /// process itself.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        lock(&self.connection.events.inner).dropped
+    }
+}
+
+/// The next event, being awaited.
+#[derive(Debug)]
+#[must_use = "a future does nothing until it is awaited"]
+pub struct EventFuture<'e, E>(&'e Events<E>);
+
+impl<E: DeserializeOwned> Future for EventFuture<'_, E> {
+    type Output = Result<Option<E>, CallError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !self.0.connection.events.poll(cx.waker()) {
+            return Poll::Pending;
+        }
+        match self.0.next_for(Duration::ZERO) {
+            // Somebody else took it in between.
+            Ok(None) if !lock(&self.0.connection.events.inner).over => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            next => Poll::Ready(next),
+        }
+    }
+}

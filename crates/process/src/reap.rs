@@ -1,0 +1,75 @@
+//! How a child is signalled, and how its exit status is taken, also if somebody else in this process has taken it first
+//! (a `waitpid(-1)` loop).
+
+use std::{os::fd::AsFd, path::Path};
+
+use rustix::{
+    io::Errno,
+    ioctl::{Opcode, Updater, ioctl, opcode},
+    process::{Signal, WaitId, WaitIdOptions, getpgid, kill_process_group, pidfd_send_signal, waitid},
+};
+
+use crate::{Exit, launch::Launched};
+
+impl Launched {
+    /// Sends a signal to the process and to all of its group, once to each.
+    ///
+    /// The process gets it by its pidfd or as its group's leader. The group's number can't have gone to anybody else:
+    /// while its leader isn't reaped, that keeps it, and if somebody else has reaped the leader, the kernel keeps the
+    /// number while the group has a member.
+    pub(crate) fn signal(&self, signal: Signal) {
+        // An error can only be that it has ended.
+        if !self.is_leader() {
+            let _ = pidfd_send_signal(&self.pidfd, signal);
+        }
+        if !self.is_reaped() || !Path::new(&format!("/proc/{}", self.pid.as_raw_pid())).exists() {
+            let _ = kill_process_group(self.pid, signal);
+        }
+    }
+
+    /// Whether a signal to the group reaches the process too: it may have gone to another.
+    fn is_leader(&self) -> bool {
+        !self.is_reaped() && getpgid(Some(self.pid)) == Ok(self.pid)
+    }
+
+    fn is_reaped(&self) -> bool {
+        let looks = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        matches!(waitid(WaitId::PidFd(self.pidfd.as_fd()), looks), Err(Errno::CHILD))
+    }
+
+    /// Takes the status of a child that has ended; what it has left of its own goes too.
+    pub(crate) fn reap(&self) -> Exit {
+        self.signal(Signal::KILL);
+        match waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED) {
+            Err(Errno::CHILD) => self.told_by_pidfd(),
+            ended => Exit::from_wait(ended.ok().flatten()),
+        }
+    }
+
+    /// What the pidfd remembers of a process that somebody else has reaped.
+    fn told_by_pidfd(&self) -> Exit {
+        const GET_INFO: Opcode = opcode::read_write::<Info>(0xFF, 11);
+        const EXIT: u64 = 1 << 3;
+        let mut info = Info { mask: EXIT, ..Info::default() };
+        #[expect(unsafe_code, reason = "PIDFD_GET_INFO has no safe wrapper, and no other call tells a status twice")]
+        // SAFETY: the opcode is PIDFD_GET_INFO with the size of `Info`, which is the kernel's `struct pidfd_info` of its
+        // first version: the kernel writes at most as many bytes as the opcode says. Other descriptors refuse it.
+        let asked = unsafe { ioctl(&self.pidfd, Updater::<GET_INFO, Info>::new(&mut info)) };
+        match asked {
+            Ok(()) if info.mask & EXIT != 0 => Exit::from_status(info.exit_code),
+            _ => Exit::Unknown,
+        }
+    }
+}
+
+/// The kernel's `struct pidfd_info`, 64 bytes.
+#[derive(Default)]
+#[repr(C)]
+struct Info {
+    /// What is asked for, then what was told.
+    mask: u64,
+    cgroup: u64,
+    /// Identifiers of the process, of its parent and of its user and group.
+    identifiers: [u32; 11],
+    exit_code: i32,
+}

@@ -1,0 +1,90 @@
+//! What a process is given beside its configuration: priority, processors, limits. It takes them itself, before
+//! anything else of it runs, so there is no moment without them and no fork with code in between.
+
+use rustix::{
+    process::{Resource, Rlimit, setpriority_process, setrlimit},
+    thread::{CpuSet, sched_setaffinity},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::BoxError;
+
+/// A resource limit of a process ([`Spawn::limit`](crate::Spawn::limit)), with its unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Limit {
+    /// Open descriptors.
+    OpenFiles,
+    /// The size of a core dump, in bytes.
+    CoreBytes,
+    /// Time on a processor, in seconds; then SIGXCPU.
+    CpuSeconds,
+    /// The size of a file that it writes, in bytes; then SIGXFSZ.
+    FileBytes,
+    /// Address space, in bytes, shared memory included.
+    AddressSpaceBytes,
+    /// Private writable memory, in bytes, also where it isn't touched yet.
+    DataBytes,
+    /// Processes and threads of its user.
+    Processes,
+    /// The main thread's stack, in bytes.
+    StackBytes,
+    /// Memory that is never swapped out, in bytes.
+    LockedBytes,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Surroundings {
+    pub nice: Option<i32>,
+    pub cpus: Option<Vec<usize>>,
+    pub limits: Vec<(Limit, u64)>,
+    /// How many descriptors it may have open if nobody says otherwise; `None`: as many as its parent.
+    pub open_files: Option<u64>,
+}
+
+impl Surroundings {
+    /// Takes them. Called while the process has one thread: later ones inherit.
+    pub(crate) fn take(&self) -> Result<(), BoxError> {
+        if let Some(nice) = self.nice {
+            setpriority_process(None, nice).map_err(|errno| format!("take nice value {nice}: {errno}"))?;
+        }
+        if let Some(cpus) = &self.cpus {
+            let mut set = CpuSet::new();
+            for cpu in cpus {
+                if *cpu >= CpuSet::MAX_CPU {
+                    return Err(
+                        format!("run on processor {cpu}: {} is the last one there can be", CpuSet::MAX_CPU).into()
+                    );
+                }
+                set.set(*cpu);
+            }
+            sched_setaffinity(None, &set).map_err(|errno| format!("run on processors {cpus:?}: {errno}"))?;
+        }
+        if let Some(soft) = self.open_files {
+            let hard = rustix::process::getrlimit(Resource::Nofile).maximum;
+            // It was this before its parent raised it, so it can be this again.
+            let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(soft), maximum: hard });
+        }
+        for (limit, value) in &self.limits {
+            setrlimit(limit.resource(), Rlimit { current: Some(*value), maximum: Some(*value) })
+                .map_err(|errno| format!("take limit {limit:?} = {value}: {errno}"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Limit {
+    fn resource(self) -> Resource {
+        match self {
+            Self::OpenFiles => Resource::Nofile,
+            Self::CoreBytes => Resource::Core,
+            Self::CpuSeconds => Resource::Cpu,
+            Self::FileBytes => Resource::Fsize,
+            Self::AddressSpaceBytes => Resource::As,
+            Self::DataBytes => Resource::Data,
+            Self::Processes => Resource::Nproc,
+            Self::StackBytes => Resource::Stack,
+            Self::LockedBytes => Resource::Memlock,
+        }
+    }
+}

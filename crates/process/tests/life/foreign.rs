@@ -1,0 +1,84 @@
+//! Programs that aren't ours.
+
+use std::{
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use process::{Exit, Limit, Restart, State, System};
+
+use super::{LIMIT, Test, orphans::is_gone, wait_until};
+
+pub const TESTS: &[Test] = &[
+    ("a_program_runs_and_its_end_and_last_lines_are_known", a_program_runs),
+    ("a_program_that_cannot_be_run_is_an_error", cannot_be_run),
+    ("a_program_is_started_again", started_again),
+    ("a_program_is_ready_when_it_says_so", ready_line),
+    ("a_program_is_terminated_then_killed", terminated_then_killed),
+    ("a_program_takes_its_limits_and_none_of_our_descriptors", limits),
+];
+
+fn shell(script: &str) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script]);
+    command
+}
+
+fn a_program_runs(system: &System) {
+    let mut command = shell("echo $COLOUR; pwd; cat; echo bad >&2; exit 4");
+    command.env("COLOUR", "red").current_dir("/");
+    let program = system.spawn_program(&command).start().unwrap();
+    assert_eq!((program.name(), program.join()), ("sh", Exit::Code(4)));
+    let mut lines = program.last_exit().unwrap().1;
+    lines.sort();
+    assert_eq!(lines, ["/", "bad", "red"]);
+}
+
+fn cannot_be_run(system: &System) {
+    let told = system.spawn_program(&Command::new("/no/such/program")).start().unwrap_err();
+    assert!(told.to_string().starts_with("start program: failed: run /no/such/program: No such file"), "{told}");
+}
+
+fn started_again(system: &System) {
+    let spawn = system.spawn_program(&shell("exec sleep 1000")).name("f.again").restart(Restart::on_failure());
+    let program = spawn.start().unwrap();
+    let first = program.process_id().unwrap();
+    program.kill();
+    wait_until("it is back", || program.restarts() == 1 && program.state() == State::Ready);
+    assert_ne!(program.process_id(), Some(first));
+    program.stop(LIMIT);
+    assert_eq!(program.exit(), Some(Exit::Signal(15)));
+}
+
+fn ready_line(system: &System) {
+    let begin = Instant::now();
+    let script = "echo starting; sleep 0.2; echo now listening on 80; exec sleep 1000";
+    let program = system.spawn_program(&shell(script)).name("f.ready").ready_line("listening").start().unwrap();
+    assert!(begin.elapsed() >= Duration::from_millis(200));
+    program.stop(LIMIT);
+    let never = system.spawn_program(&shell("exec sleep 1000")).name("f.never").ready_line("listening");
+    let told = never.ready_within(Duration::from_millis(200)).start().unwrap_err();
+    assert_eq!(told.exit, Some(Exit::NotReadyInTime));
+}
+
+fn terminated_then_killed(system: &System) {
+    let script = "trap '' TERM; echo trapped; while :; do sleep 0.01; done";
+    let program = system.spawn_program(&shell(script)).name("f.stubborn").ready_line("trapped").start().unwrap();
+    program.stop(Duration::from_millis(100));
+    assert_eq!(program.exit(), Some(Exit::Signal(9)));
+}
+
+fn limits(system: &System) {
+    let script = "ulimit -n; ls /proc/self/fd | wc -l; sleep 1000 & echo $!; exec sleep 1000";
+    let spawn = system.spawn_program(&shell(script)).name("f.limits").limit(Limit::OpenFiles, 99).nice(3);
+    let program = spawn.ready_line("").start().unwrap();
+    let nice = rustix::process::getpriority_process(program.process_id().and_then(rustix::process::Pid::from_raw));
+    assert_eq!(nice, Ok(3));
+    wait_until("it has begun", || program.join_for(Duration::from_millis(50)).is_none());
+    program.stop(LIMIT);
+    let lines = program.last_exit().unwrap().1;
+    // What this test was itself started with and hands on isn't ours.
+    let plainly = shell("ls /proc/self/fd | wc -l").stdin(Stdio::null()).output().unwrap().stdout;
+    assert_eq!(lines[..2], ["99", String::from_utf8(plainly).unwrap().trim()]);
+    wait_until("its child is gone too", || is_gone(lines[2].parse().unwrap()));
+}

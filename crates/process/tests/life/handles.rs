@@ -1,0 +1,235 @@
+//! What a handle promises: CPython's scenarios for `Process`, and ours.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use process::{Exit, Handle, Limit, Restart, State, System};
+use rustix::process::{WaitOptions, wait};
+
+use super::{
+    LIMIT, Test,
+    calls::start,
+    orphans::is_gone,
+    subject::{Config, Subject, SubjectHandle},
+    wait_until,
+};
+
+pub const TESTS: &[Test] = &[
+    ("a_process_has_a_name_a_number_and_an_exit", a_process_has_a_name),
+    ("exit_codes_are_what_the_process_said", exit_codes),
+    ("terminate_kill_and_interrupt", terminate_kill_interrupt),
+    ("a_join_with_no_time_only_looks", a_join_with_no_time),
+    ("two_threads_join_the_same_process", two_join),
+    ("a_signal_is_not_a_stop", a_signal_is_not_a_stop),
+    ("an_owned_process_ends_with_its_last_handle", owned),
+    ("a_detached_process_goes_on", detached),
+    ("it_has_the_surroundings_that_were_ordered", surroundings),
+    ("too_much_memory_is_its_end", too_much_memory),
+    ("children_of_children_go_with_the_first", three_levels),
+    ("many_start_at_once", many_start_at_once),
+    ("a_spawn_from_a_thread_that_ends_lives_on", short_lived_threads),
+    ("somebody_elses_wait_does_not_confuse_us", somebody_elses_wait),
+];
+
+pub fn handle(subject: &SubjectHandle) -> Handle {
+    Handle::clone(subject)
+}
+
+fn a_process_has_a_name(system: &System) {
+    let subject = start(system, "h.name");
+    assert_eq!((subject.name(), subject.is_alive(), subject.exit()), ("h.name", true, None));
+    assert_eq!((subject.state(), subject.restarts()), (State::Ready, 0));
+    assert_eq!(subject.process_id(), Some(subject.pid().wait().unwrap() as i32));
+    subject.stop(LIMIT);
+    assert_eq!((subject.is_alive(), subject.process_id(), subject.exit()), (false, None, Some(Exit::Code(0))));
+    assert_eq!(subject.join(), Exit::Code(0), "and again");
+}
+
+fn exit_codes(system: &System) {
+    for code in [0, 1, 42, 255] {
+        let subject = start(system, "h.code");
+        subject.leave(code).detach();
+        let exit = subject.join();
+        assert_eq!((exit.clone(), exit.number()), (Exit::Code(code), Some(code)));
+        assert_eq!(subject.last_exit().unwrap().1, ["going"], "its last lines");
+    }
+    let subject = start(system, "h.code");
+    subject.panic_for_good().detach();
+    let exit = subject.join();
+    assert!(matches!(&exit, Exit::Panic(why) if why.contains("for good")), "{exit}");
+}
+
+fn terminate_kill_interrupt(system: &System) {
+    for (signal, number) in [(Handle::terminate as fn(&Handle), 15), (Handle::kill, 9), (Handle::interrupt, 2)] {
+        let subject = start(system, "h.signal");
+        let grandchild = subject.grandchild().wait().unwrap().unwrap() as i32;
+        signal(&handle(&subject));
+        let exit = subject.join();
+        assert_eq!((exit.clone(), exit.number()), (Exit::Signal(number), Some(-number)));
+        wait_until("the rest of its group is gone", || is_gone(grandchild));
+        signal(&handle(&subject)); // of one that has ended: nothing
+        assert_eq!(subject.join_for(Duration::ZERO), Some(Exit::Signal(number)));
+    }
+}
+
+fn a_join_with_no_time(system: &System) {
+    let subject = start(system, "h.join");
+    let begin = Instant::now();
+    assert_eq!(subject.join_for(Duration::ZERO), None);
+    assert!(begin.elapsed() < Duration::from_millis(100));
+    assert_eq!(subject.join_for(Duration::from_millis(20)), None);
+    subject.kill();
+    assert_eq!(subject.join_for(LIMIT), Some(Exit::Signal(9)));
+}
+
+fn two_join(system: &System) {
+    let subject = start(system, "h.two");
+    std::thread::scope(|scope| {
+        let joins: Vec<_> = (0..2).map(|_| scope.spawn(|| subject.join())).collect();
+        subject.terminate();
+        joins.into_iter().for_each(|join| assert_eq!(join.join().unwrap(), Exit::Signal(15)));
+    });
+}
+
+fn a_signal_is_not_a_stop(system: &System) {
+    let spawn = system.spawn::<Subject>(Config::default()).name("h.again").restart(Restart::on_failure());
+    let subject = spawn.start().unwrap();
+    subject.kill();
+    wait_until("it is back", || subject.restarts() == 1 && subject.state() == State::Ready);
+    assert_eq!((subject.exit(), subject.last_exit().unwrap().0), (None, Exit::Signal(9)));
+    subject.stop(LIMIT);
+    assert_eq!(subject.exit(), Some(Exit::Code(0)));
+}
+
+fn owned(system: &System) {
+    let subject = start(system, "h.owned");
+    let pid = subject.process_id().unwrap();
+    let other = handle(&subject);
+    drop(subject);
+    assert_eq!(other.join_for(Duration::from_millis(50)), None, "there is another handle");
+    drop(other);
+    wait_until("it is gone with the last", || is_gone(pid));
+    // Its name is free as soon as it is gone, and the drop of the old handle doesn't concern the new one.
+    let mut again = None;
+    wait_until("its name is free", || {
+        again = system.spawn::<Subject>(Config::default()).name("h.owned").start().ok();
+        again.is_some()
+    });
+    assert!(again.unwrap().is_alive());
+}
+
+fn detached(system: &System) {
+    let subject = start(system, "h.detached");
+    let pid = subject.process_id().unwrap();
+    subject.detach();
+    drop(subject);
+    std::thread::sleep(Duration::from_millis(100)); // sleep: for a stop that must not come
+    assert!(!is_gone(pid));
+    system.stop(&["h.detached"], LIMIT);
+    assert!(is_gone(pid));
+}
+
+fn surroundings(system: &System) {
+    let spawn = system.spawn::<Subject>(Config::default()).name("h.around");
+    let spawn = spawn.env("COLOUR", "green").current_dir("/").nice(5).cpus([0]).limit(Limit::OpenFiles, 333);
+    let told = spawn.start().unwrap().surroundings("COLOUR".to_owned()).wait().unwrap();
+    assert_eq!(told, (Some("green".to_owned()), "/".to_owned(), 5, 1, 333));
+    let spawn = || system.spawn::<Subject>(Config::default()).name("h.around2");
+    let path = spawn().env_remove("PATH").start().unwrap().surroundings("PATH".to_owned()).wait().unwrap().0;
+    assert_eq!(path, None);
+    let told = system.spawn::<Subject>(Config::default()).name("h.around3").cpus([1000]).start().unwrap_err();
+    assert!(told.to_string().contains("run on processors [1000]"), "{told}");
+    let told =
+        system.spawn::<Subject>(Config::default()).name("h.around3").current_dir("/no/such").start().unwrap_err();
+    assert!(told.to_string().contains("/no/such"), "{told}");
+}
+
+fn too_much_memory(system: &System) {
+    const ALLOWED: u64 = 64 << 20;
+    for at_once in [false, true] {
+        let spawn = system.spawn::<Subject>(Config::default()).name(format!("h.hog.{at_once}"));
+        let subject = spawn.memory_limit(ALLOWED).start().unwrap();
+        subject.take_memory(16 << 20, at_once).wait().unwrap(); // that is allowed
+        subject.take_memory(2 << 30, at_once).detach();
+        assert_eq!(subject.join(), Exit::OutOfMemory { limit_bytes: ALLOWED }, "at once: {at_once}");
+    }
+}
+
+fn three_levels(system: &System) {
+    let subject = start(system, "h.nested");
+    let pids = subject.nest(3).wait().unwrap().unwrap();
+    assert_eq!(pids.len(), 4);
+    assert!(pids.iter().all(|pid| !is_gone(*pid as i32)));
+    subject.kill();
+    let begin = Instant::now();
+    wait_until("all are gone", || pids.iter().all(|pid| is_gone(*pid as i32)));
+    assert!(begin.elapsed() < Duration::from_secs(1));
+    // And in order, too.
+    let subject = start(system, "h.nested2");
+    let pids = subject.nest(2).wait().unwrap().unwrap();
+    subject.stop(LIMIT);
+    assert_eq!(subject.exit(), Some(Exit::Code(0)));
+    assert!(pids.iter().all(|pid| is_gone(*pid as i32)));
+}
+
+fn many_start_at_once(system: &System) {
+    let begin = |index| system.spawn::<Subject>(Config::default()).name(format!("h.many.{index}")).begin().unwrap();
+    let starting: Vec<_> = (0..20).map(begin).collect();
+    let subjects: Vec<SubjectHandle> = starting.into_iter().map(|starting| starting.wait().unwrap()).collect();
+    assert!(subjects.iter().all(|subject| subject.add(1).wait().unwrap() == 1));
+    let begun = begin(99);
+    let never = begun.handle().clone();
+    drop(begun);
+    drop(never); // and that was its last handle
+}
+
+/// The kernel's parent-death signal comes when the *thread* that started a child ends.
+fn short_lived_threads(system: &System) {
+    let from_thread = std::thread::scope(|scope| scope.spawn(|| start(system, "h.thread")).join().unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread().thread_keep_alive(Duration::from_millis(1)).build();
+    let owned = system.clone();
+    let from_tokio = runtime
+        .unwrap()
+        .block_on(async move { tokio::task::spawn_blocking(move || start(&owned, "h.tokio")).await.unwrap() });
+    std::thread::sleep(Duration::from_millis(200)); // sleep: tokio's thread ends meanwhile, and a death must not come
+    assert_eq!((from_thread.add(1).wait().unwrap(), from_tokio.add(2).wait().unwrap()), (1, 2));
+}
+
+fn somebody_elses_wait(system: &System) {
+    let enough = Arc::new(AtomicBool::new(false));
+    let told = enough.clone();
+    let thief = std::thread::spawn(move || {
+        let mut stolen = 0;
+        while !told.load(Ordering::Relaxed) {
+            stolen += u32::from(matches!(wait(WaitOptions::NOHANG), Ok(Some(_))));
+        }
+        stolen
+    });
+    for round in 0..30 {
+        let subject = start(system, &format!("h.stolen{round}"));
+        let grandchild = subject.grandchild().wait().unwrap().unwrap() as i32;
+        assert!(subject.is_alive());
+        match round % 2 {
+            0 => subject.leave(7).detach(),
+            _ => subject.kill(),
+        }
+        let exit = subject.join_for(LIMIT).unwrap();
+        let expected = if round % 2 == 0 { Exit::Code(7) } else { Exit::Signal(9) };
+        assert!(exit == expected || exit == Exit::Unknown && !pidfds_remember(), "round {round}: {exit}");
+        wait_until("what it started is gone too", || is_gone(grandchild));
+    }
+    enough.store(true, Ordering::Relaxed);
+    println!("     (somebody else took {} of 30)", thief.join().unwrap());
+}
+
+/// Since Linux 6.15 a pidfd tells how its process ended, also after somebody took its status.
+fn pidfds_remember() -> bool {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(15))
+}
