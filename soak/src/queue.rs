@@ -117,6 +117,7 @@ impl Round {
     fn begin(chance: &mut Chance) -> Outcome<Self> {
         let by_task_done = chance.once_in(2);
         let leased = QueueOptions {
+            descriptor_slots: 0,
             capacity: 16,
             leases: Some(8),
             inline_bytes: 256,
