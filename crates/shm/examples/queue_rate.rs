@@ -1,4 +1,4 @@
-//! How many small items a second a queue carries: within one thread, and from one process to another.
+//! How many small items a second a queue carries: within one thread, from one process to another, and with a descriptor in each.
 //!
 //! `cargo run --release -p framewire-shm --example queue_rate`
 
@@ -12,7 +12,7 @@ use std::{
 use shm::{
     arena::Arena,
     queue::{Queue, QueueOptions},
-    wire::{Packet, Socket},
+    wire::{Packet, Passed, Socket},
 };
 
 const ITEMS: u64 = 3_000_000;
@@ -30,10 +30,25 @@ fn main() -> Result<(), Box<dyn Error>> {
         queue.put(number)?;
         queue.get()?;
     }
-    report("one thread, put and get", began);
+    report("one thread, put and get", began, ITEMS);
     for _ in 0..TIMES {
         to_a_process(&queue)?;
     }
+    with_descriptors()
+}
+
+fn with_descriptors() -> Result<(), Box<dyn Error>> {
+    const ITEMS: u64 = 200_000;
+    let options = QueueOptions { descriptor_slots: 2, ..QueueOptions::default() };
+    let arena = Arena::create(options.bytes()?)?;
+    let queue: Queue<Passed> = Queue::create(&arena, options)?;
+    let file = Passed::new(std::io::stdin().as_fd().try_clone_to_owned()?);
+    let began = Instant::now();
+    for _ in 0..ITEMS {
+        queue.put(file.clone())?;
+        queue.get()?;
+    }
+    report("one thread, put and get, with a descriptor", began, ITEMS);
     Ok(())
 }
 
@@ -49,7 +64,7 @@ fn to_a_process(queue: &Queue<u64>) -> Result<(), Box<dyn Error>> {
         queue.put(number)?;
     }
     let sum: u64 = ours.receive()?.decode()?;
-    report("two processes", began);
+    report("two processes", began, ITEMS);
     assert_eq!(sum, ITEMS * (ITEMS - 1) / 2, "lost or doubled");
     child.wait()?;
     Ok(())
@@ -66,8 +81,8 @@ fn consume() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn report(what: &str, began: Instant) {
+fn report(what: &str, began: Instant, items: u64) {
     let took = began.elapsed();
-    let each = took.as_nanos() as f64 / ITEMS as f64;
+    let each = took.as_nanos() as f64 / items as f64;
     println!("{what}: {:.2} million a second, {each:.0} ns each", 1e3 / each);
 }

@@ -8,7 +8,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`ring`] | frames from one writer to many readers, without copies and without locks |
-//! | [`queue`] | tasks from many to many, each done at least once, whoever dies |
+//! | [`queue`] | tasks from many to many, with descriptors if need be, each done at least once, whoever dies |
 //! | [`lock`] | locks, conditions, semaphores, barriers, events, values and arrays between processes |
 //! | [`arena`] | the memory that queues and locks live in |
 //! | [`wait`] | waiting for many rings and other descriptors at once |

@@ -19,6 +19,9 @@ use shm::{
     wire::{Packet, Socket},
 };
 
+#[path = "queue_kill/descriptors.rs"]
+mod descriptors;
+
 /// A large item now and then: it takes blocks.
 const LARGE_BYTES: usize = 10_000;
 /// No wait in these tests takes so long, unless something is stuck.
@@ -51,8 +54,13 @@ enum Told {
 fn child_process() {
     let Ok(role) = std::env::var("SHM_TEST_ROLE") else { return };
     let socket = Socket::from_owned(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
-    let queue: Queue<Item> = socket.receive().unwrap().decode().unwrap();
-    let tell = |told: Told| socket.send(&Packet::encode(&told).unwrap()).unwrap();
+    let (queue, tell) = (socket.receive().unwrap(), |told| socket.send(&Packet::encode(&told).unwrap()).unwrap());
+    if role.starts_with("files: ") {
+        let queue: Queue<descriptors::Loaded> = queue.decode().unwrap();
+        tell(Told::Ready);
+        return descriptors::child(&role, &queue, &socket);
+    }
+    let queue: Queue<Item> = queue.decode().unwrap();
     tell(Told::Ready);
     match role.as_str() {
         "produce" => {
@@ -100,7 +108,7 @@ struct Process {
 }
 
 impl Process {
-    fn start(role: &str, queue: &Queue<Item>) -> Self {
+    fn start<T>(role: &str, queue: &Queue<T>) -> Self {
         let (socket, theirs) = Socket::pair().unwrap();
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "child_process", "--nocapture"])

@@ -431,11 +431,16 @@ mod tests {
 
     #[test]
     fn hostile_memory_is_an_error_at_worst() {
-        let options = QueueOptions { capacity: 4, large_bytes: 8 * BLOCK_BYTES, ..QueueOptions::default() };
+        let options =
+            QueueOptions { capacity: 4, large_bytes: 8 * BLOCK_BYTES, descriptor_slots: 3, ..QueueOptions::default() };
+        let some = || {
+            let descriptor = std::os::fd::AsFd::as_fd(&std::io::stdin()).try_clone_to_owned().unwrap();
+            vec![Passed::new(descriptor)]
+        };
         let arena = Arena::create(options.bytes().unwrap() * 15).unwrap();
         for seed in 0..15 {
-            let queue: Queue<Vec<u8>> = Queue::create(&arena, options.clone()).unwrap();
-            (0..3).for_each(|number| queue.put(vec![number; 3000]).unwrap());
+            let queue: Queue<(Vec<u8>, Vec<Passed>)> = Queue::create(&arena, options.clone()).unwrap();
+            (0..3).for_each(|number| queue.put((vec![number; 3000], some())).unwrap());
             let place = queue.shared.memory.place().clone();
             // Everywhere, or here and there; but not the list of members, where each that seems to be dying takes its time.
             let every = [8, 8 * 7, 8 * 31][seed as usize % 3];
@@ -447,8 +452,8 @@ mod tests {
             }
             let began = Instant::now();
             for _ in 0..5 {
-                let _ = queue.try_put(vec![1; 10]);
-                let _ = queue.try_put(vec![1; 20_000]);
+                let _ = queue.try_put((vec![1; 10], some()));
+                let _ = queue.try_put((vec![1; 20_000], Vec::new()));
                 drop(queue.try_lease());
                 let _ = queue.try_get();
                 let _ = (queue.len(), queue.is_full(), queue.leased(), queue.unfinished(), queue.is_closed());

@@ -24,6 +24,42 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # Descriptors in items
+//!
+//! An item may have descriptors in it: files, sockets, memory, and so also arenas, locks, other queues, and the session of a ring. Such a
+//! queue is made with [`descriptor_slots`](QueueOptions::descriptor_slots):
+//!
+//! ```
+//! use shm::{arena::Arena, lock::{Lock, LockError}, queue::{Queue, QueueOptions}, wire::Passed};
+//! use std::{fs::File, io::Read};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let options = QueueOptions { descriptor_slots: 8, ..QueueOptions::default() };
+//! let arena = Arena::create(options.bytes()?)?;
+//! let queue: Queue<(Passed, Lock<u64>)> = Queue::create(&arena, options)?;
+//! # let elsewhere = Arena::create(4096)?;
+//! let sum = Lock::create(&elsewhere, 0u64)?; // in an arena that the consumer needn't have
+//! queue.put((Passed::new(File::open("/proc/self/stat")?), sum.clone()))?;
+//!
+//! let job = queue.lease()?; // usually in another process; if it dies, the next one gets the same file and the same lock
+//! let mut text = String::new();
+//! File::from(job.0.clone().into_owned()?).read_to_string(&mut text)?;
+//! *job.1.lock().map_err(LockError::without_guard)? += text.len() as u64;
+//! job.done();
+//! # assert!(*sum.lock().map_err(LockError::without_guard)? > 0);
+//! # Ok(()) }
+//! ```
+//!
+//! - Such an item has a slot from its put to its acknowledgement, also as a dead letter, and its descriptors stay open that long, whoever
+//!   closes them elsewhere. When all slots are taken, a put waits. So a consumer that puts such an item before it acknowledges one
+//!   may wait for itself.
+//! - Who gets an item again gets the same open files: what the dead did to one (its position, what was read from a socket) is done. A
+//!   ring's session serves one reader; if the dead one had joined already, the next one is told that the writer is gone.
+//! - One item has 253 descriptors at most (as a message has). All that wait in sockets count against the limit of their user, who may have as
+//!   many there as one process may open (`ulimit -n`); beyond it a put says so: [`PutError::Send`].
+//! - A slot costs each process that has the queue one descriptor, and two system calls a put, one a get, one an acknowledgement.
+//! - A queue may be in an item of itself, or of one that is in an item of it. When nobody has such queues any more but they
+//!   themselves, the kernel finds that out, and takes them away.
+//!
 //! | what it can't do | |
 //! |---|---|
 //! | exactly once | who dies after it did what an item asks for, and before it said so, leaves the item to be delivered again: make that harmless, or look at [`deliveries`](Lease::deliveries) |
