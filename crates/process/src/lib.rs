@@ -41,7 +41,7 @@
 //!
 //! This crate has never heard of a frame.
 
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 mod call;
 mod child;

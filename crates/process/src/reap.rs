@@ -5,7 +5,6 @@ use std::{os::fd::AsFd, path::Path};
 
 use rustix::{
     io::Errno,
-    ioctl::{Opcode, Updater, ioctl, opcode},
     process::{Signal, WaitId, WaitIdOptions, getpgid, kill_process_group, pidfd_send_signal, waitid},
 };
 
@@ -48,28 +47,6 @@ impl Launched {
 
     /// What the pidfd remembers of a process that somebody else has reaped.
     fn told_by_pidfd(&self) -> Exit {
-        const GET_INFO: Opcode = opcode::read_write::<Info>(0xFF, 11);
-        const EXIT: u64 = 1 << 3;
-        let mut info = Info { mask: EXIT, ..Info::default() };
-        #[expect(unsafe_code, reason = "PIDFD_GET_INFO has no safe wrapper, and no other call tells a status twice")]
-        // SAFETY: the opcode is PIDFD_GET_INFO with the size of `Info`, which is the kernel's `struct pidfd_info` of its
-        // first version: the kernel writes at most as many bytes as the opcode says. Other descriptors refuse it.
-        let asked = unsafe { ioctl(&self.pidfd, Updater::<GET_INFO, Info>::new(&mut info)) };
-        match asked {
-            Ok(()) if info.mask & EXIT != 0 => Exit::from_status(info.exit_code),
-            _ => Exit::Unknown,
-        }
+        shm::life::wait_status(&self.pidfd).map_or(Exit::Unknown, Exit::from_status)
     }
-}
-
-/// The kernel's `struct pidfd_info`, 64 bytes.
-#[derive(Default)]
-#[repr(C)]
-struct Info {
-    /// What is asked for, then what was told.
-    mask: u64,
-    cgroup: u64,
-    /// Identifiers of the process, of its parent and of its user and group.
-    identifiers: [u32; 11],
-    exit_code: i32,
 }

@@ -1,6 +1,6 @@
 //! Places where a process may die, so that a test can make it die there.
 //!
-//! Each protocol calls [`point`] between its steps. Without the feature `crash-points` that is nothing at all; with it, a
+//! Each protocol calls `point` between its steps. Without the feature `crash-points` that is nothing at all; with it, a
 //! test counts the points of an operation, and then has a process kill itself at each of them in turn.
 
 /// A place where a process may be killed.

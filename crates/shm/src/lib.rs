@@ -17,6 +17,7 @@
 //! | [`status`] | one page a process, in which it says how it does, and which outlives it |
 //! | [`clock`] | the time that all processes share |
 //! | [`memory`] | memfds, sealed and mapped; the unsafe code that the rest stands on |
+//! | [`life`] | a process by its pidfd, whatever else of it lives on |
 //! | [`fork`] | how a forked child is kept from its parent's handles |
 //!
 //! # The crate in ten minutes
@@ -115,7 +116,7 @@ pub mod doorbell;
 pub mod fork;
 mod futex;
 #[cfg(not(all(test, feature = "loom")))]
-mod life;
+pub mod life;
 pub mod lock;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod memory;

@@ -8,6 +8,7 @@ use std::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::{Errno, retry_on_intr},
+    ioctl::{Opcode, Updater, ioctl, opcode},
     process::{PidfdFlags, WaitId, WaitIdOptions, getpid, pidfd_open, waitid},
 };
 
@@ -31,6 +32,43 @@ pub(crate) fn check(life: &impl AsFd) -> Result<(), String> {
         Ok(_) | Err(Errno::CHILD) => Ok(()),
         Err(errno) => Err(format!("waitid: the descriptor that should tell of its life is no pidfd: {errno}")),
     }
+}
+
+/// The wait status of a process that has ended, as its pidfd remembers it: also if somebody else has reaped the process.
+/// `None` while it lives, and before Linux 6.15.
+///
+/// ```
+/// use rustix::process::{Pid, PidfdFlags, pidfd_open};
+/// # fn main() -> std::io::Result<()> {
+/// let mut child = std::process::Command::new("sleep").arg("60").spawn()?;
+/// let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
+/// assert_eq!(shm::life::wait_status(&pidfd), None);
+/// child.kill()?;
+/// child.wait()?;
+/// assert!(matches!(shm::life::wait_status(&pidfd), Some(9) | None));
+/// # Ok(()) }
+/// ```
+#[must_use]
+pub fn wait_status(life: &impl AsFd) -> Option<i32> {
+    const GET_INFO: Opcode = opcode::read_write::<Info>(0xFF, 11);
+    const EXIT: u64 = 1 << 3;
+    let mut info = Info { mask: EXIT, ..Info::default() };
+    // SAFETY: the opcode is PIDFD_GET_INFO with the size of `Info`, which is the kernel's `struct pidfd_info` of its
+    // first version: the kernel writes at most as many bytes as the opcode says. Other descriptors refuse it.
+    unsafe { ioctl(life, Updater::<GET_INFO, Info>::new(&mut info)) }.ok()?;
+    (info.mask & EXIT != 0).then_some(info.exit_code)
+}
+
+/// The kernel's `struct pidfd_info`, 64 bytes.
+#[derive(Default)]
+#[repr(C)]
+struct Info {
+    /// What is asked for, then what was told.
+    mask: u64,
+    cgroup: u64,
+    /// Identifiers of the process, of its parent and of its user and group.
+    identifiers: [u32; 11],
+    exit_code: i32,
 }
 
 /// Whether the process has ended.
