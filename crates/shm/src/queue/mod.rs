@@ -53,7 +53,8 @@
 //!   closes them elsewhere. When all slots are taken, a put waits. So a consumer that puts such an item before it acknowledges one
 //!   may wait for itself.
 //! - Who gets an item again gets the same open files: what the dead did to one (its position, what was read from a socket) is done. A
-//!   ring's session serves one reader; if the dead one had joined already, the next one is told that the writer is gone.
+//!   ring's session serves one reader only, so acknowledge its item *before* joining by it (or take it by [`get`](Queue::get)): then
+//!   nobody joins by it a second time, and the ring's writer is told at once when the one who has it dies.
 //! - One item has 253 descriptors at most (as a message has). All that wait in sockets count against the limit of their user, who may have as
 //!   many there as one process may open (`ulimit -n`); beyond it a put says so: [`PutError::Send`].
 //! - A slot costs each process that has the queue one descriptor, and two system calls a put, one a get, one an acknowledgement.
