@@ -157,9 +157,9 @@ fn a_blocked_writer_is_released_by_a_take_by_a_goodbye_and_by_the_timeout() {
     assert_eq!(thread.join().unwrap().port().readers(), 0);
 
     let writer = ring(2);
-    let mut reader = attach(&writer, Policy::Block { timeout: Duration::from_millis(80), late: Late::Drop }, 1);
+    let mut reader = attach(&writer, Policy::Block { timeout: Duration::from_millis(500), late: Late::Drop }, 1);
     let (released, thread) = blocked(writer, 2);
-    assert!(released.recv_timeout(LIMIT).unwrap() >= Duration::from_millis(80));
+    assert!(released.recv_timeout(LIMIT).unwrap() >= Duration::from_millis(500));
     let mut writer = thread.join().unwrap();
     let begun = Instant::now();
     for _ in 0..100 {
@@ -171,7 +171,7 @@ fn a_blocked_writer_is_released_by_a_take_by_a_goodbye_and_by_the_timeout() {
     assert_eq!((reader.counts(), writer.port().counts()), (counts, vec![counts]));
 
     let writer = ring(2);
-    let mut reader = attach(&writer, Policy::Block { timeout: Duration::from_millis(80), late: Late::Detach }, 1);
+    let mut reader = attach(&writer, Policy::Block { timeout: Duration::from_millis(500), late: Late::Detach }, 1);
     let (released, thread) = blocked(writer, 2);
     released.recv_timeout(LIMIT).unwrap();
     assert_eq!(thread.join().unwrap().port().readers(), 0);
