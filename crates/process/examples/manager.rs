@@ -26,6 +26,7 @@ impl Process for Worker {
 
 #[commands]
 impl Worker {
+    /// Multiplies it with itself.
     pub fn square(&mut self, number: u64) -> u64 {
         number * number
     }
