@@ -55,7 +55,7 @@ pub enum SendError {
     /// The kernel holds as many descriptors of this user's that nobody has received yet as one process may have open. (Or one
     /// of these is a socket that holds others, which hold others, and so on.)
     #[error(
-        "send {0} descriptors: too many of this user's are on their way in sockets already; have some received, or \
+        "send {0} descriptors: sendmsg: too many of this user's are on their way in sockets already; have some received, or \
          raise the limit (ulimit -n)"
     )]
     TooManyOnTheWay(usize),
