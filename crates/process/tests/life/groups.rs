@@ -38,10 +38,10 @@ fn until_ready(members: &[SubjectHandle], restarts: &[u64]) {
     });
 }
 
-/// Who got into a state, in order.
-fn into(changes: &Receiver<Change>, state: State, prefix: &str) -> Vec<String> {
-    let changes = changes.try_iter().filter(|change| change.state == state);
-    changes.filter_map(|change| change.name.strip_prefix(prefix).map(str::to_owned)).collect()
+/// The first `count` that got into a state, in order.
+fn into(changes: &Receiver<Change>, state: State, prefix: &str, count: usize) -> Vec<String> {
+    let changes = std::iter::from_fn(|| changes.recv_timeout(LIMIT).ok()).filter(|change| change.state == state);
+    changes.filter_map(|change| change.name.strip_prefix(prefix).map(str::to_owned)).take(count).collect()
 }
 
 fn one_for_all(system: &System) {
@@ -52,7 +52,7 @@ fn one_for_all(system: &System) {
     members[1].kill();
     until_ready(&members, &[1, 1, 1]);
     assert!(members.iter().zip(pids).all(|(member, pid)| member.process_id() != pid));
-    assert_eq!(into(&changes, State::Ready, "all."), ["1", "2", "3"]);
+    assert_eq!(into(&changes, State::Ready, "all.", 3), ["1", "2", "3"]);
     assert_eq!(
         (members[1].last_exit().unwrap().0, members[0].last_exit().unwrap().0),
         (Exit::Signal(9), Exit::Code(0))
@@ -151,7 +151,7 @@ fn reverse_order(system: &System) {
     let third = member(&group, "order.3");
     let changes = system.changes();
     group.stop(LIMIT);
-    assert_eq!(into(&changes, State::Exited, "order."), ["3", "2", "1"]);
+    assert_eq!(into(&changes, State::Exited, "order.", 3), ["3", "2", "1"]);
     assert!([first, second, third].iter().all(|member| member.exit() == Some(Exit::Code(0))));
     let told = group.spawn::<Subject>(Config::default()).name("order.4").start();
     assert!(told.is_ok(), "a group that was stopped can be used again");
@@ -182,7 +182,7 @@ pub fn stop_a_tree(system: &System, groups: u32, levels: u32, processes: u32) ->
     let took = begin.elapsed();
     println!("     ({} stopped in {levels} levels within {took:.1?})", members.len());
     assert!(members.iter().all(|member| member.exit() == Some(Exit::Code(0))));
-    let order: Vec<u32> = into(&changes, State::Exited, "tree.")
+    let order: Vec<u32> = into(&changes, State::Exited, "tree.", members.len())
         .iter()
         .map(|name| name.split('.').nth(1).unwrap().parse().unwrap())
         .collect();
