@@ -235,16 +235,3 @@ impl Joined {
         Session { token, socket, life, page, bell, room, wish, first, leaving: false, given_up_at: None }
     }
 }
-
-impl super::sessions::Sessions {
-    /// Turns the oldest away while too many have come and not said what they wish.
-    fn limit_waiting(&mut self) {
-        const MOST: usize = 2 * MAX_READERS;
-        if self.waiting.len() > MOST
-            && let Some(oldest) = (0..self.waiting.len()).min_by_key(|index| self.waiting[*index].0)
-        {
-            let (_, socket) = self.waiting.swap_remove(oldest);
-            self.unwatch(&socket);
-        }
-    }
-}

@@ -11,7 +11,7 @@ use rustix::event::epoll;
 
 use super::{
     Counts, Policy, Wish,
-    layout::ReaderPage,
+    layout::{MAX_READERS, ReaderPage},
     protocol::Slots,
     session::Answer,
     store::{Segment, Store},
@@ -84,6 +84,17 @@ impl Sessions {
             stir: None,
             timed: 0,
         })
+    }
+
+    /// Turns the oldest away while too many have come and not said what they wish.
+    pub(super) fn limit_waiting(&mut self) {
+        const MOST: usize = 2 * MAX_READERS;
+        if self.waiting.len() > MOST
+            && let Some(oldest) = (0..self.waiting.len()).min_by_key(|index| self.waiting[*index].0)
+        {
+            let (_, socket) = self.waiting.swap_remove(oldest);
+            self.unwatch(&socket);
+        }
     }
 
     pub(super) fn pages(&self) -> impl Iterator<Item = &ReaderPage> + Clone {
