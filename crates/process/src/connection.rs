@@ -26,6 +26,27 @@ pub(crate) struct Connection {
     inner: Mutex<Inner>,
     event_came: Condvar,
     listener: Mutex<Option<Listener>>,
+    witness: Mutex<Option<Witness>>,
+}
+
+/// What happens to a process, for its [`Witness`].
+#[derive(Debug)]
+pub(crate) enum Life {
+    /// An incarnation is ready.
+    Opened,
+    /// It has ended.
+    Closed(Exit),
+    /// There will be no further one.
+    Over,
+}
+
+/// Whoever is told of a process's life as it goes, on the supervisor's thread: it must not wait.
+pub(crate) struct Witness(pub Box<dyn Fn(Life) + Send>);
+
+impl fmt::Debug for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Witness")
+    }
 }
 
 /// Whoever gets a process's events as they come.
@@ -110,6 +131,7 @@ impl Connection {
             inner: Mutex::default(),
             event_came: Condvar::new(),
             listener: Mutex::default(),
+            witness: Mutex::default(),
         })
     }
 
@@ -176,6 +198,19 @@ impl Connection {
         let mut inner = lock(&self.inner);
         inner.socket = Some(socket);
         inner.last_exit = None;
+        drop(inner);
+        self.tell(Life::Opened);
+    }
+
+    /// From now on `witness` is told what happens to this process.
+    pub(crate) fn witness(&self, witness: Witness) {
+        *lock(&self.witness) = Some(witness);
+    }
+
+    fn tell(&self, life: Life) {
+        if let Some(witness) = &*lock(&self.witness) {
+            witness.0(life);
+        }
     }
 
     /// The incarnation has ended: every call in flight ends too.
@@ -188,12 +223,14 @@ impl Connection {
         for answer in pending.into_values() {
             answer.give(Err(CallError::Died { name: self.name.clone(), how: how.clone() }));
         }
+        self.tell(Life::Closed(how.clone()));
     }
 
     /// There will be no further incarnation.
     pub(crate) fn end(&self) {
         lock(&self.inner).over = true;
         self.event_came.notify_all();
+        self.tell(Life::Over);
     }
 
     pub(crate) fn answer(&self, id: u64, answer: Result<Packet, CallError>) {

@@ -51,6 +51,7 @@ mod handle;
 mod launch;
 mod logs;
 mod message;
+pub mod pool;
 mod process;
 mod program;
 mod restart;
@@ -63,6 +64,7 @@ pub use self::{
     connection::Events,
     exit::Exit,
     handle::Handle,
+    pool::Pool,
     process::{BoxError, Commands, Process},
     program::Program,
     restart::Restart,

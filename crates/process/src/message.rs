@@ -20,6 +20,8 @@ pub(crate) enum Kind {
     Cancel = 4,
     /// Stop in order.
     Stop = 5,
+    /// [`Offer`](crate::pool::Offer): it is a pool's worker from now on.
+    Pool = 6,
     // To the parent.
     /// It works.
     Ready = 16,
@@ -40,7 +42,7 @@ pub(crate) enum Kind {
 impl Kind {
     fn from_number(number: u8) -> Option<Self> {
         use Kind::*;
-        let all = [Hello, Config, Call, Cancel, Stop, Ready, Failed, Answer, CallFailed, Event, Log, Panic];
+        let all = [Hello, Config, Call, Cancel, Stop, Pool, Ready, Failed, Answer, CallFailed, Event, Log, Panic];
         all.into_iter().find(|kind| *kind as u8 == number)
     }
 }

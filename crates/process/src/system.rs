@@ -13,7 +13,7 @@ use shm::{status::StatusPage, wire::Packet};
 
 use crate::{
     Commands, Handle, Restart,
-    connection::Connection,
+    connection::{Connection, Witness},
     launch::Blueprint,
     supervisor::{self, Change, Order, Orders, Plan},
 };
@@ -79,6 +79,17 @@ impl System {
         let _ = all_gone.recv(); // an error is the supervisor's end, and with it everybody's
     }
 
+    /// Stops a process for good and doesn't wait until it is gone.
+    pub(crate) fn stop_soon(&self, name: &str, grace: Duration) {
+        let names = Some(vec![name.to_owned()]);
+        self.0.orders.give(Order::Stop { names, grace, done: mpsc::channel().0 });
+    }
+
+    /// Keeps nothing of a process that is over.
+    pub(crate) fn forget(&self, name: &str) {
+        self.0.orders.give(Order::Forget(name.to_owned()));
+    }
+
     /// Stops all processes for good, all at once, and lets nobody start another. A start that is under way ends in an
     /// error. Returns when they are gone.
     pub fn stop_all(&self, grace: Duration) {
@@ -86,6 +97,15 @@ impl System {
         self.0.orders.give(Order::Stop { names: None, grace, done });
         let _ = all_gone.recv();
     }
+}
+
+/// A process that was ordered and may not be ready yet.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    pub connection: Arc<Connection>,
+    pub status: Arc<StatusPage>,
+    /// Hears how the start went.
+    pub is_ready: Receiver<Result<(), String>>,
 }
 
 /// A process about to be started.
@@ -133,6 +153,17 @@ impl<P: Commands> Spawn<'_, P> {
     /// [`StartError`] if it isn't ready in time, ends before, says why it can't, or can't be started at all. It is
     /// gone then, and not started again.
     pub fn start(self) -> Result<P::Handle, StartError> {
+        let (system, name) = (self.system.clone(), self.name.clone());
+        let Begun { connection, status, is_ready } = self.begin(None)?;
+        match is_ready.recv() {
+            Ok(Ok(())) => Ok(P::Handle::from(Handle { system, connection, status })),
+            Ok(Err(why)) => Err(StartError { name, why }),
+            Err(_) => Err(StartError { name, why: "the system is stopping".to_owned() }),
+        }
+    }
+
+    /// Starts it and doesn't wait: `witness` is told how it goes.
+    pub(crate) fn begin(self, witness: Option<Witness>) -> Result<Begun, StartError> {
         let failed = |why: String| StartError { name: self.name.clone(), why };
         if !self.system.0.kinds.contains(&P::KIND) {
             let why = format!("this program can't become a {:?}; add it to the Program in main", P::KIND);
@@ -142,6 +173,7 @@ impl<P: Commands> Spawn<'_, P> {
         let new_page = || StatusPage::create().map(Arc::new).map_err(|error| failed(format!("could not {error}")));
         let status = self.status.clone().map_or_else(new_page, Ok)?;
         let connection = Connection::new(self.name.clone());
+        witness.into_iter().for_each(|witness| connection.witness(witness));
         let blueprint = Blueprint { name: self.name.clone(), kind: P::KIND, protocol: P::PROTOCOL, config };
         let (ready, is_ready) = mpsc::channel();
         let plan = Plan {
@@ -153,10 +185,6 @@ impl<P: Commands> Spawn<'_, P> {
             ready,
         };
         self.system.0.orders.give(Order::Start(Box::new(plan)));
-        match is_ready.recv() {
-            Ok(Ok(())) => Ok(P::Handle::from(Handle { system: self.system.clone(), connection, status })),
-            Ok(Err(why)) => Err(failed(why)),
-            Err(_) => Err(failed("the system is stopping".to_owned())),
-        }
+        Ok(Begun { connection, status, is_ready })
     }
 }

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`ring`] | frames from one writer to many readers, without copies and without locks |
 //! | [`doorbell`] | how a sleeping process is woken |
+//! | [`lane`] | small messages between two processes at no system call, that outlive either |
 //! | [`wire`] | messages between two processes, with descriptors inside |
 //! | [`status`] | one page a process, in which it says how it does, and which outlives it |
 //! | [`clock`] | the time that all processes share |
@@ -25,6 +26,8 @@ mod crash;
 pub mod doorbell;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod fork;
+#[cfg(not(all(test, feature = "loom")))]
+pub mod lane;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod memory;
 pub mod ring;

@@ -163,15 +163,14 @@ impl Supervisor {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Watch(sender) => self.watching.push(sender),
+            Order::Forget(name) => self.children.retain(|_, child| child.name() != name || !child.is_over()),
             Order::Start(plan) => {
                 if self.stopping {
-                    let _ = plan.ready.send(Err("everything is being stopped".to_owned()));
-                    return;
+                    return refuse(&plan, "everything is being stopped");
                 }
                 let name = &plan.blueprint.name;
                 if self.children.values().any(|child| child.name() == name && !child.is_over()) {
-                    let _ = plan.ready.send(Err("there is a process of that name already".to_owned()));
-                    return;
+                    return refuse(&plan, "there is a process of that name already");
                 }
                 self.children.retain(|_, child| child.name() != name);
                 let id = self.next;
@@ -214,6 +213,11 @@ impl Supervisor {
             !gone
         });
     }
+}
+
+fn refuse(plan: &Plan, why: &str) {
+    let _ = plan.ready.send(Err(why.to_owned()));
+    plan.connection.end();
 }
 
 fn publish(status: &Arc<StatusPage>, change: &Change) {

@@ -20,6 +20,8 @@ pub(crate) enum Order {
     Start(Box<Plan>),
     /// Stop some (`None`: all), for good; `done` hears when they are gone.
     Stop { names: Option<Vec<String>>, grace: Duration, done: Sender<()> },
+    /// Keep nothing of a process that is over, as if it had never been.
+    Forget(String),
     /// Tell of every change from now on.
     Watch(Sender<Change>),
 }
