@@ -63,10 +63,11 @@ impl<P: Commands> Foreman<P> {
 
     /// Works until the pool is over and all its workers are gone.
     pub(super) fn run(mut self) {
-        let mut orders = Vec::new();
+        let (mut tasks, mut orders) = (Vec::new(), Vec::new());
         loop {
-            self.office.take_orders(&mut orders);
-            let mut busy = !orders.is_empty();
+            self.office.take(&mut tasks, &mut orders);
+            let mut busy = !orders.is_empty() || !tasks.is_empty();
+            tasks.drain(..).for_each(|task| self.queue.push(task));
             for order in orders.drain(..) {
                 self.obey(order);
             }
@@ -91,7 +92,6 @@ impl<P: Commands> Foreman<P> {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Do(tasks) => tasks.into_iter().for_each(|task| self.queue.push(task)),
             Order::Cancel(place, reply) => {
                 let count = self.cancel(&place);
                 reply.into_iter().for_each(|reply: Sender<usize>| {

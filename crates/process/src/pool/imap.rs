@@ -24,10 +24,10 @@ use crate::{Call, Commands};
 const AHEAD_PER_WORKER: usize = 128;
 /// Of large items fewer are read ahead.
 const MAX_BYTES_AHEAD: usize = 64 << 20;
-/// Input that takes longer for an item comes from outside (a camera, a disk): items are given to the pool one by one.
+/// Input that takes longer for an item comes from outside (a camera, a disk): results are looked at between items.
 const SLOW_ITEM: Duration = Duration::from_micros(50);
-/// Otherwise they are collected for no longer than this.
-const COLLECT: Duration = Duration::from_micros(200);
+/// Otherwise no less often than this.
+const READ_FOR: Duration = Duration::from_micros(200);
 
 /// What a result has to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,9 @@ pub(super) enum Order {
 
 /// The results of an [`imap`](super::Pool::imap). The input is read by [`next`](Iterator::next), on the caller's thread,
 /// between results: it needn't be `Send`, may be infinite, and is never more than a bounded number of items
-/// [ahead](Run::ahead). Dropping this cancels the tasks that no worker has begun.
+/// [ahead](Run::ahead). It must not wait for a result of its own `imap`; and while it waits for a camera, say, results wait
+/// too: for such sources give each item to [`apply_async`](super::Pool::apply_async). Dropping this cancels the tasks that
+/// no worker has begun.
 pub struct Imap<'p, P: Commands, R, I, F> {
     run: Run<'p, P>,
     input: Option<I>,
@@ -130,9 +132,12 @@ where
                 }
                 return self.give().map(decode);
             }
+            self.collect(None, None);
+            if self.has_ready() {
+                continue;
+            }
             if self.may_read() {
                 self.feed();
-                self.collect(None, None);
             } else if self.in_flight == 0 {
                 if let Some(panic) = self.panic.take() {
                     resume_unwind(panic);
@@ -202,6 +207,10 @@ where
                     self.bytes_read += command.bytes.len() as u64;
                     let joined = !number.is_multiple_of(self.run.chunk as u64);
                     tasks.push(Task { command, home, deliveries: 0, joined, priority: self.run.priority });
+                    // At once: the next item may be long in coming.
+                    if tasks.len() >= self.run.chunk {
+                        self.submit(&mut tasks);
+                    }
                 }
                 // It goes the usual way, or it would have to be counted in two places.
                 Err(why) => drop(home.deliver(Err(TaskError::NotSent { why }))),
@@ -209,20 +218,23 @@ where
             let now = Instant::now();
             self.is_slow = now.duration_since(last) > SLOW_ITEM;
             last = now;
-            // A chunk is given as a whole.
-            let is_whole = self.read.is_multiple_of(self.run.chunk as u64);
-            if self.is_slow || (is_whole && now.duration_since(begun) > COLLECT) {
+            let is_whole = tasks.is_empty();
+            if is_whole && (self.is_slow || now.duration_since(begun) > READ_FOR) {
                 break;
             }
         }
+        self.submit(&mut tasks);
+    }
+
+    fn submit(&mut self, tasks: &mut Vec<Task>) {
         if tasks.is_empty() {
             return;
         }
-        if let Err((why, tasks)) = self.run.pool.office.submit(tasks) {
+        if let Err(why) = self.run.pool.office.submit(tasks) {
             // These were never taken: not their results, but one error after all others tells of it.
             self.read -= tasks.len() as u64;
             self.in_flight -= tasks.len();
-            tasks.into_iter().for_each(|task| task.home.disown());
+            tasks.drain(..).for_each(|task| task.home.disown());
             self.input = None;
             self.refused = Some(why);
         }

@@ -41,6 +41,8 @@ struct Inner {
     phase: Phase,
     /// All workers are gone.
     is_over: bool,
+    /// Not taken by the pool's thread yet. Whoever gives many bounds them by what it waits for.
+    tasks: Vec<Task>,
     orders: Vec<Order>,
     /// The pool's thread sleeps, so whoever orders something rings.
     asleep: bool,
@@ -58,7 +60,6 @@ pub(super) enum Phase {
 
 #[derive(Debug)]
 pub(super) enum Order {
-    Do(Vec<Task>),
     /// Take back what belongs there and wasn't begun; say how many those were.
     Cancel(Place, Option<Sender<usize>>),
     /// Something happened to the worker of this number.
@@ -92,6 +93,7 @@ impl Office {
         let inner = Inner {
             phase: Phase::Open,
             is_over: false,
+            tasks: Vec::new(),
             orders: Vec::new(),
             asleep: false,
             roster: Vec::new(),
@@ -111,13 +113,14 @@ impl Office {
         self.thread.get() == Some(&thread::current().id())
     }
 
-    /// Gives tasks to the pool.
-    pub(super) fn submit(&self, tasks: Vec<Task>) -> Result<(), (PoolError, Vec<Task>)> {
+    /// Gives tasks to the pool. On an error they stay where they are.
+    pub(super) fn submit(&self, tasks: &mut Vec<Task>) -> Result<(), PoolError> {
         let mut inner = self.lock();
-        match &inner.phase {
-            Phase::Open => self.order(&mut inner, Order::Do(tasks)),
-            Phase::Ended(why) => return Err((why.clone(), tasks)),
+        if let Phase::Ended(why) = &inner.phase {
+            return Err(why.clone());
         }
+        inner.tasks.append(tasks);
+        self.ring(&mut inner);
         Ok(())
     }
 
@@ -150,6 +153,10 @@ impl Office {
 
     fn order(&self, inner: &mut Inner, order: Order) {
         inner.orders.push(order);
+        self.ring(inner);
+    }
+
+    fn ring(&self, inner: &mut Inner) {
         if std::mem::take(&mut inner.asleep) {
             self.bell.ring();
         }
@@ -189,17 +196,18 @@ impl Office {
         inner.is_over
     }
 
-    /// All that was ordered since. The pool's thread only.
-    pub(super) fn take_orders(&self, into: &mut Vec<Order>) {
+    /// All that came since; tasks before orders, so that what is to be cancelled is there. The pool's thread only.
+    pub(super) fn take(&self, tasks: &mut Vec<Task>, orders: &mut Vec<Order>) {
         let mut inner = self.lock();
         inner.asleep = false;
-        std::mem::swap(&mut inner.orders, into);
+        std::mem::swap(&mut inner.tasks, tasks);
+        std::mem::swap(&mut inner.orders, orders);
     }
 
     /// Whether the pool's thread may sleep: nothing was ordered, and whoever orders something rings from now on.
     pub(super) fn may_sleep(&self) -> bool {
         let mut inner = self.lock();
-        inner.asleep = inner.orders.is_empty();
+        inner.asleep = inner.orders.is_empty() && inner.tasks.is_empty();
         inner.asleep
     }
 
@@ -210,7 +218,7 @@ impl Office {
         if inner.phase == Phase::Open {
             inner.phase = Phase::Ended(PoolError::Failed { cause: "its thread has ended".to_owned() });
         }
-        let left = std::mem::take(&mut inner.orders);
+        let left = (std::mem::take(&mut inner.tasks), std::mem::take(&mut inner.orders));
         drop(inner);
         drop(left); // tasks that are dropped say so to whoever waits
         self.changed.notify_all();

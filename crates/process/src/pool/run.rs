@@ -144,8 +144,9 @@ impl<'p, P: Commands> Run<'p, P> {
         match make(&self.pool.stand_in).into_command() {
             Ok(command) => {
                 let task = Task { command, home, deliveries: 0, joined: false, priority: self.priority };
-                if let Err((why, tasks)) = office.submit(vec![task]) {
-                    tasks.into_iter().for_each(|task| drop(task.home.deliver(Err(why.clone().into()))));
+                let mut tasks = vec![task];
+                if let Err(why) = office.submit(&mut tasks) {
+                    tasks.into_iter().for_each(|task| task.home.disown());
                     return Err(why);
                 }
             }
