@@ -350,8 +350,7 @@ mod tests {
                 }
                 begun
             });
-            let mut all: Vec<u64> =
-                (0..10_000).rev().filter(|id| writer.take_back(positions[*id as usize])).collect();
+            let mut all: Vec<u64> = (0..10_000).rev().filter(|id| writer.take_back(positions[*id as usize])).collect();
             all.extend(reading.join().unwrap());
             all
         });

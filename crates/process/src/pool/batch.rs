@@ -35,9 +35,9 @@ impl Batch {
         let mut inner = self.lock();
         inner.arrived.push((item, outcome));
         let count = inner.arrived.len();
-        let wanted = inner.waiting.is_some_and(|wanted| {
-            wanted.item.is_none_or(|wanted| wanted == item) || count >= wanted.count
-        });
+        let wanted = inner
+            .waiting
+            .is_some_and(|wanted| wanted.item.is_none_or(|wanted| wanted == item) || count >= wanted.count);
         if wanted {
             inner.waiting = None;
         }
@@ -64,7 +64,9 @@ impl Batch {
             }
             inner.waiting = Some(wanted);
             inner = match end.map(|end| end.saturating_duration_since(Instant::now())) {
-                None => self.came.wait_while(inner, |inner| inner.waiting.is_some()).unwrap_or_else(PoisonError::into_inner),
+                None => {
+                    self.came.wait_while(inner, |inner| inner.waiting.is_some()).unwrap_or_else(PoisonError::into_inner)
+                }
                 Some(Duration::ZERO) => {
                     inner.waiting = None;
                     return false;

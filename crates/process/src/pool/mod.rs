@@ -103,12 +103,6 @@ use serde::de::DeserializeOwned;
 use shm::status::StatusPage;
 
 pub(crate) use self::bench::Bench;
-use self::{
-    foreman::Foreman,
-    office::{DROP_LIMIT, Office, Phase},
-    rest::Rest,
-    staff::Staff,
-};
 pub use self::{
     error::{PoolError, TaskError},
     imap::Imap,
@@ -117,6 +111,12 @@ pub use self::{
     run::{Progress, Run},
     star::Star,
     workers::Workers,
+};
+use self::{
+    foreman::Foreman,
+    office::{DROP_LIMIT, Office, Phase},
+    rest::Rest,
+    staff::Staff,
 };
 use crate::{Call, Commands, Handle, StartError, System, connection::Connection};
 

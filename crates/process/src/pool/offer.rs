@@ -55,11 +55,8 @@ impl Trailer {
         let (id, rest) = bytes[content..].split_first_chunk::<8>()?;
         let (took_ns, tag) = rest.split_first_chunk::<8>()?;
         let tag: [u8; 4] = tag.try_into().ok()?;
-        let trailer = Self {
-            id: u64::from_le_bytes(*id),
-            tag: u32::from_le_bytes(tag),
-            took_ns: u64::from_le_bytes(*took_ns),
-        };
+        let trailer =
+            Self { id: u64::from_le_bytes(*id), tag: u32::from_le_bytes(tag), took_ns: u64::from_le_bytes(*took_ns) };
         bytes.truncate(content);
         Some(trailer)
     }

@@ -14,12 +14,7 @@ use super::{
     rest::Rest,
     workers::Workers,
 };
-use crate::{
-    Commands, Exit, Restart, StartError, System,
-    child::panic_text,
-    connection::Witness,
-    system::Begun,
-};
+use crate::{Commands, Exit, Restart, StartError, System, child::panic_text, connection::Witness, system::Begun};
 
 /// A seat whose workers can't be started is tried so often in a row; then the pool has failed. Once may be a shortage of
 /// the moment; for ever is what other pools do.
