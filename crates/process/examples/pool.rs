@@ -25,8 +25,9 @@ impl Process for Divider {
 impl Divider {
     /// How many primes there are from `first` to before `end`.
     pub fn primes(&mut self, first: u64, end: u64) -> usize {
-        let is_prime =
-            |number: &u64| *number > 1 && (2..).take_while(|by| by * by <= *number).all(|by| number % by != 0);
+        let is_prime = |number: &u64| {
+            *number > 1 && (2..).take_while(|by| by * by <= *number).all(|by| !number.is_multiple_of(by))
+        };
         (first..end).filter(is_prime).count()
     }
 }

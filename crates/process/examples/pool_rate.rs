@@ -58,8 +58,8 @@ fn app(system: &System) -> Result<(), BoxError> {
         println!("map, unchunked, tasks of {microseconds:4} µs: {rate:9.0} a second");
     }
     let rate = best(1_000_000, || {
-        let results = pool.imap_unordered(0..1_000_000, |worker, number| worker.next(number, 0))?;
-        results.map(|result| result.map(drop)).collect::<Result<(), _>>().map_err(BoxError::from)
+        let mut results = pool.imap_unordered(0..1_000_000, |worker, number| worker.next(number, 0))?;
+        results.try_for_each(|result| result.map(drop).map_err(BoxError::from))
     })?;
     println!("imap_unordered, tasks of 0 µs: {rate:9.0} a second");
     let rate = best(20_000, || {

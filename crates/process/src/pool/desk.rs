@@ -41,7 +41,8 @@ pub(super) struct Report {
     pub id: u64,
     pub tag: u32,
     pub took_ns: u64,
-    pub answer: Packet,
+    /// `None`: in the room that [`Desk::result`] was given.
+    pub large: Option<Packet>,
 }
 
 impl Desk {
@@ -104,12 +105,11 @@ impl Desk {
         }
     }
 
-    /// The next result in the lane.
-    pub(super) fn result(&mut self) -> Result<Option<Report>, Broken> {
-        let mut bytes = Vec::new();
-        let Some(Entry { id, tag, note }) = self.results.begin(&mut bytes)? else { return Ok(None) };
+    /// The next result in the lane; its content goes into `room`.
+    pub(super) fn result(&mut self, room: &mut Vec<u8>) -> Result<Option<Report>, Broken> {
+        let Some(Entry { id, tag, note }) = self.results.begin(room)? else { return Ok(None) };
         self.results.finish();
-        Ok(Some(Report { id, tag, took_ns: note, answer: Packet { bytes, descriptors: Vec::new() } }))
+        Ok(Some(Report { id, tag, took_ns: note, large: None }))
     }
 
     /// The next result in the socket; bells are skipped.
@@ -121,7 +121,7 @@ impl Desk {
         loop {
             let mut answer = self.socket.try_receive()?;
             if let Some(Trailer { id, tag, took_ns }) = Trailer::cut(&mut answer.bytes) {
-                return Ok(Report { id, tag, took_ns, answer });
+                return Ok(Report { id, tag, took_ns, large: Some(answer) });
             }
         }
     }

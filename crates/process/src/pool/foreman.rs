@@ -16,7 +16,7 @@ use super::{
     batch::Batch,
     desk::{Report, Sent},
     hand::{Hand, Stage},
-    offer::{ANSWER, OVER_MEMORY},
+    offer::{ANSWER, MAX_SMALL_BYTES, OVER_MEMORY},
     office::{DeadLetter, Office, Order, Phase},
     queue::Queue,
     rest::{Rest, Seen},
@@ -43,6 +43,8 @@ pub(super) struct Foreman<P: Commands> {
     /// Why it takes no more tasks.
     ended: Option<PoolError>,
     to_wake: Vec<Arc<Batch>>,
+    /// Where the content of a result is read into.
+    room: Vec<u8>,
     turns: u32,
 }
 
@@ -57,6 +59,7 @@ impl<P: Commands> Foreman<P> {
             deliveries,
             ended: None,
             to_wake: Vec::new(),
+            room: Vec::new(),
             turns: 0,
         }
     }
@@ -204,7 +207,7 @@ impl<P: Commands> Foreman<P> {
     fn gather_from(&mut self, index: usize) -> bool {
         let mut now = None;
         while let Some(desk) = &mut self.staff.hands[index].desk {
-            match desk.result() {
+            match desk.result(&mut self.room) {
                 Ok(Some(report)) => {
                     let now = *now.get_or_insert_with(Instant::now);
                     self.answered(index, report, now);
@@ -234,14 +237,14 @@ impl<P: Commands> Foreman<P> {
     fn answered(&mut self, index: usize, report: Report, now: Instant) {
         let hand = &mut self.staff.hands[index];
         hand.is_spent |= report.tag & OVER_MEMORY != 0;
-        let Some(task) = hand.answered(report.id, report.took_ns, now) else { return };
+        let Some(Task { command, home, .. }) = hand.answered(report.id, report.took_ns, now) else { return };
+        let answer = report.large.unwrap_or_else(|| in_place_of(command, &self.room));
         let outcome: Outcome = if report.tag & !OVER_MEMORY == ANSWER {
-            Ok(report.answer)
+            Ok(answer)
         } else {
-            let why = read_text(&report.answer);
-            Err(TaskError::HandlerFailed { worker: hand.name.clone(), why })
+            Err(TaskError::HandlerFailed { worker: hand.name.clone(), why: read_text(&answer) })
         };
-        self.deliver(task.home, outcome);
+        self.deliver(home, outcome);
     }
 
     fn deliver(&mut self, home: Home, outcome: Outcome) {
@@ -363,6 +366,15 @@ impl<P: Commands> Drop for Foreman<P> {
         }
         self.office.over();
     }
+}
+
+/// An answer in the memory of the question: this thread then neither allocates nor frees for a short task, which would
+/// be another thread's memory each time, and cost more than all the rest.
+fn in_place_of(command: Packet, answer: &[u8]) -> Packet {
+    let mut bytes = if command.bytes.capacity() <= 2 * MAX_SMALL_BYTES { command.bytes } else { Vec::new() };
+    bytes.clear();
+    bytes.extend_from_slice(answer);
+    Packet { bytes, descriptors: Vec::new() }
 }
 
 fn read_text(packet: &Packet) -> String {

@@ -7,6 +7,9 @@ use std::{
 
 use super::task::{Place, Task};
 
+/// Levels stay when they are empty, for most pools have one or two; those of a pool with more don't add up.
+const MAX_EMPTY_LEVELS: usize = 8;
+
 /// By priority, then in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -35,18 +38,17 @@ impl Queue {
     }
 
     pub(super) fn pop(&mut self) -> Option<Task> {
-        let mut level = self.levels.first_entry()?;
-        let task = level.get_mut().pop_front();
-        if level.get().is_empty() {
-            level.remove();
+        let task = self.levels.values_mut().find_map(VecDeque::pop_front)?;
+        self.count -= 1;
+        if self.count == 0 && self.levels.len() > MAX_EMPTY_LEVELS {
+            self.levels.clear();
         }
-        self.count -= usize::from(task.is_some());
-        task
+        Some(task)
     }
 
     /// Whether the next one goes to the same worker as the one before it.
     pub(super) fn next_is_joined(&self) -> bool {
-        self.levels.first_key_value().and_then(|(_, level)| level.front()).is_some_and(|task| task.joined)
+        self.levels.values().find_map(VecDeque::front).is_some_and(|task| task.joined)
     }
 
     /// Takes out all that belong to `place`.
@@ -58,7 +60,6 @@ impl Queue {
             taken.extend(theirs);
             *level = others;
         }
-        self.levels.retain(|_, level| !level.is_empty());
         self.count -= taken.len();
         taken
     }
