@@ -231,6 +231,11 @@ where
             return;
         }
         if let Err(why) = self.run.pool.office.submit(tasks) {
+            if self.order == Order::AllAtTheEnd {
+                // A `map` has a result for each item, come what may.
+                tasks.drain(..).for_each(|task| drop(task.home.deliver(Err(why.clone().into()))));
+                return;
+            }
             // These were never taken: not their results, but one error after all others tells of it.
             self.read -= tasks.len() as u64;
             self.in_flight -= tasks.len();

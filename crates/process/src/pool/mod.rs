@@ -193,7 +193,8 @@ impl<P: Commands> Pool<P> {
     ///
     /// # Errors
     ///
-    /// [`PoolError`] if the pool doesn't take tasks; none was begun then. What goes wrong later is in the results.
+    /// [`PoolError`] if the pool doesn't take tasks; none was begun then. What goes wrong later is in the results, of
+    /// which there is one for each item in any case.
     ///
     /// # Panics
     ///
@@ -260,7 +261,8 @@ impl<P: Commands> Pool<P> {
         Run::new(self).apply(make)
     }
 
-    /// Gives one task to the pool; the [`Job`] is its result to come, for blocking and for asynchronous code.
+    /// Gives one task to the pool; the [`Job`] is its result to come, for blocking and for asynchronous code. The pool
+    /// keeps as many as it is given: whoever gives them without end has to wait for some.
     ///
     /// # Errors
     ///
