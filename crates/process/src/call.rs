@@ -98,6 +98,11 @@ impl<R: DeserializeOwned> Call<R> {
         Self { connection, command, answer: PhantomData }
     }
 
+    /// The question alone, for whoever puts it elsewhere.
+    pub(crate) fn into_command(self) -> Result<Packet, String> {
+        self.command
+    }
+
     /// Asks and waits for the answer, however long the process takes, but not longer than it lives.
     ///
     /// # Errors

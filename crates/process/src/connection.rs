@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     os::fd::AsFd,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -33,6 +34,27 @@ pub(crate) struct Connection {
     /// Who else wants to know of its end.
     wakers: Mutex<Vec<Waker>>,
     detached: AtomicBool,
+    witness: Option<Witness>,
+}
+
+/// What happens to a process, for its [`Witness`].
+#[derive(Debug)]
+pub(crate) enum Life {
+    /// An incarnation is ready.
+    Opened,
+    /// It has ended.
+    Closed(Exit),
+    /// There will be no further one.
+    Over,
+}
+
+/// Whoever is told of a process's life as it goes, on the supervisor's thread: it must not wait.
+pub(crate) struct Witness(pub Box<dyn Fn(Life) + Send + Sync>);
+
+impl fmt::Debug for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Witness")
+    }
 }
 
 /// What is known of a process's life.
@@ -119,7 +141,12 @@ impl Answer {
 }
 
 impl Connection {
-    pub(crate) fn new(name: String, overflow: Overflow, during_restart: DuringRestart) -> Arc<Self> {
+    pub(crate) fn new(
+        name: String,
+        overflow: Overflow,
+        during_restart: DuringRestart,
+        witness: Option<Witness>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             name,
             during_restart,
@@ -131,6 +158,7 @@ impl Connection {
             record_changed: Condvar::new(),
             wakers: Mutex::default(),
             detached: AtomicBool::new(false),
+            witness,
         })
     }
 
@@ -309,6 +337,13 @@ impl Connection {
         inner.socket = Some(socket);
         inner.last_exit = None;
         self.tell_waiting(inner);
+        self.tell(Life::Opened);
+    }
+
+    fn tell(&self, life: Life) {
+        if let Some(witness) = &self.witness {
+            witness.0(life);
+        }
     }
 
     /// The incarnation has ended: every call in flight ends too.
@@ -321,6 +356,7 @@ impl Connection {
         for answer in pending.into_values() {
             answer.give(Err(CallError::Died { name: self.name.clone(), how: how.clone() }));
         }
+        self.tell(Life::Closed(how.clone()));
     }
 
     /// There will be no further incarnation.
@@ -329,6 +365,7 @@ impl Connection {
         inner.over = true;
         self.tell_waiting(inner);
         self.events.end();
+        self.tell(Life::Over);
     }
 
     pub(crate) fn answer(&self, id: u64, answer: Result<Packet, CallError>) {

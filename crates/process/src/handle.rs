@@ -148,6 +148,11 @@ impl Handle {
         self.system.stop_which(Which::Ids(vec![self.owner.id]), grace);
     }
 
+    /// As [`stop`](Self::stop), and doesn't wait until it is gone. Nothing is kept of it then.
+    pub(crate) fn stop_soon(&self, grace: Duration) {
+        self.system.give(Order::Stop { which: Which::Ids(vec![self.owner.id]), grace, done: None });
+    }
+
     /// Sends SIGTERM to it and its process group, and returns at once. As with all signals, what follows from its end
     /// is its restart policy's affair; [`stop`](Self::stop) ends it for good.
     pub fn terminate(&self) {

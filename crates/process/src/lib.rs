@@ -55,6 +55,7 @@ mod launch;
 mod logs;
 mod memory_limit;
 mod message;
+pub mod pool;
 mod process;
 mod program;
 mod reap;
@@ -73,6 +74,7 @@ pub use self::{
     foreign::Foreign,
     group::{Group, NewGroup, Strategy},
     handle::{Ended, Handle},
+    pool::Pool,
     process::{BoxError, Commands, Process},
     program::Program,
     restart::Restart,

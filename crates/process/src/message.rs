@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     Stop = 5,
     /// So many events were read; the id is the number.
     Read = 6,
+    /// [`Offer`](crate::pool::Offer): it is a pool's worker from now on.
+    Pool = 7,
     // To the parent.
     /// It works.
     Ready = 16,
@@ -44,7 +46,7 @@ pub(crate) enum Kind {
 impl Kind {
     fn from_number(number: u8) -> Option<Self> {
         use Kind::*;
-        let all = [Hello, Config, Call, Cancel, Stop, Read, Ready, Failed, Answer, CallFailed, Event, Log, Panic];
+        let all = [Hello, Config, Call, Cancel, Stop, Read, Pool, Ready, Failed, Answer, CallFailed, Event, Log, Panic];
         all.into_iter().find(|kind| *kind as u8 == number)
     }
 }

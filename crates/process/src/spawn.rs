@@ -16,7 +16,7 @@ use shm::{status::StatusPage, wire::Packet};
 
 use crate::{
     Commands, DuringRestart, Exit, Foreign, Group, Handle, Limit, Overflow, Restart, System,
-    connection::Connection,
+    connection::{Connection, Witness},
     foreign,
     handle::Owner,
     launch::{Blueprint, What},
@@ -59,6 +59,7 @@ pub struct Spawn<'s, P> {
     responsive_within: Option<Duration>,
     during_restart: DuringRestart,
     overflow: Overflow,
+    witness: Option<Witness>,
     status: Option<Arc<StatusPage>>,
     kind: PhantomData<fn() -> P>,
 }
@@ -173,6 +174,7 @@ impl<'s, P> Spawn<'s, P> {
             responsive_within: None,
             during_restart: DuringRestart::default(),
             overflow: Overflow::default(),
+            witness: None,
             status: None,
             kind: PhantomData,
         }
@@ -271,6 +273,12 @@ impl<'s, P> Spawn<'s, P> {
         self
     }
 
+    /// `witness` is told how it goes.
+    pub(crate) fn witness(mut self, witness: Witness) -> Self {
+        self.witness = Some(witness);
+        self
+    }
+
     fn give<H>(self) -> Result<Starting<H>, StartError> {
         let failed = |why: String| StartError { name: self.name.clone(), why, exit: None };
         let config = self.config.clone().map_err(&failed)?;
@@ -279,7 +287,7 @@ impl<'s, P> Spawn<'s, P> {
         let mut surroundings = self.surroundings.clone();
         surroundings.limits.extend(self.memory_limit.map(crate::memory_limit::resource));
         let (system, id) = (self.system.clone(), self.system.next_id());
-        let connection = Connection::new(self.name.clone(), self.overflow, self.during_restart);
+        let connection = Connection::new(self.name.clone(), self.overflow, self.during_restart, self.witness);
         let owner = Arc::new(Owner { system: system.clone(), id, connection: connection.clone() });
         let handle = Handle { system, connection: connection.clone(), status: status.clone(), owner };
         let (ready, is_ready) = mpsc::channel();
@@ -322,6 +330,11 @@ impl<H: From<Handle>> Starting<H> {
             Ok(Err(not_started)) => Err(failed(not_started)),
             Err(_) => Err(failed(NotStarted { why: "the system is stopping".to_owned(), exit: None })),
         }
+    }
+
+    /// A handle on it, and where is heard how its start went.
+    pub(crate) fn into_parts(self) -> (Handle, Receiver<Result<(), NotStarted>>) {
+        (self.handle, self.is_ready)
     }
 
     /// A handle on it already: for signals, and to join it.

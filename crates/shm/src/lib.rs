@@ -14,6 +14,7 @@
 //! | [`wait`] | waiting for many rings and other descriptors at once |
 //! | [`wire`] | messages between two processes, with descriptors, rings, queues and locks inside |
 //! | [`doorbell`] | how a sleeping process is woken |
+//! | [`lane`] | small messages between two processes at no system call, that outlive either |
 //! | [`status`] | one page a process, in which it says how it does, and which outlives it |
 //! | [`clock`] | the time that all processes share |
 //! | [`memory`] | memfds, sealed and mapped; the unsafe code that the rest stands on |
@@ -115,6 +116,8 @@ pub mod doorbell;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod fork;
 mod futex;
+#[cfg(not(all(test, feature = "loom")))]
+pub mod lane;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod life;
 pub mod lock;

@@ -15,12 +15,15 @@ use super::{Context, control::Inbox, panics};
 use crate::{
     BoxError, Commands,
     message::{Failure, Kind, Message},
+    pool::Bench,
 };
 
 /// Token of the process's doorbell.
 pub(super) const BELL: u64 = 0;
 /// Token of the parent's messages.
 const INBOX: u64 = 1;
+/// Token of a pool's bell.
+const POOL: u64 = u64::MAX;
 /// The first token of what the process watches.
 pub(super) const FIRST_WATCH: u64 = 2;
 
@@ -36,6 +39,7 @@ pub enum Turn {
 /// Runs until the parent says stop, or something fails.
 pub(super) fn run<P: Commands>(mut process: P, mut cx: Context<P>, inbox: &Inbox) -> Result<(), BoxError> {
     epoll::add(&cx.epoll, &inbox.bell, epoll::EventData::new_u64(INBOX), epoll::EventFlags::IN)?;
+    let mut bench: Option<Bench> = None;
     loop {
         while let Some(message) = inbox.next() {
             cx.progress();
@@ -46,10 +50,19 @@ pub(super) fn run<P: Commands>(mut process: P, mut cx: Context<P>, inbox: &Inbox
                     return Ok(());
                 }
                 Kind::Call => answer(&mut process, &mut cx, &message)?,
+                Kind::Pool => {
+                    let joined = bench.insert(Bench::join(&message)?);
+                    epoll::add(&cx.epoll, joined, epoll::EventData::new_u64(POOL), epoll::EventFlags::IN)?;
+                }
                 other => tracing::warn!("the parent said {other:?} to a running process"),
             }
         }
-        let turn = process.turn(&mut cx)?;
+        let mut turn = process.turn(&mut cx)?;
+        if let Some(bench) = &mut bench
+            && bench.work(&mut process, &mut cx)? == Turn::Again
+        {
+            turn = Turn::Again;
+        }
         cx.progress();
         wait(&mut process, &mut cx, inbox, turn)?;
     }
@@ -71,6 +84,7 @@ fn wait<P: Commands>(process: &mut P, cx: &mut Context<P>, inbox: &Inbox, turn: 
         match event.data.u64() {
             BELL => cx.bell().quiet(),
             INBOX => inbox.bell.quiet(),
+            POOL => {} // the bench looks at its line itself
             token => {
                 // An earlier callback of this round may have ended this watch.
                 let callback = cx.watched.iter().find(|watched| watched.token == token);

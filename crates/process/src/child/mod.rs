@@ -4,7 +4,7 @@ mod context;
 mod control;
 mod emit;
 mod event_loop;
-mod panics;
+pub(crate) mod panics;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

@@ -34,12 +34,12 @@ pub(super) fn tell(line: Line) {
 }
 
 /// What a panic was that was caught on this thread just now.
-pub(super) fn failure(payload: &(dyn Any + Send)) -> Failure {
+pub(crate) fn failure(payload: &(dyn Any + Send)) -> Failure {
     let Place { line, trace } = LAST.take();
     Failure { why: format!("it panicked: {}{line}", text(payload)), trace }
 }
 
-pub(super) fn text(payload: &(dyn Any + Send)) -> String {
+pub(crate) fn text(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }

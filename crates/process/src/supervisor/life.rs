@@ -232,7 +232,10 @@ impl Child {
                 self.phase = Phase::Starting { incarnation, deadline: now + self.plan.ready_within };
                 self.note(None, None);
             }
-            Err(error) => self.follow(Exit::Failed(format!("it could not be started: {error}")), Vec::new(), None),
+            Err(error) => {
+                self.follow(Exit::Failed(format!("it could not be started: {error}")), Vec::new(), None);
+                self.end_if_over();
+            }
         }
     }
 
@@ -562,12 +565,17 @@ impl Child {
         } else {
             self.follow(exit.clone(), lines, since);
         }
-        self.plan.connection.close(&exit);
-        if self.is_over() {
-            self.plan.connection.end();
-        }
         if stopping && !self.started {
             let _ = self.plan.ready.send(Err("it was stopped before it was ready".into()));
+        }
+        self.plan.connection.close(&exit);
+        self.end_if_over();
+    }
+
+    /// The last that is told of it: why it isn't ready, and how it ended, were told before.
+    fn end_if_over(&self) {
+        if self.is_over() {
+            self.plan.connection.end();
         }
     }
 
@@ -595,9 +603,6 @@ impl Child {
         };
         let told = not_ready(&exit, &lines);
         self.note(Some((exit, lines)), wait);
-        if self.is_over() {
-            self.plan.connection.end();
-        }
         if !self.started {
             // Whoever starts it waits for this, unless it is gone itself.
             let _ = self.plan.ready.send(Err(told));

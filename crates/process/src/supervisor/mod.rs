@@ -322,8 +322,9 @@ fn refuse(plan: &Plan, why: &'static str) {
     let (name, exit) = (plan.blueprint.name.clone(), Some((Exit::Failed(why.to_owned()), Vec::new())));
     let change = Change { name, state: State::Failed, pid: None, restarts: 0, exit, delay: None };
     plan.connection.take_down(&change);
-    plan.connection.end();
+    // Before its end is told: a witness of that asks why.
     let _ = plan.ready.send(Err(why.into()));
+    plan.connection.end();
 }
 
 fn publish(status: &Arc<StatusPage>, change: &Change) {
