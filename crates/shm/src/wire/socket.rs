@@ -186,10 +186,14 @@ impl Socket {
     fn receive_into(&self, room: &mut [u8], flags: RecvFlags) -> Result<Packet, ReceiveError> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let received = rustix::io::retry_on_intr(|| {
-            recvmsg(&self.0, &mut [IoSliceMut::new(room)], &mut ancillary, flags | RecvFlags::CMSG_CLOEXEC)
-        });
-        let received = match received {
+        let mut receive = || {
+            rustix::io::retry_on_intr(|| {
+                recvmsg(&self.0, &mut [IoSliceMut::new(room)], &mut ancillary, flags | RecvFlags::CMSG_CLOEXEC)
+            })
+        };
+        // The kernel says once that the other side closed without having read everything, and it does so before it gives
+        // out what that side had sent. That is still there.
+        let received = match receive().or_else(|error| if error == Errno::CONNRESET { receive() } else { Err(error) }) {
             Ok(received) => received,
             Err(Errno::AGAIN) => return Err(ReceiveError::Empty),
             Err(Errno::CONNRESET) => return Err(ReceiveError::Gone),
@@ -293,6 +297,17 @@ mod tests {
         assert!(matches!(filled.take(10_000).find(Result::is_err), Some(Err(SendError::Full))));
         drop((many, other)); // both hold the other end
         assert!(matches!(one.send(&Packet::default()), Err(SendError::Gone)));
+    }
+
+    #[test]
+    fn what_was_sent_before_a_death_arrives_also_if_the_dead_had_not_read_everything() {
+        let (one, other) = Socket::pair().unwrap();
+        one.send(&Packet { bytes: vec![1], descriptors: Vec::new() }).unwrap();
+        other.send(&Packet { bytes: vec![2], descriptors: Vec::new() }).unwrap();
+        drop(other);
+        assert_eq!(one.receive().unwrap().bytes, [2]);
+        assert!(matches!(one.receive(), Err(ReceiveError::Gone)));
+        assert!(matches!(one.try_receive(), Err(ReceiveError::Gone)));
     }
 
     #[test]
