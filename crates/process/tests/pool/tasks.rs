@@ -178,11 +178,14 @@ fn sleeps(system: &System) {
 
 fn spread(system: &System) {
     let pool = pool(system, 4);
-    let pids = pool.map(0..4, |worker, _| worker.compute(50_000)).unwrap();
-    let mut pids: Vec<i32> = pids.into_iter().map(Result::unwrap).collect();
-    pids.sort_unstable();
-    pids.dedup();
-    assert_eq!(pids.len(), 4, "each had one");
-    std::thread::sleep(Duration::from_millis(1)); // sleep: the pool goes to sleep in all its ways
+    assert_eq!(pool.map(0..2, |worker, number| worker.square(number)).unwrap().len(), 2);
     assert_eq!(pool.map(0..9, |worker, number| worker.square(number)).unwrap().len(), 9);
+    let (mut begun, writer) = log();
+    for _ in 0..4 {
+        drop(pool.apply_async(|worker| worker.stay(writer.clone())).unwrap());
+    }
+    // Who has begun one stays at it, so four have begun only if each has one.
+    for _ in 0..4 {
+        next(&mut begun);
+    }
 }
