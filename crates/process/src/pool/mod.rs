@@ -135,7 +135,7 @@ pub struct Pool<P: Commands> {
 }
 
 impl System {
-    /// Starts a pool: so many workers (a number, or [`Workers`](pool::Workers) with all that can be said of them), each a
+    /// Starts a pool: so many workers (a number, or [`Workers`](crate::pool::Workers) with all that can be said of them), each a
     /// `P` with the configuration that `config` gives for its seat, counted from 0. `config` is asked again whenever a
     /// worker is replaced. Returns when all are ready.
     ///

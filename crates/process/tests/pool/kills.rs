@@ -30,6 +30,7 @@ pub const TESTS: &[Test] = &[
     ("a_storm_of_kills_costs_no_more_than_it_must", storm),
     ("in_a_storm_of_kills_all_is_done_at_least_once", storm_again),
     ("what_waits_at_a_stopped_worker_is_done_by_others", stopped),
+    ("what_a_dead_worker_had_finished_counts", finished_counts),
     ("a_large_task_at_a_dying_worker_is_sent_again", large_again),
 ];
 
@@ -254,6 +255,24 @@ fn stopped(system: &System) {
     pool.terminate();
     pool.join().unwrap();
     assert!(ending.elapsed() < Duration::from_secs(2), "{:?}", ending.elapsed());
+}
+
+fn finished_counts(system: &System) {
+    let pool = pool(system, 1);
+    // Short tasks, so that the worker gets many at once.
+    assert_eq!(pool.map(0..200, |worker, number| worker.square(number)).unwrap().len(), 200);
+    let first = pool.apply_async(|worker| worker.compute(30_000)).unwrap();
+    let sizes = [1, 5_000, 100_000, 2];
+    let rest: Vec<_> = sizes.iter().map(|bytes| pool.apply_async(|worker| worker.text(*bytes)).unwrap()).collect();
+    let last = pool.apply_async(|worker| worker.die_at(1, 1)).unwrap();
+    let after = pool.apply_async(|worker| worker.square(3)).unwrap();
+    // The pool's thread looks away while the worker finishes the others and dies.
+    first.on_done(|_| std::thread::sleep(Duration::from_millis(300))); // sleep: nothing can be waited for here
+    for (job, bytes) in rest.into_iter().zip(sizes) {
+        assert_eq!(job.wait_for(LIMIT).unwrap().unwrap().len(), bytes);
+    }
+    assert!(matches!(last.wait(), Err(TaskError::WorkerLost { .. })));
+    assert_eq!(after.wait().unwrap(), 9);
 }
 
 fn large_again(system: &System) {

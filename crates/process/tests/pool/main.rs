@@ -37,8 +37,8 @@ fn run(system: &System, tests: impl Iterator<Item = Test>) -> Result<(), BoxErro
     let (mut passed, mut failed) = (0, 0);
     // What a first pool leaves (lazily opened descriptors) it leaves once.
     drop(subject::pool(system, 2));
-    system.stop(&[], LIMIT); // the supervisor has heard of its end
     for (name, test) in tests {
+        system.stop(&[], LIMIT); // the supervisor has heard of the end of what was before
         let (before, begun) = (Left::now(), Instant::now());
         let ok = catch_unwind(AssertUnwindSafe(|| {
             test(system);

@@ -1,16 +1,21 @@
 //! What can be said of tasks: progress, priorities, cancelling, descriptors.
 
-use std::{fs::File, io::Read, time::Duration};
+use std::{
+    fs::{self, File},
+    io::Read,
+    path::PathBuf,
+    time::Duration,
+};
 
 use process::{
-    System,
+    Pool, System,
     pool::{Progress, TaskError},
 };
 use shm::wire::Passed;
 
 use super::{
     Test,
-    subject::{log, next, pool},
+    subject::{Subject, log, next, pool},
 };
 
 pub const TESTS: &[Test] = &[
@@ -22,6 +27,7 @@ pub const TESTS: &[Test] = &[
     ("large_and_small_results_go_together", large_and_small),
     ("a_task_that_waits_behind_a_long_one_is_given_to_an_idle_worker", evened_out),
     ("a_pool_is_used_by_many_threads", many_threads),
+    ("a_pool_with_nothing_or_one_long_task_to_do_sleeps", sleeps),
     ("more_workers_than_tasks_and_more_tasks_than_workers", spread),
 ];
 
@@ -142,13 +148,45 @@ fn many_threads(system: &System) {
     });
 }
 
+/// How often the pool's thread and its workers have gone to sleep so far.
+fn sleeps_of(pool: &Pool<Subject>) -> u64 {
+    let own = fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
+    let own = own.filter(|task| fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim() == "pool"));
+    let workers = pool.workers().into_iter().map(|worker| PathBuf::from(format!("/proc/{}", worker.pid.unwrap())));
+    let count = |path: PathBuf| {
+        let status = fs::read_to_string(path.join("status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).unwrap();
+        line.split_whitespace().last().unwrap().parse::<u64>().unwrap()
+    };
+    own.chain(workers).map(count).sum()
+}
+
+fn sleeps(system: &System) {
+    let pool = pool(system, 2);
+    assert_eq!(pool.map(0..10_000, |worker, number| worker.square(number)).unwrap().len(), 10_000);
+    let (mut begun, writer) = log();
+    for busy in [false, true] {
+        if busy {
+            drop(pool.apply_async(|worker| worker.stay(writer.clone())).unwrap());
+            next(&mut begun);
+        }
+        std::thread::sleep(Duration::from_millis(200)); // sleep: it settles
+        let before = sleeps_of(&pool);
+        std::thread::sleep(Duration::from_millis(500)); // sleep: this is what is measured
+        assert_eq!(sleeps_of(&pool), before, "with a long task: {busy}");
+    }
+}
+
 fn spread(system: &System) {
     let pool = pool(system, 4);
-    let pids = pool.map(0..4, |worker, _| worker.compute(50_000)).unwrap();
-    let mut pids: Vec<i32> = pids.into_iter().map(Result::unwrap).collect();
-    pids.sort_unstable();
-    pids.dedup();
-    assert_eq!(pids.len(), 4, "each had one");
-    std::thread::sleep(Duration::from_millis(1)); // sleep: the pool goes to sleep in all its ways
+    assert_eq!(pool.map(0..2, |worker, number| worker.square(number)).unwrap().len(), 2);
     assert_eq!(pool.map(0..9, |worker, number| worker.square(number)).unwrap().len(), 9);
+    let (mut begun, writer) = log();
+    for _ in 0..4 {
+        drop(pool.apply_async(|worker| worker.stay(writer.clone())).unwrap());
+    }
+    // Who has begun one stays at it, so four have begun only if each has one.
+    for _ in 0..4 {
+        next(&mut begun);
+    }
 }
