@@ -444,7 +444,9 @@ fn a_queue_in_an_item_of_its_own_is_no_leak() {
     }
     let mut nothing = Vec::new();
     File::from(reader).read_to_end(&mut nothing).unwrap();
-    assert_eq!((nothing.len(), open_descriptors()), (0, before));
+    assert!(nothing.is_empty());
+    // Fewer than before: what another test's threads were still closing then.
+    assert!(open_descriptors() <= before, "{} descriptors, {before} before", open_descriptors());
 }
 
 /// All that a queue's handle is made of.
