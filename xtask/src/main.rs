@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod program;
+mod python;
 mod target;
 mod test;
 mod tidy;
@@ -20,6 +21,7 @@ cargo xtask tidy             what the compiler doesn't check: edges between crat
 cargo xtask bench [OPTION…]  the benchmarks, in release; `cargo xtask bench --help` names their options
 cargo xtask bench shm [OPTION…]
                              shared memory beside its raw limits and its peers (iceoryx2, ipc-channel, CPython, …)
+cargo xtask wheel            builds the Python package, program and all, and says where it is
 cargo xtask soak [OPTION…]   kills processes around shared memory, and looks for what that broke: `--minutes 10`
 ";
 
@@ -39,6 +41,11 @@ fn chore() -> Outcome {
         Some((chore, rest)) if chore == "test" => test::run(rest),
         Some((chore, [])) if chore == "tidy" => tidy::run(),
         Some((chore, rest)) if chore == "bench" => bench(rest),
+        Some((chore, [])) if chore == "wheel" => {
+            let _claim = target::claim()?;
+            println!("{}", python::Environment::prepare()?.wheel()?.display());
+            Ok(())
+        }
         Some((chore, rest)) if chore == "soak" => {
             let _claim = target::claim()?;
             program::run(program::cargo(&["run", "--release", "--package", "framewire-soak", "--"]).args(rest))

@@ -16,6 +16,8 @@ pub enum Need {
     Ffmpeg,
     GStreamer,
     Strace,
+    /// With its venv module.
+    Python,
     /// Node itself, and the packages of `web/`.
     NodeModules,
 }
@@ -92,6 +94,7 @@ fn packages(need: Need) -> &'static [&'static str] {
         Need::Chromium => &["chromium", "fonts-dejavu-core"],
         Need::Ffmpeg => &["ffmpeg"],
         Need::Strace => &["strace"],
+        Need::Python => &["python3", "python3-venv"],
         Need::GStreamer => &[
             "python3-gi",
             "gir1.2-gst-rtsp-server-1.0",
@@ -113,6 +116,7 @@ fn is_there(need: Need) -> bool {
         }
         Need::Ffmpeg => program::succeeds(&mut program("ffmpeg", ".", &["-version"])),
         Need::Strace => program::succeeds(&mut program("strace", ".", &["--version"])),
+        Need::Python => crate::python::is_there(),
         // The system's Python: packages of the system are for no other.
         Need::GStreamer => program::succeeds(&mut program("/usr/bin/python3", ".", &["-c", GSTREAMER])),
         Need::Rustfmt | Need::Clippy | Need::NodeModules => true,

@@ -6,6 +6,7 @@ use super::machine::Need;
 use crate::{
     Outcome,
     program::{cargo, git, output, program, run, succeeds},
+    python::Environment,
     target, tidy,
 };
 
@@ -53,6 +54,12 @@ pub const STEPS: &[Step] = &[
         what: "media against FFmpeg and GStreamer",
         needs: &[Need::Ffmpeg, Need::GStreamer],
         run: foreign,
+    },
+    Step {
+        name: "python",
+        what: "the wheel in a fresh environment: format, lint, types, tests",
+        needs: &[Need::Python],
+        run: python,
     },
     Step { name: "doc", what: "the documentation builds without a warning", needs: &[], run: doc },
     Step {
@@ -126,6 +133,16 @@ fn web() -> Outcome {
         .map_err(|error| {
             format!("web/dist isn't what the source gives; it is now, so commit it with the source ({error})").into()
         })
+}
+
+fn python() -> Outcome {
+    let environment = Environment::prepare()?;
+    for tool in [&["ruff", "format", "--check", "."][..], &["ruff", "check", "."]] {
+        run(&mut environment.python(&[&["-m"], tool].concat()))?;
+    }
+    environment.install()?;
+    run(&mut environment.python(&["-m", "mypy"]))?;
+    run(&mut environment.python(&["-m", "pytest"]))
 }
 
 fn doc() -> Outcome {

@@ -16,6 +16,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("framewire-process", &["framewire-shm", "framewire-process-macros"]),
     ("framewire-process-macros", &[]),
     ("framewire-shm", &[]),
+    (
+        "framewire-python",
+        &["framewire-blocks", "framewire-graph", "framewire-media", "framewire-process", "framewire-shm"],
+    ),
     ("framewire-bench", &["framewire-shm", "framewire-process"]),
     ("framewire-soak", &["framewire-shm"]),
     ("xtask", &["framewire-shm", "framewire-process"]),

@@ -1,0 +1,3 @@
+"""What the engine, written in Rust, gives to Python."""
+
+__version__: str
