@@ -49,8 +49,10 @@ impl Environment {
     /// Its interpreter, in the package's folder.
     pub fn python(&self, arguments: &[&str]) -> Command {
         let mut python = program(&self.program("python"), "python", arguments);
-        // So that tests find this environment's programs, and no setting of whoever runs them.
-        python.env("VIRTUAL_ENV", &self.folder).env_remove("PYTHONPATH").env_remove("PYTHONHOME");
+        // So that tests find what is installed, and neither the package's source in this folder nor what whoever runs them
+        // has set.
+        python.env("PYTHONSAFEPATH", "1").env_remove("PYTHONPATH").env_remove("PYTHONHOME");
+        python.env("VIRTUAL_ENV", &self.folder);
         python
     }
 

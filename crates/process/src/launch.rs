@@ -19,7 +19,7 @@ use shm::{
 };
 
 use crate::{
-    BoxError, foreign,
+    BoxError, Executable, foreign,
     message::{Hello, Kind, Message},
     program::CHILD,
     surroundings::Surroundings,
@@ -30,6 +30,8 @@ use crate::{
 pub(crate) struct Blueprint {
     pub name: String,
     pub what: What,
+    /// What becomes it; `None`: this executable again.
+    pub executable: Option<Executable>,
     /// For a kind its own; for a foreign program a [`foreign::Line`].
     pub config: Packet,
     /// Variables to set, or to take away.
@@ -80,10 +82,8 @@ pub(crate) fn launch(
     // They wait in the socket until the child reads: sent before it exists, they can't be waited for.
     ours.try_send(&Message::encode(Kind::Hello, 0, &hello)?)?;
     ours.try_send(&Message::wrap(Kind::Config, 0, blueprint.config.clone()))?;
-    // The link, not its target: it leads to this very program also after the file was replaced by a newer one.
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = blueprint.executable.as_ref().map_or_else(this_very_program, Executable::command);
     command
-        .arg0("framewire")
         .args(first)
         .arg(&blueprint.name)
         // Readiness and the watchdog are the supervisor's own affair with systemd.
@@ -105,9 +105,13 @@ pub(crate) fn launch(
     if let Some(folder) = &blueprint.folder {
         command.current_dir(folder);
     }
-    let mut child = command.spawn().map_err(|error| match &blueprint.folder {
-        Some(folder) => format!("{error} (its working folder is to be {})", folder.display()),
-        None => error.to_string(),
+    let mut child = command.spawn().map_err(|error| {
+        let program = blueprint.executable.as_ref().map(|executable| executable.program().display());
+        match (program, &blueprint.folder) {
+            (Some(program), _) => format!("run {program}: {error}"),
+            (None, Some(folder)) => format!("{error} (its working folder is to be {})", folder.display()),
+            (None, None) => error.to_string(),
+        }
     })?;
     let pid = Pid::from_child(&child);
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
@@ -123,6 +127,13 @@ pub(crate) fn launch(
     })?;
     let (stdout, stderr) = (OwnedFd::from(stdout), OwnedFd::from(stderr));
     Ok(Launched { pid, pidfd, socket: Arc::new(ours), stdout, stderr })
+}
+
+/// The link, not its target: it leads to this very program also after the file was replaced by a newer one.
+fn this_very_program() -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("framewire");
+    command
 }
 
 impl Launched {

@@ -47,6 +47,7 @@ mod call;
 mod child;
 mod connection;
 mod events;
+mod executable;
 mod exit;
 mod foreign;
 mod group;
@@ -70,6 +71,7 @@ pub use self::{
     call::{Call, CallError, CallFuture, DuringRestart},
     child::{Context, Turn, Watch},
     events::{EventFuture, Events, Overflow},
+    executable::Executable,
     exit::Exit,
     foreign::Foreign,
     group::{Group, NewGroup, Strategy},

@@ -7,6 +7,9 @@ use crate::surroundings::Surroundings;
 
 const HEADER_BYTES: usize = 16;
 
+/// Stands for any protocol: of a side that dispatches by names.
+pub(crate) const ANY_PROTOCOL: u64 = 0;
+
 /// What a message is. The numbers are the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

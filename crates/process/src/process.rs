@@ -45,7 +45,7 @@ pub trait Commands: Process {
     type Command: Serialize + DeserializeOwned;
     /// How one asks.
     type Handle: From<Handle>;
-    /// A number that changes with the signatures.
+    /// A number that changes with the signatures; 0 fits any, for a side that dispatches by names.
     const PROTOCOL: u64;
 
     /// Does what is asked and encodes the answer.

@@ -37,20 +37,10 @@ impl Program {
     /// Becomes what the command line says: a process of the table, or, without such words, the application, under
     /// which `app` runs. When `app` returns, all processes are stopped. An error that it returns is printed.
     pub fn run(self, app: impl FnOnce(&System) -> Result<(), BoxError>) -> ExitCode {
-        let mut arguments = std::env::args().skip(1);
-        let kinds = self.kinds.keys().copied().collect();
-        match arguments.next().as_deref() {
-            Some(CHILD) => {
-                let kind = arguments.next().unwrap_or_default();
-                return match self.kinds.get(kind.as_str()) {
-                    Some(run) => run(kinds),
-                    None => fail(&format!("could not become a {kind:?}: this program can't; see Program::process")),
-                };
-            }
-            Some(FOREIGN) => return foreign::become_it(),
-            _ => {}
+        if let Some(ended) = self.run_child(std::env::args().skip(1)) {
+            return ended;
         }
-        let done = System::start(kinds).map_err(BoxError::from).and_then(|system| {
+        let done = System::start(self.kinds.keys().copied().collect()).map_err(BoxError::from).and_then(|system| {
             let done = app(&system);
             system.stop_all(crate::system::GRACE);
             done
@@ -58,6 +48,24 @@ impl Program {
         match done {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("could not {error}")),
+        }
+    }
+
+    /// Becomes the process that `arguments` name, lives as it, and gives how it ended; or does nothing, if they name none
+    /// (they don't begin as those of a child). For a host that isn't a program of ours, such as an interpreter; others call
+    /// [`run`](Self::run).
+    pub fn run_child(&self, arguments: impl IntoIterator<Item = String>) -> Option<ExitCode> {
+        let mut arguments = arguments.into_iter();
+        match arguments.next()?.as_str() {
+            CHILD => {
+                let kind = arguments.next().unwrap_or_default();
+                Some(match self.kinds.get(kind.as_str()) {
+                    Some(run) => run(self.kinds.keys().copied().collect()),
+                    None => fail(&format!("could not become a {kind:?}: this program can't; see Program::process")),
+                })
+            }
+            FOREIGN => Some(foreign::become_it()),
+            _ => None,
         }
     }
 }

@@ -15,7 +15,7 @@ use std::{
 use shm::{status::StatusPage, wire::Packet};
 
 use crate::{
-    Commands, DuringRestart, Exit, Foreign, Group, Handle, Limit, Overflow, Restart, System,
+    Commands, DuringRestart, Executable, Exit, Foreign, Group, Handle, Limit, Overflow, Restart, System,
     connection::{Connection, Witness},
     foreign,
     handle::Owner,
@@ -46,6 +46,7 @@ pub struct Spawn<'s, P> {
     system: &'s System,
     name: String,
     what: What,
+    executable: Option<Executable>,
     config: Result<Packet, String>,
     environment: Vec<(OsString, Option<OsString>)>,
     folder: Option<PathBuf>,
@@ -91,6 +92,13 @@ impl<'s, P: Commands> Spawn<'s, P> {
         self
     }
 
+    /// Another executable becomes it: a program of ours that has this kind, or an interpreter that speaks the same wire
+    /// (Python: `python3 -m framewire.worker module:Class`). By default this executable does, started again.
+    pub fn executable(mut self, executable: Executable) -> Self {
+        self.executable = Some(executable);
+        self
+    }
+
     /// Starts it and returns when its `start` has returned in the child.
     ///
     /// # Errors
@@ -107,7 +115,7 @@ impl<'s, P: Commands> Spawn<'s, P> {
     ///
     /// [`StartError`] if it can't be: this program has no such kind, or its configuration has no encoding.
     pub fn begin(self) -> Result<Starting<P::Handle>, StartError> {
-        if !self.system.can_become(P::KIND) {
+        if self.executable.is_none() && !self.system.can_become(P::KIND) {
             let why = format!("this program can't become a {:?}; add it to the Program in main", P::KIND);
             return Err(StartError { name: self.name, why, exit: None });
         }
@@ -161,6 +169,7 @@ impl<'s, P> Spawn<'s, P> {
             system,
             name,
             what,
+            executable: None,
             config,
             environment: Vec::new(),
             folder: None,
@@ -294,6 +303,7 @@ impl<'s, P> Spawn<'s, P> {
         let blueprint = Blueprint {
             name: self.name,
             what: self.what,
+            executable: self.executable,
             config,
             environment: self.environment,
             folder: self.folder,

@@ -34,6 +34,16 @@ struct Inner {
 }
 
 impl System {
+    /// A system for a host that isn't a program of ours, such as an interpreter: what it spawns has an
+    /// [executable](Spawn::executable). In a program of ours, [`Program::run`](crate::Program::run) makes it.
+    ///
+    /// # Errors
+    ///
+    /// If the supervisor's thread or descriptors can't be had.
+    pub fn for_host() -> std::io::Result<Self> {
+        Self::start(Vec::new())
+    }
+
     pub(crate) fn start(kinds: Vec<&'static str>) -> std::io::Result<Self> {
         let open_files = raise_descriptor_limit();
         Ok(Self(Arc::new(Inner { orders: supervisor::start()?, kinds, next_id: AtomicU64::new(0), open_files })))

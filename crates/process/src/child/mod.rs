@@ -23,7 +23,7 @@ pub use self::{
 };
 use crate::{
     BoxError, Commands, logs,
-    message::{Hello, Kind, Message},
+    message::{ANY_PROTOCOL, Hello, Kind, Message},
 };
 
 /// Lives as a `P`, from the first message to the last.
@@ -52,7 +52,8 @@ fn live<P: Commands>(line: &Line, kinds: Vec<&'static str>) -> Result<(), BoxErr
     if getppid().map(Pid::as_raw_pid) != Some(hello.parent) {
         return Err("start: whoever started this process is gone already".into());
     }
-    if hello.protocol != P::PROTOCOL {
+    // A parent in another language can't know the number, and a child neither.
+    if ![hello.protocol, P::PROTOCOL].contains(&ANY_PROTOCOL) && hello.protocol != P::PROTOCOL {
         return Err(format!("start: parent and child have different commands for {}; use one build", P::KIND).into());
     }
     hello.surroundings.take().map_err(|error| format!("start: could not {error}"))?;

@@ -6,6 +6,7 @@
 mod calls;
 mod deaths;
 mod events;
+mod executables;
 mod foreign;
 mod groups;
 mod handles;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
             deaths::TESTS,
             handles::TESTS,
             foreign::TESTS,
+            executables::TESTS,
             events::TESTS,
             select::TESTS,
             groups::TESTS,
