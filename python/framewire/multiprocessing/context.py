@@ -1,0 +1,125 @@
+"""The context: what each name of the module makes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from multiprocessing import context as standard
+from multiprocessing import process, sharedctypes
+from typing import Any, ClassVar
+
+import framewire
+
+METHOD = "framewire"
+
+
+class Process(process.BaseProcess):
+    """As :class:`multiprocessing.Process`; it doesn't outlive its parent, daemon or not."""
+
+    # `None`: a child that uses the standard module too finds that as usual.
+    _start_method: ClassVar[str | None] = None
+
+    @staticmethod
+    def _Popen(process_obj: process.BaseProcess) -> Any:
+        from framewire.multiprocessing.popen import Popen
+
+        return Popen(process_obj)
+
+    @staticmethod
+    def _after_fork() -> None:
+        """A new interpreter has nothing to clean up."""
+
+
+class Context(standard.BaseContext):
+    """Makes processes and what they share."""
+
+    _name = METHOD
+    Process: ClassVar[type[process.BaseProcess]] = Process
+
+    def Lock(self) -> framewire.Lock:
+        """A lock that any process may release; a killed owner's is free again."""
+        return framewire.Lock()
+
+    def RLock(self) -> framewire.RLock:
+        """A lock that its owner may take again."""
+        return framewire.RLock()
+
+    def Condition(self, lock: framewire.Lock | framewire.RLock | None = None) -> framewire.Condition:
+        """A condition, over an :class:`RLock` of its own if no lock is given."""
+        return framewire.Condition(framewire.RLock() if lock is None else lock)
+
+    def Semaphore(self, value: int = 1) -> framewire.Semaphore:
+        """A semaphore; a killed holder's permits are given back."""
+        return framewire.Semaphore(value)
+
+    def BoundedSemaphore(self, value: int = 1) -> framewire.BoundedSemaphore:
+        """A semaphore that can't be released more often than it was taken."""
+        return framewire.BoundedSemaphore(value)
+
+    def Event(self) -> framewire.Event:
+        """A flag that processes wait for."""
+        return framewire.Event()
+
+    def Barrier(
+        self, parties: int, action: Callable[[], object] | None = None, timeout: float | None = None
+    ) -> framewire.Barrier:
+        """A meeting point, broken for all if one of them is killed."""
+        return framewire.Barrier(parties, action, timeout)
+
+    def Queue(self, maxsize: int = 0) -> Any:
+        """A queue without a feeder thread: `put` returns when the item is in it."""
+        return framewire.Queue(maxsize)
+
+    def JoinableQueue(self, maxsize: int = 0) -> Any:
+        """A queue whose :meth:`join` waits until each item is done; a killed consumer's come back."""
+        return framewire.JoinableQueue(maxsize)
+
+    def SimpleQueue(self) -> Any:
+        """A queue with `get`, `put`, `empty` and `close`."""
+        return framewire.SimpleQueue()
+
+    def Pool(
+        self,
+        processes: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
+        maxtasksperchild: int | None = None,
+    ) -> Any:
+        """A pool; a killed worker fails the task that it was at, and no other."""
+        return framewire.Pool(processes, initializer=initializer, initargs=initargs, maxtasksperchild=maxtasksperchild)
+
+    def Value(self, typecode_or_type: Any, *args: Any, lock: Any = True) -> Any:
+        """A ctypes object in shared memory, with a lock."""
+        return sharedctypes.Value(typecode_or_type, *args, lock=self._lock(lock), ctx=self)
+
+    def Array(self, typecode_or_type: Any, size_or_initializer: Any, *, lock: Any = True) -> Any:
+        """A ctypes array in shared memory, with a lock."""
+        return sharedctypes.Array(typecode_or_type, size_or_initializer, lock=self._lock(lock), ctx=self)
+
+    @staticmethod
+    def _lock(lock: Any) -> Any:
+        return framewire.RLock() if lock in (True, None) else lock
+
+    def get_context(self, method: str | None = None) -> Context:
+        """This one: there is one way to start a process."""
+        if method in (None, METHOD, "spawn"):
+            return self
+        raise ValueError(
+            f"cannot find context for {method!r}: framewire starts processes as {METHOD!r} alone, which behaves as 'spawn'"
+        )
+
+    def get_start_method(self, allow_none: bool = False) -> str:
+        """Its name."""
+        return METHOD
+
+    def get_all_start_methods(self) -> list[str]:
+        """Its name."""
+        return [METHOD]
+
+    def set_start_method(self, method: str | None, force: bool = False) -> None:
+        """Changes nothing; a method that isn't there is refused."""
+        self.get_context(method)
+
+    def set_executable(self, executable: str) -> None:
+        """The interpreter for new processes."""
+        sys.executable = executable
