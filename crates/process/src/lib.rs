@@ -69,13 +69,14 @@ mod system;
 
 pub use self::{
     call::{Call, CallError, CallFuture, DuringRestart},
-    child::{Context, Turn, Watch},
+    child::{Context, Turn, Voice, Watch},
     events::{EventFuture, Events, Overflow},
     executable::Executable,
     exit::Exit,
     foreign::Foreign,
     group::{Group, NewGroup, Strategy},
     handle::{Ended, Handle},
+    message::Failure,
     pool::Pool,
     process::{BoxError, Commands, Process},
     program::Program,

@@ -5,6 +5,7 @@ mod control;
 mod emit;
 mod event_loop;
 pub(crate) mod panics;
+mod voice;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -20,6 +21,7 @@ use self::emit::Emitter;
 pub use self::{
     context::{Context, Watch},
     event_loop::Turn,
+    voice::Voice,
 };
 use crate::{
     BoxError, Commands, logs,
