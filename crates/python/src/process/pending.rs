@@ -11,6 +11,7 @@ use std::{
 use pyo3::{exceptions::PyRuntimeError, prelude::*};
 
 use super::notifier::Notifier;
+use crate::wait::Limit;
 
 /// What came, to be made into an object or an exception by whoever holds the interpreter.
 pub type Outcome = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
@@ -88,8 +89,8 @@ impl Pending {
     }
 
     /// Waits until `limit` is over; whether it has come.
-    fn rest(&self, limit: Duration) -> bool {
-        let end = Instant::now().checked_add(limit);
+    fn rest(&self, limit: Option<Duration>) -> bool {
+        let end = limit.and_then(|limit| Instant::now().checked_add(limit));
         loop {
             lock(&self.alarm.inner).woken = false;
             if self.look() {
@@ -105,9 +106,9 @@ impl Pending {
         }
     }
 
-    /// As [`wait`](Self::wait), in Rust; `None` when the time is over.
-    pub fn wait_until(&self, py: Python<'_>, end: Option<Instant>) -> PyResult<Option<Py<PyAny>>> {
-        let came = crate::wait::in_slices(py, end, |limit| self.rest(limit).then_some(()))?;
+    /// As `wait`, in Rust; `None` when the time is over.
+    pub fn wait_until(&self, py: Python<'_>, limit: Limit) -> PyResult<Option<Py<PyAny>>> {
+        let came = crate::wait::wait(py, limit, |limit| self.rest(limit).then_some(()))?;
         came.map(|()| self.take(py)).transpose()
     }
 
@@ -126,7 +127,7 @@ impl Pending {
     /// Waits for it; `None` when `timeout` seconds are over. It can be waited for again then.
     #[pyo3(signature = (timeout = None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Py<PyAny>>> {
-        self.wait_until(py, crate::wait::end(timeout))
+        self.wait_until(py, Limit::seconds(timeout)?)
     }
 
     /// Looks whether it has come; if not, `notifier` is told `token` when it is worth another look.
