@@ -78,6 +78,8 @@ impl Record {
 #[derive(Debug, Default)]
 struct Inner {
     socket: Option<Arc<Socket>>,
+    /// How many calls that incarnation was sent. Each has a count of its own, as a call may be under way while one ends.
+    sent: Arc<AtomicU64>,
     pending: HashMap<u64, Arc<Answer>>,
     last_exit: Option<Exit>,
     /// There will be no further incarnation.
@@ -193,9 +195,10 @@ impl Connection {
         self.record().end()
     }
 
-    /// Whether somebody waits for it to answer.
-    pub(crate) fn has_pending(&self) -> bool {
-        !lock(&self.inner).pending.is_empty()
+    /// Whether calls wait for it to look at them, if it has looked at so many. What it goes on with later, in an
+    /// asynchronous command, isn't waiting for it.
+    pub(crate) fn has_untaken(&self, taken: u64) -> bool {
+        lock(&self.inner).sent.load(Ordering::Relaxed) > taken
     }
 
     /// How many events a new incarnation may say before some are read.
@@ -247,15 +250,17 @@ impl Connection {
         answer: Option<Arc<Answer>>,
         end: Option<Instant>,
     ) -> Result<(), CallError> {
-        let socket = {
+        let (socket, count) = {
             let mut inner = lock(&self.inner);
             let Some(socket) = inner.socket.clone() else { return Err(self.not_running(&inner)) };
             inner.pending.extend(answer.map(|answer| (id, answer)));
-            socket
+            (socket, inner.sent.clone())
         };
         let sent = self.push(&socket, packet, end);
-        if sent.is_err() {
-            self.forget(id);
+        match sent {
+            Ok(()) if Message::is_call(packet) => _ = count.fetch_add(1, Ordering::Relaxed),
+            Ok(()) => {}
+            Err(_) => self.forget(id),
         }
         sent
     }
@@ -335,6 +340,7 @@ impl Connection {
     pub(crate) fn open(&self, socket: Arc<Socket>) {
         let mut inner = lock(&self.inner);
         inner.socket = Some(socket);
+        inner.sent = Arc::default();
         inner.last_exit = None;
         self.tell_waiting(inner);
         self.tell(Life::Opened);

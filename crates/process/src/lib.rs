@@ -68,7 +68,7 @@ mod system;
 
 pub use self::{
     call::{Call, CallError, CallFuture, DuringRestart},
-    child::{Context, Turn, Watch},
+    child::{Context, Shared, Turn, Watch},
     events::{EventFuture, Events, Overflow},
     exit::Exit,
     foreign::Foreign,
@@ -91,11 +91,16 @@ pub use shm::wire::{Blob, Passed};
 /// Writes, for an inherent `impl` block, the enum of its public methods (`NAMECommand`), the dispatcher
 /// ([`Commands`]) and the typed handle (`NAMEHandle`), whose methods give a [`Call`]. Private methods stay what they
 /// are. A parameter `cx: &mut Context<Self>` doesn't travel: it is the child's own.
+///
+/// A command may be `async`. It has `this: Shared<Self>` in place of `&mut self` and `cx`, since others run where it
+/// awaits: see [`Shared`], with an example. Its futures may be of any runtime, or of none.
 pub use process_macros::commands;
 
 /// What `#[commands]` writes refers to these.
 #[doc(hidden)]
 pub mod macro_support {
     pub use serde::{self, Deserialize, Serialize};
-    pub use shm::wire::{EncodeError, Packet};
+    pub use shm::wire::Packet;
+
+    pub use crate::process::Dispatched;
 }

@@ -332,7 +332,8 @@ impl Child {
     fn look_at_heart(&mut self, id: u64, orders: &Orders, now: Instant) {
         let Some(limit) = self.plan.responsive_within else { return };
         let beat = self.plan.status.view().get(Number::Heartbeat);
-        let has_something_to_do = beat % 2 == 1 || self.plan.connection.has_pending();
+        let taken = self.plan.status.view().get(Number::CallsTaken);
+        let has_something_to_do = beat % 2 == 1 || self.plan.connection.has_untaken(taken);
         let may_wait = self.plan.connection.events.holds_up();
         let Some(incarnation) = self.incarnation() else { return };
         if incarnation.killed_for == Some(Exit::Unresponsive) {
@@ -499,7 +500,8 @@ impl Child {
                 Phase::Stopping { incarnation, terminate_at: None, kill_at: Instant::now() + grace, pause: false }
             }
             Phase::Starting { incarnation, .. } | Phase::Ready { incarnation, .. } => {
-                let stop = Message::wrap(Kind::Stop, 0, shm::wire::Packet::default());
+                let until_term_ns = u64::try_from((grace / 2).as_nanos()).unwrap_or(u64::MAX);
+                let stop = Message::wrap(Kind::Stop, until_term_ns, shm::wire::Packet::default());
                 // A queue that is full belongs to a process that doesn't read; the signals are for that one.
                 let _ = incarnation.launched.socket.try_send(&stop);
                 let now = Instant::now();
