@@ -1,8 +1,10 @@
 //! The asynchronous calls of a process: those that run, and those that wait for room.
 
 use std::{
+    cell::Cell,
     collections::{HashMap, VecDeque},
     pin::Pin,
+    rc::Rc,
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
     time::{Duration, Instant},
@@ -32,6 +34,9 @@ pub(super) struct Calls {
     handles: HashMap<u64, AbortHandle>,
     /// In order. They aren't begun: a future does nothing before it is polled.
     waiting: VecDeque<Running>,
+    /// How many found room as they came, and how many of these have begun.
+    let_run: u64,
+    begun: Rc<Cell<u64>>,
     waker: Waker,
 }
 
@@ -56,7 +61,7 @@ pub(crate) fn waker(bell: &Doorbell) -> Waker {
 impl Calls {
     pub(super) fn new(most: usize, bell: &Doorbell) -> Self {
         let (running, handles, waiting) = (FuturesUnordered::new(), HashMap::new(), VecDeque::new());
-        Self { most, running, handles, waiting, waker: waker(bell) }
+        Self { most, running, handles, waiting, let_run: 0, begun: Rc::default(), waker: waker(bell) }
     }
 
     /// Takes a call; [`go_on`](Self::go_on) begins it when there is room. `false`: too many wait already.
@@ -64,7 +69,8 @@ impl Calls {
     pub(super) fn take(&mut self, id: u64, begun: Begun) -> bool {
         let running = Running::new(id, begun);
         if self.running.len() < self.most {
-            self.begin(running);
+            self.let_run += 1;
+            self.begin(running.counted(&self.begun));
         } else if self.waiting.len() < MAX_WAITING {
             self.waiting.push_back(running);
         } else {
@@ -86,23 +92,31 @@ impl Calls {
         }
     }
 
-    /// Lets those that were woken run as far as they get, for about a millisecond. `ended` hears of each that ends.
+    /// Lets those that were woken run as far as they get, for about a millisecond, and in any case begins those that found
+    /// room as they came: what came later is later. `ended` hears of each that ends.
     pub(super) fn go_on<E>(&mut self, mut ended: impl FnMut(u64, End) -> Result<(), E>) -> Result<Turn, E> {
         let begun = Instant::now();
         let waker = self.waker.clone();
         let mut cx = Context::from_waker(&waker);
-        // While there are none to run none wait either.
-        while let Poll::Ready(Some((id, end))) = Pin::new(&mut self.running).poll_next(&mut cx) {
-            self.handles.remove(&id);
-            ended(id, end)?;
-            if let Some(next) = self.waiting.pop_front() {
-                self.begin(next);
-            }
-            if begun.elapsed() >= SLICE {
-                return Ok(Turn::Again);
+        loop {
+            let next = Pin::new(&mut self.running).poll_next(&mut cx);
+            let has_begun_all = self.begun.get() == self.let_run;
+            match next {
+                Poll::Ready(Some((id, end))) => {
+                    self.handles.remove(&id);
+                    ended(id, end)?;
+                    if let Some(next) = self.waiting.pop_front() {
+                        self.begin(next);
+                    }
+                    if has_begun_all && begun.elapsed() >= SLICE {
+                        return Ok(Turn::Again);
+                    }
+                }
+                // Those that can't go on; or those that could, but for others' sake ring instead.
+                Poll::Ready(None) | Poll::Pending if has_begun_all => return Ok(Turn::Sleep),
+                Poll::Ready(None) | Poll::Pending => {}
             }
         }
-        Ok(Turn::Sleep)
     }
 
     /// Those that wait are dropped: the process is stopping.

@@ -90,15 +90,7 @@ impl<'l, P: Commands> Loop<'l, P> {
         loop {
             let mut turn = self.look_at_messages()?;
             self.inbox.unwanted().into_iter().for_each(|id| self.calls.cancel(id));
-            let (inbox, line) = (self.inbox, &self.line);
-            turn = turn.or(self.calls.go_on(|id, end| {
-                inbox.ended(id);
-                match end {
-                    End::Answered(answer) => reply(line, id, Ok(answer)),
-                    End::Failed(failure) => reply(line, id, Err(failure)),
-                    End::Cancelled => Ok(()),
-                }
-            })?);
+            turn = turn.or(self.go_on()?);
             if self.is_over() {
                 return Ok(());
             }
@@ -109,6 +101,19 @@ impl<'l, P: Commands> Loop<'l, P> {
             self.shared.with_context(|_, cx| cx.progress());
             self.wait(turn)?;
         }
+    }
+
+    /// Goes on with the asynchronous calls that can.
+    fn go_on(&mut self) -> Result<Turn, BoxError> {
+        let (inbox, line) = (self.inbox, &self.line);
+        self.calls.go_on(|id, end| {
+            inbox.ended(id);
+            match end {
+                End::Answered(answer) => reply(line, id, Ok(answer)),
+                End::Failed(failure) => reply(line, id, Err(failure)),
+                End::Cancelled => Ok(()),
+            }
+        })
     }
 
     fn look_at_messages(&mut self) -> Result<Turn, BoxError> {
@@ -189,9 +194,14 @@ impl<'l, P: Commands> Loop<'l, P> {
             Ok(command) => match catch_unwind(AssertUnwindSafe(|| P::dispatch(self.shared, command))) {
                 Ok(Dispatched::Done(answer)) => answer.map_err(|error| plain(&error)),
                 Ok(Dispatched::Begun(begun)) => match self.calls.take(message.id, begun) {
-                    true if self.inbox.begun(message.id) => return Ok(()),
-                    // It was cancelled in between: that ends it before it has done anything.
-                    true => return Ok(self.calls.cancel(message.id)),
+                    true => {
+                        if !self.inbox.begun(message.id) {
+                            // It was cancelled in between: that ends it before it has done anything.
+                            self.calls.cancel(message.id);
+                        }
+                        // If it isn't over soon the rest of this is done in the next round.
+                        return self.go_on().map(drop);
+                    }
                     false => Err(too_many()),
                 },
                 Err(panic) => Err(panics::failure(&*panic)),

@@ -1,9 +1,11 @@
 //! One asynchronous command that has been begun: a future that ends in any case, also by a panic.
 
 use std::{
+    cell::Cell,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll},
 };
 
@@ -30,12 +32,20 @@ pub(crate) struct Running {
     id: u64,
     future: Option<Abortable<Begun>>,
     handle: AbortHandle,
+    /// Counts those that were polled once: then what they do before their first await is done.
+    begun: Option<Rc<Cell<u64>>>,
 }
 
 impl Running {
     pub(crate) fn new(id: u64, begun: Begun) -> Self {
         let (handle, registration) = AbortHandle::new_pair();
-        Self { id, future: Some(Abortable::new(begun, registration)), handle }
+        Self { id, future: Some(Abortable::new(begun, registration)), handle, begun: None }
+    }
+
+    /// Has its first poll counted.
+    pub(super) fn counted(mut self, begun: &Rc<Cell<u64>>) -> Self {
+        self.begun = Some(begun.clone());
+        self
     }
 
     /// What cancels it, at its next poll, which is then soon.
@@ -60,6 +70,9 @@ impl Future for Running {
     type Output = (u64, End);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<(u64, End)> {
+        if let Some(begun) = self.begun.take() {
+            begun.set(begun.get() + 1);
+        }
         let Some(future) = &mut self.future else { return Poll::Ready((self.id, End::Cancelled)) };
         let end = match catch_unwind(AssertUnwindSafe(|| Pin::new(future).poll(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,

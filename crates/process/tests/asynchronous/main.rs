@@ -78,6 +78,7 @@ impl<R: DeserializeOwned> Asked<R> {
         }
     }
 
+    /// Waits for it.
     pub fn wait(self) -> Result<R, CallError> {
         futures::executor::block_on(self.0)
     }
