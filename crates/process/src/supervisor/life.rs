@@ -148,7 +148,7 @@ impl Child {
 
     /// When it must be looked at, whatever happens.
     pub(super) fn due(&self) -> Option<Instant> {
-        [self.phase_due(), self.look_at(), self.beat_at()].into_iter().flatten().min()
+        [self.phase_due(), self.look_at(), self.beat_at(), self.tell_at()].into_iter().flatten().min()
     }
 
     fn look_at(&self) -> Option<Instant> {
@@ -156,6 +156,11 @@ impl Child {
             Phase::Starting { incarnation, .. } | Phase::Ready { incarnation, .. } => incarnation.look_at,
             _ => None,
         }
+    }
+
+    /// When it is told again what it had no room for.
+    fn tell_at(&self) -> Option<Instant> {
+        matches!(self.phase, Phase::Ready { .. }).then(|| self.plan.connection.tell_at()).flatten()
     }
 
     fn beat_at(&self) -> Option<Instant> {
@@ -245,6 +250,9 @@ impl Child {
         }
         if self.look_at().is_some_and(|at| at <= now) {
             self.look_at_memory(now);
+        }
+        if self.tell_at().is_some_and(|at| at <= now) {
+            self.plan.connection.tell_again();
         }
         if self.phase_due().is_none_or(|due| due > now) {
             return;
