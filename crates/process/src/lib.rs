@@ -39,6 +39,9 @@
 //! }
 //! ```
 //!
+//! A command that waits for something else (a server, another process, a timer) is an `async fn`, and many of them run in
+//! one process at once: see [`Shared`].
+//!
 //! This crate has never heard of a frame.
 
 #![forbid(unsafe_code)]

@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 use process::{CallError, System};
 
 use super::{
-    LIMIT, Test, ask, wait_until,
+    Asked, LIMIT, Test, ask, wait_until,
     wide::{Wide, WideHandle},
 };
 
@@ -26,7 +26,10 @@ impl Chance {
     }
 }
 
-fn hold_all(wide: &WideHandle) -> Vec<(u64, super::Asked<Option<(u64, u64)>>)> {
+/// It is answered with its key and the key's square.
+type Held = Asked<Option<(u64, u64)>>;
+
+fn hold_all(wide: &WideHandle) -> Vec<(u64, Held)> {
     let hold = |key| {
         if key % 100 == 0 {
             wide.running().wait().unwrap(); // it has read what was sent before: the next ones find room in the socket
