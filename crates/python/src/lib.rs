@@ -2,6 +2,10 @@
 
 use pyo3::prelude::*;
 
+mod codec;
+mod process;
+mod wait;
+
 #[pymodule(gil_used = true)]
 mod _core {
     use super::*;
@@ -9,6 +13,7 @@ mod _core {
     /// Says what the module is before anything else happens.
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        module.add("__version__", env!("CARGO_PKG_VERSION"))
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        process::fill(module)
     }
 }

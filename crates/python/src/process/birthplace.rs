@@ -15,6 +15,10 @@ impl Birthplace {
 
     /// Raises `framewire.ForkedError` anywhere else.
     pub fn check(self, py: Python<'_>) -> PyResult<()> {
-        if self.0 == std::process::id() { Ok(()) } else { Err(failure::forked(py)) }
+        if self.is_here() { Ok(()) } else { Err(failure::forked(py)) }
+    }
+
+    pub fn is_here(self) -> bool {
+        self.0 == std::process::id()
     }
 }

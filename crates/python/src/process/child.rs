@@ -2,23 +2,24 @@
 
 use std::{panic::resume_unwind, process::ExitCode};
 
-use process::{BoxError, Commands, Context, Failure, Handle, Process, Program, Turn};
+use process::{
+    BoxError, Commands, Context, Failure, Handle, Process, Program, Shared, Turn, macro_support::Dispatched,
+};
 use pyo3::{
     exceptions::PyRuntimeError,
     prelude::*,
     sync::PyOnceLock,
-    types::{PyBytes, PyDict, PyTuple},
+    types::PyBytes,
 };
-use shm::wire::{EncodeError, Packet, Raw};
+use shm::wire::{Packet, Raw};
 
 use super::{
+    answer::{self, Answer},
     context::{ChildContext, Wish},
-    message::{self, Command},
+    message,
     timer::Timer,
     watched::Watched,
 };
-use crate::codec::{self, Codec};
-
 /// The Python side of this child, `framewire.worker.Host`: it knows the class, and does what is asked.
 static HOST: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
@@ -60,6 +61,8 @@ impl Process for PythonProcess {
     const KIND: &'static str = "python";
     type Config = Raw;
     type Event = Raw;
+    /// The limit that a class sets is held in Python.
+    const CONCURRENT_CALLS: usize = 1 << 20;
 
     fn start(config: Raw, cx: &mut Context<Self>) -> Result<Self, BoxError> {
         Python::attach(|py| {
@@ -91,16 +94,20 @@ impl Commands for PythonProcess {
     type Handle = PythonHandle;
     const PROTOCOL: u64 = 0; // any: it goes by names
 
-    fn dispatch(&mut self, command: Raw, cx: &mut Context<Self>) -> Result<Packet, EncodeError> {
-        let done = Python::attach(|py| {
-            let done = answer(py, command.into_packet());
-            match self.grant(py, cx) {
-                Ok(()) => done,
-                Err(why) => Err(Failure { why: why.to_string(), trace: None }),
-            }
+    fn dispatch(this: &Shared<Self>, command: Raw) -> Dispatched {
+        let done = this.with_context(|this, cx| {
+            Python::attach(|py| {
+                let done = answer::answer(py, command.into_packet());
+                this.grant(py, cx).map_err(|error| Failure { why: error.to_string(), trace: None })?;
+                done
+            })
         });
-        // Rust's way of saying that a handler failed; nothing of Python's is on the stack here.
-        Ok(done.unwrap_or_else(|failure| resume_unwind(Box::new(failure))))
+        match done {
+            Ok(Answer::Done(answer)) => Dispatched::Done(Ok(answer)),
+            Ok(Answer::Begun(task)) => Dispatched::Begun(Box::pin(task)),
+            // How Rust says that a handler failed; nothing of Python's is on the stack here.
+            Err(failure) => resume_unwind(Box::new(failure)),
+        }
     }
 }
 
@@ -145,7 +152,7 @@ impl PythonProcess {
     }
 }
 
-fn host(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+pub fn host(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     HOST.get(py).map(|host| host.bind(py)).ok_or_else(|| PyRuntimeError::new_err("this interpreter is no process"))
 }
 
@@ -156,64 +163,11 @@ fn begin(py: Python<'_>, config: Packet, cx: &Context<PythonProcess>) -> PyResul
     if let Some(preparation) = preparation {
         host.call_method1("prepare", (PyBytes::new(py, &preparation),))?;
     }
-    let (arguments, keywords) = arguments(py, config)?;
+    let (arguments, keywords) = answer::arguments(py, config)?;
     let context = Py::new(py, ChildContext::new(cx.name().to_owned(), cx.voice(), pickles))?;
     let timer = Timer::new()?;
     host.call_method1("start", (&context, arguments, keywords))?;
     Ok(PythonProcess { context, watched: Watched::default(), timer })
-}
-
-/// What was encoded as arguments: positional and named ones from Python, named ones from elsewhere.
-fn arguments(py: Python<'_>, packet: Packet) -> PyResult<(Bound<'_, PyTuple>, Bound<'_, PyDict>)> {
-    if message::is_pickled(&packet) {
-        return codec::loads(py, packet)?.bind(py).extract().map_err(PyErr::from);
-    }
-    let loaded = codec::loads(py, packet)?.into_bound(py);
-    if loaded.is_none() {
-        return Ok((PyTuple::empty(py), PyDict::new(py)));
-    }
-    match loaded.cast_into::<PyDict>() {
-        Ok(named) => Ok((PyTuple::empty(py), named)),
-        // One value that is no map is the one argument.
-        Err(other) => Ok((PyTuple::new(py, [other.into_inner()])?, PyDict::new(py))),
-    }
-}
-
-fn answer(py: Python<'_>, packet: Packet) -> Result<Packet, Failure> {
-    let command = Command::read(packet).map_err(|why| Failure { why: format!("could not {why}"), trace: None })?;
-    let (pickles, done) = match command {
-        Command::Task(function, argument) => (true, task(py, &function, argument)),
-        Command::Named(name, packet) => {
-            let pickles = message::is_pickled(&packet);
-            (pickles, call(py, &name, packet, pickles))
-        }
-    };
-    done.or_else(|error| failed(py, error, pickles))
-}
-
-fn call(py: Python<'_>, name: &str, packet: Packet, pickles: bool) -> PyResult<Packet> {
-    let (arguments, keywords) = arguments(py, packet)?;
-    let answer = host(py)?.call_method1("command", (name, arguments, keywords))?;
-    codec::dumps(py, &answer, if pickles { Codec::Pickle } else { Codec::Plain })
-}
-
-fn task(py: Python<'_>, function: &[u8], argument: Packet) -> PyResult<Packet> {
-    let function = host(py)?.call_method1("function", (PyBytes::new(py, function),))?;
-    let answer = function.call1((codec::loads(py, argument)?,))?;
-    codec::dumps(py, &answer, Codec::Pickle)
-}
-
-/// An exception as its caller understands it: to Python as itself, to others as text.
-fn failed(py: Python<'_>, error: PyErr, pickles: bool) -> Result<Packet, Failure> {
-    let told = host(py).and_then(|host| host.call_method1("failed", (error.value(py), pickles))).and_then(|told| {
-        let told: (Option<Vec<u8>>, String, String) = told.extract()?;
-        Ok(told)
-    });
-    match told {
-        Ok((Some(pickled), ..)) => Ok(message::raised(&pickled)),
-        Ok((None, why, trace)) => Err(Failure { why, trace: Some(trace) }),
-        Err(other) => Err(Failure { why: format!("{error} (and that could not be told: {other})"), trace: None }),
-    }
 }
 
 /// An exception with its traceback, for whoever isn't Python.

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use shm::doorbell::Doorbell;
 
 /// Tells which of many things to come are worth a look.
-#[pyclass(frozen, skip_from_py_object, module = "framewire._core")]
+#[pyclass(frozen, module = "framewire._core")]
 #[derive(Clone)]
 pub struct Notifier {
     bell: Doorbell,
@@ -38,6 +38,11 @@ impl Notifier {
     /// Readable while there is something to take.
     fn fileno(&self) -> i32 {
         self.bell.as_fd().as_raw_fd()
+    }
+
+    /// Makes it readable for good, if nobody takes.
+    fn ring(&self) {
+        self.bell.ring();
     }
 
     /// Takes the tokens of all that is worth a look.

@@ -107,7 +107,7 @@ impl Pending {
     }
 
     /// As `wait`, in Rust; `None` when the time is over.
-    pub fn wait_until(&self, py: Python<'_>, limit: Limit) -> PyResult<Option<Py<PyAny>>> {
+    pub(crate) fn wait_until(&self, py: Python<'_>, limit: Limit) -> PyResult<Option<Py<PyAny>>> {
         let came = crate::wait::wait(py, limit, |limit| self.rest(limit).then_some(()))?;
         came.map(|()| self.take(py)).transpose()
     }

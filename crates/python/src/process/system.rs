@@ -8,7 +8,7 @@ use shm::wire::Raw;
 
 use super::{
     birthplace::Birthplace,
-    child::PythonProcess,
+    child::{PythonHandle, PythonProcess},
     failure,
     handle::Handle,
     log, message,
@@ -32,7 +32,7 @@ pub struct System {
 /// A process that was started and may not be ready yet. Dropped, it is stopped.
 #[pyclass(frozen, module = "framewire._core")]
 pub struct Starting {
-    begun: Mutex<Option<Begun<process::Handle>>>,
+    begun: Mutex<Option<Begun<PythonHandle>>>,
     is_python: bool,
     home: Birthplace,
 }
@@ -108,7 +108,7 @@ impl Starting {
             begun.as_ref().map_or(Some(None), |begun| begun.wait_for(limit.unwrap_or(FAR)).map(Some))
         });
         match ready {
-            Ok(Some(Some(Ok(handle)))) => Ok(Handle::new(handle, self.is_python, self.home)),
+            Ok(Some(Some(Ok(handle)))) => Ok(Handle::new(handle.0, self.is_python, self.home)),
             Ok(Some(Some(Err(error)))) => Err(failure::start(py, &error)),
             Ok(_) => Err(failure::forked(py)),
             Err(interrupted) => {
