@@ -1,5 +1,29 @@
 """Video and data streams through isolated processes, any of which may be killed."""
 
 from framewire._core import __version__
+from framewire.errors import (
+    ClosedError,
+    CodecError,
+    Error,
+    ForkedError,
+    LeasesError,
+    OutOfMemoryError,
+    OwnerDiedError,
+    PassingError,
+    ResourceError,
+    TimeoutError,  # noqa: A004
+)
 
-__all__ = ["__version__"]
+__all__ = [
+    "ClosedError",
+    "CodecError",
+    "Error",
+    "ForkedError",
+    "LeasesError",
+    "OutOfMemoryError",
+    "OwnerDiedError",
+    "PassingError",
+    "ResourceError",
+    "TimeoutError",
+    "__version__",
+]
