@@ -15,7 +15,18 @@ from framewire._failures import (
     StartError,
     WorkerLostError,
 )
-from framewire.errors import Error, ForkedError
+from framewire.errors import (
+    ClosedError,
+    CodecError,
+    Error,
+    ForkedError,
+    LeasesError,
+    OutOfMemoryError,
+    OwnerDiedError,
+    PassingError,
+    ResourceError,
+    TimeoutError,  # noqa: A004
+)
 from framewire.exit import Exit
 from framewire.pool import AsyncResult, Pool
 from framewire.process import Call, Context, Events, Handle, Process, Restart, System, command, default_system, spawn_program
@@ -25,6 +36,8 @@ __all__ = [
     "Call",
     "CallError",
     "CallTimeoutError",
+    "ClosedError",
+    "CodecError",
     "Context",
     "DiedError",
     "Error",
@@ -33,17 +46,23 @@ __all__ = [
     "ForkedError",
     "Handle",
     "HandlerError",
+    "LeasesError",
     "NotRunningError",
+    "OutOfMemoryError",
+    "OwnerDiedError",
+    "PassingError",
     "Pool",
     "PoolError",
     "PoolFailedError",
     "PoolNotRunningError",
     "Process",
     "RemoteTraceback",
+    "ResourceError",
     "Restart",
     "SpawnError",
     "StartError",
     "System",
+    "TimeoutError",
     "WorkerLostError",
     "__version__",
     "command",

@@ -36,14 +36,14 @@ pub fn answer(py: Python<'_>, packet: Packet) -> Result<Answer, Failure> {
         if is_coroutine(&answer)? {
             return Ok(Answer::Begun(Task::new(answer.unbind(), pickles)));
         }
-        write(py, &answer, pickles).map(Answer::Done)
+        write(&answer, pickles).map(Answer::Done)
     });
     written.or_else(|error| failed(py, &error, pickles).map(Answer::Done))
 }
 
 /// An answer in the codec of its call.
-pub fn write(py: Python<'_>, answer: &Bound<'_, PyAny>, pickles: bool) -> PyResult<Packet> {
-    codec::dumps(py, answer, if pickles { Codec::Pickle } else { Codec::Plain })
+pub fn write(answer: &Bound<'_, PyAny>, pickles: bool) -> PyResult<Packet> {
+    codec::dumps(answer, if pickles { Codec::Pickle } else { Codec::MessagePack })
 }
 
 fn call<'py>(py: Python<'py>, name: &str, packet: Packet) -> PyResult<Bound<'py, PyAny>> {
@@ -64,9 +64,9 @@ fn is_coroutine(answer: &Bound<'_, PyAny>) -> PyResult<bool> {
 /// What was encoded as arguments: positional and named ones from Python, named ones from elsewhere.
 pub fn arguments(py: Python<'_>, packet: Packet) -> PyResult<(Bound<'_, PyTuple>, Bound<'_, PyDict>)> {
     if message::is_pickled(&packet) {
-        return codec::loads(py, packet)?.bind(py).extract().map_err(PyErr::from);
+        return codec::loads(py, packet)?.extract().map_err(PyErr::from);
     }
-    let loaded = codec::loads(py, packet)?.into_bound(py);
+    let loaded = codec::loads(py, packet)?;
     if loaded.is_none() {
         return Ok((PyTuple::empty(py), PyDict::new(py)));
     }

@@ -47,7 +47,7 @@ pub fn read(py: Python<'_>, answer: Raw) -> PyResult<Py<PyAny>> {
     let answer = answer.into_packet();
     match message::as_raised(&answer) {
         Some(pickled) => Err(failure::raised(py, pickled)),
-        None => codec::loads(py, answer),
+        None => codec::loads(py, answer).map(Bound::unbind),
     }
 }
 

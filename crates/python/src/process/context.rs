@@ -67,7 +67,7 @@ impl ChildContext {
 
     /// Says something unasked.
     fn emit(&self, py: Python<'_>, event: &Bound<'_, PyAny>) -> PyResult<()> {
-        let event = codec::dumps(py, event, if self.pickles { Codec::Pickle } else { Codec::Plain })?;
+        let event = codec::dumps(event, if self.pickles { Codec::Pickle } else { Codec::MessagePack })?;
         // By its overflow policy it may wait for somebody to read.
         py.detach(|| self.voice.emit(&event));
         Ok(())

@@ -75,9 +75,9 @@ impl Handle {
     ) -> PyResult<Call> {
         let handle = self.process(py)?.clone();
         let encoded = if self.is_python {
-            codec::dumps(py, (arguments, keywords).into_pyobject(py)?.as_any(), Codec::Pickle)?
+            codec::dumps((arguments, keywords).into_pyobject(py)?.as_any(), Codec::Pickle)?
         } else if arguments.is_empty() {
-            codec::dumps(py, keywords.as_any(), Codec::Plain)?
+            codec::dumps(keywords.as_any(), Codec::MessagePack)?
         } else {
             return Err(PyTypeError::new_err(format!(
                 "could not call {name}: a program in another language takes arguments by name, as in {name}(threshold=0.5)"

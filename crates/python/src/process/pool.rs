@@ -66,7 +66,7 @@ impl Pool {
     ) -> PyResult<Self> {
         let supervisor = system.supervisor(py)?.clone();
         let configuration =
-            Raw::new(message::prepared(preparation.as_bytes(), codec::dumps(py, configuration, Codec::Pickle)?));
+            Raw::new(message::prepared(preparation.as_bytes(), codec::dumps(configuration, Codec::Pickle)?));
         let mut command = command.into_iter();
         let executable = Executable::new(command.next().unwrap_or_default()).args(command);
         let mut workers = Workers::new(staff.count).executable(executable).ready_within(seconds(staff.ready_within));
@@ -109,7 +109,7 @@ impl Pool {
         group.give(items.len());
         for (index, item) in items.iter().enumerate() {
             let number = first + index as u64;
-            let argument = match codec::dumps(py, &item, Codec::Pickle) {
+            let argument = match codec::dumps(&item, Codec::Pickle) {
                 Ok(argument) => argument,
                 Err(error) => {
                     group.put(number, Arrived::Refused(error));

@@ -66,9 +66,9 @@ impl System {
         let supervisor = self.supervisor(py)?;
         let configuration = match preparation {
             Some(preparation) => {
-                message::prepared(preparation.as_bytes(), codec::dumps(py, configuration, Codec::Pickle)?)
+                message::prepared(preparation.as_bytes(), codec::dumps(configuration, Codec::Pickle)?)
             }
-            None => codec::dumps(py, configuration, Codec::Plain)?,
+            None => codec::dumps(configuration, Codec::MessagePack)?,
         };
         let mut command = command.into_iter();
         let executable = Executable::new(command.next().unwrap_or_default()).args(command);

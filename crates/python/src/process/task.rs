@@ -109,7 +109,7 @@ impl Outcome {
 impl Outcome {
     /// It returned this.
     fn done(&self, py: Python<'_>, value: &Bound<'_, PyAny>) {
-        let written = answer::write(py, value, self.pickles);
+        let written = answer::write(value, self.pickles);
         self.put(written.or_else(|error| answer::failed(py, &error, self.pickles)));
     }
 
