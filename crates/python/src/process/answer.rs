@@ -79,7 +79,7 @@ pub fn arguments(py: Python<'_>, packet: Packet) -> PyResult<(Bound<'_, PyTuple>
 
 /// An exception as its caller understands it: to Python as itself, to others as text.
 pub fn failed(py: Python<'_>, error: &PyErr, pickles: bool) -> Result<Packet, Failure> {
-    let told = host(py).and_then(|host| host.call_method1("failed", (error.value(py), pickles)));
+    let told = host(py).and_then(|host| host.call_method1("failed", (error.clone_ref(py).into_value(py), pickles)));
     let told: PyResult<(Option<Vec<u8>>, String, String)> = told.and_then(|told| told.extract());
     match told {
         Ok((Some(pickled), ..)) => Ok(message::raised(&pickled)),

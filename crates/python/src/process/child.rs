@@ -172,7 +172,7 @@ fn begin(py: Python<'_>, config: Packet, cx: &Context<PythonProcess>) -> PyResul
 
 /// An exception with its traceback, for whoever isn't Python.
 fn with_trace(py: Python<'_>, error: &PyErr) -> String {
-    let told = host(py).and_then(|host| host.call_method1("describe", (error.value(py),))?.extract::<String>());
+    let told = host(py).and_then(|host| host.call_method1("describe", (error.clone_ref(py).into_value(py),))?.extract::<String>());
     told.unwrap_or_else(|_| error.to_string())
 }
 
