@@ -588,6 +588,9 @@ class System:
         commands: frozenset[str] | None,
     ) -> Handle[Any]:
         given = _core_options(options)
+        folder = given["cwd"]
+        if folder is not None and not os.path.isdir(folder):
+            raise SpawnError(f"could not spawn {name}: its working folder is to be {folder!r}, and there is no such folder")
         starting = self._core.begin(command, preparation, config, {**given, "name": name, "kind": kind})
         return Handle(starting.wait(), commands, self)
 

@@ -36,9 +36,9 @@ _MOST_FUNCTIONS = 64
 class Host:
     """The Python side of a child; `_core` calls it from its event loop."""
 
-    def __init__(self, target: str, home: FrameType) -> None:
+    def __init__(self, target: str) -> None:
         self._target = target
-        self._home = home
+        self._is_at_work = False
         self._found: Any = None
         self._process: Process | None = None
         self._commands: dict[str, Callable[..., Any]] = {}
@@ -77,10 +77,22 @@ class Host:
         if command is None:
             known = ", ".join(self._commands) or "none at all"
             raise AttributeError(f"{self._target} has no command {name!r}; it has {known}")
-        return command(*arguments, **keywords)
+        self._is_at_work = True
+        try:
+            return command(*arguments, **keywords)
+        finally:
+            self._is_at_work = False
 
-    def function(self, pickled: bytes) -> Callable[[Any], Any]:
-        """The function of a pool's task."""
+    def task(self, pickled: bytes, argument: Any) -> Any:
+        """Does a pool's task."""
+        function = self._function(pickled)
+        self._is_at_work = True
+        try:
+            return function(argument)
+        finally:
+            self._is_at_work = False
+
+    def _function(self, pickled: bytes) -> Callable[[Any], Any]:
         function = self._functions.get(pickled)
         if function is None:
             function = pickle.loads(pickled)
@@ -159,12 +171,12 @@ class Host:
         context.watch(reader.fileno(), drain)
         signal.signal(signal.SIGINT, self._interrupted)
 
-    def _interrupted(self, _number: int, frame: FrameType | None) -> None:
+    def _interrupted(self, _number: int, _frame: FrameType | None) -> None:
         # Between handlers nobody is there to be interrupted: a KeyboardInterrupt would end the process.
-        if self._guest is not None and (self._guest.tasks or self._guest.loop.is_running()):
-            self._guest.cancel_all()
-        elif frame is not None and frame is not self._home:
+        if self._is_at_work:
             raise KeyboardInterrupt
+        if self._guest is not None:
+            self._guest.cancel_all()
 
 
 def _make_context(context: _core.ChildContext) -> Any:
@@ -206,7 +218,7 @@ def main() -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)
     target, *rest = sys.argv[1:]
-    code = _core.run_child(Host(target, sys._getframe()), rest)
+    code = _core.run_child(Host(target), rest)
     if code is None:
         print(__doc__, file=sys.stderr)
         return 2

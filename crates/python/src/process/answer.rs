@@ -52,8 +52,7 @@ fn call<'py>(py: Python<'py>, name: &str, packet: Packet) -> PyResult<Bound<'py,
 }
 
 fn task<'py>(py: Python<'py>, function: &[u8], argument: Packet) -> PyResult<Bound<'py, PyAny>> {
-    let function = host(py)?.call_method1("function", (PyBytes::new(py, function),))?;
-    function.call1((codec::loads(py, argument)?,))
+    host(py)?.call_method1("task", (PyBytes::new(py, function), codec::loads(py, argument)?))
 }
 
 fn is_coroutine(answer: &Bound<'_, PyAny>) -> PyResult<bool> {
