@@ -58,7 +58,7 @@ fn cancelled_while_it_waits(system: &System) {
 
 fn too_many_are_refused(system: &System) {
     let subject = start(system, "limit");
-    let asked: Vec<_> = (0..AT_ONCE + 4096)
+    let mut asked: Vec<_> = (0..AT_ONCE + 4096)
         .map(|key| {
             if key % 100 == 0 {
                 subject.ping(key).wait().unwrap(); // it has read all before this
@@ -70,6 +70,7 @@ fn too_many_are_refused(system: &System) {
     let told = subject.hold(9999).wait().unwrap_err();
     assert!(matches!(&told, CallError::HandlerFailed { why, .. } if why.contains("4096 calls wait already")), "{told}");
     assert!(subject.release(0).wait().unwrap(), "what makes room gets through");
+    assert_eq!(asked.remove(0).wait().unwrap(), 0);
     let last = ask(subject.hold(10_000));
     drop(asked);
     wait_until("only the last is left", || subject.counts().wait().unwrap().running == 1);
