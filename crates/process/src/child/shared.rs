@@ -73,7 +73,8 @@ impl<P: Process> Shared<P> {
     }
 
     /// As [`with`](Self::with), with the process's [`Context`] beside it: to say events, to watch descriptors, for its
-    /// own children.
+    /// own children. What waits in here (an event under [`Overflow::Wait`](crate::Overflow::Wait), the start of a child)
+    /// holds up the whole process, as it does in a plain command.
     ///
     /// # Panics
     ///

@@ -6,18 +6,21 @@ use std::{
 };
 
 use process::{CallError, DuringRestart, Exit, Restart, System};
+use rustix::process::{Pid, Signal, kill_process};
 use shm::wire::Passed;
 
 use super::{
-    LIMIT, Test, ask,
+    Asked, LIMIT, Test, ask,
     limit::start,
     subject::{Config, Subject, SubjectHandle},
     wait_until,
+    wide::Wide,
 };
 
 pub const TESTS: &[Test] = &[
     ("a_cancelled_call_is_dropped_where_it_awaits", a_cancelled_call_is_dropped),
     ("a_limit_that_is_over_drops_the_call_too", a_limit_drops),
+    ("cancellations_reach_a_process_that_had_no_room_for_them", no_room),
     ("a_panic_after_an_await_is_that_calls_error_with_its_trace", a_panic),
     ("a_panic_in_a_destructor_harms_nobody", a_panicking_destructor),
     ("a_turn_within_a_turn_is_an_error_that_says_so", a_turn_within_a_turn),
@@ -48,6 +51,30 @@ fn a_limit_drops(system: &System) {
     assert!(matches!(told, CallError::TimedOut { .. }), "{told}");
     wait_until("it is dropped", || subject.counts().wait().unwrap().running == 0);
     subject.stop(LIMIT);
+}
+
+fn no_room(system: &System) {
+    let wide = system.spawn::<Wide>(()).name("ends").start().unwrap();
+    let pid = Pid::from_raw(wide.process_id().unwrap()).unwrap();
+    let mut asked: Vec<_> = (0..100).map(|key| ask(wide.hold(key))).collect();
+    assert_eq!(wide.running().wait().unwrap(), 100);
+    kill_process(pid, Signal::STOP).unwrap();
+    // Until its socket is full.
+    for key in 100.. {
+        let mut call = Asked::new(wide.hold(key));
+        match call.look() {
+            None => asked.push(call),
+            Some(Err(CallError::TimedOut { .. })) => break,
+            Some(other) => panic!("{other:?}"),
+        }
+    }
+    drop(asked);
+    kill_process(pid, Signal::CONT).unwrap();
+    wait_until("it has dropped them all", || wide.running().wait().unwrap() == 0);
+    let last = ask(wide.hold(3));
+    wide.release(vec![3]).wait().unwrap();
+    assert_eq!(last.wait().unwrap(), Some((3, 9)));
+    wide.stop(LIMIT);
 }
 
 fn a_panic(system: &System) {

@@ -63,13 +63,18 @@ pub struct Asked<R: DeserializeOwned>(Pin<Box<CallFuture<R>>>);
 
 /// Puts a call, without waiting for its answer.
 pub fn ask<R: DeserializeOwned>(call: Call<R>) -> Asked<R> {
-    let mut asked = Asked(Box::pin(call.into_future()));
+    let mut asked = Asked::new(call);
     let early = asked.look();
     assert!(early.is_none(), "it is answered, or failed, at once: {:?}", early.map(|early| early.map(drop)));
     asked
 }
 
 impl<R: DeserializeOwned> Asked<R> {
+    /// It is put when it is looked at first.
+    pub fn new(call: Call<R>) -> Self {
+        Self(Box::pin(call.into_future()))
+    }
+
     /// Its answer, if it is there.
     pub fn look(&mut self) -> Option<Result<R, CallError>> {
         match self.0.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

@@ -3,6 +3,8 @@
 use std::{
     collections::BTreeMap,
     fs,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -12,6 +14,8 @@ use super::{LIMIT, Test, ask, limit::start, subject::Subject, wait_until};
 
 pub const TESTS: &[Test] = &[
     ("plain_commands_are_answered_while_calls_are_in_flight", plain_commands),
+    ("calls_that_wake_themselves_all_the_time_hold_nobody_up", restless),
+    ("a_flood_of_plain_commands_holds_no_call_up", a_flood),
     ("another_runtimes_futures_work", another_runtime),
     ("events_are_said_between_awaits", events),
     ("a_handler_awaits_another_process", nested),
@@ -32,6 +36,43 @@ fn plain_commands(system: &System) {
     println!("1,000 plain commands beside 20 asynchronous ones: the longest took {longest:?}");
     assert!(asked.iter_mut().all(|asked| asked.look().is_none()));
     subject.stop(Duration::ZERO);
+}
+
+fn restless(system: &System) {
+    let subject = start(system, "meanwhile");
+    let restless: Vec<_> = (0..4).map(|key| ask(subject.toss_and_turn(key))).collect();
+    for number in 0..100 {
+        assert_eq!(subject.ping(number).wait().unwrap(), number);
+    }
+    let quiet = ask(subject.hold(10));
+    assert!(subject.release(10).wait().unwrap());
+    assert_eq!(quiet.wait().unwrap(), 20);
+    for (key, restless) in (0..).zip(restless) {
+        assert!(subject.release(key).wait().unwrap());
+        assert!(restless.wait().unwrap() > 1);
+    }
+    subject.stop(LIMIT);
+}
+
+fn a_flood(system: &System) {
+    let subject = start(system, "meanwhile");
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    let _ = subject.ping(1).wait_for(Duration::ZERO); // not waited for, so there are always more
+                }
+            });
+        }
+        for _ in 0..20 {
+            let answer = subject.nap(1).wait_for(LIMIT);
+            is_over.fetch_or(answer.is_err(), Ordering::Relaxed);
+            answer.unwrap();
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    subject.stop(LIMIT);
 }
 
 fn another_runtime(system: &System) {
@@ -88,11 +129,11 @@ fn it_sleeps(system: &System) {
     let pid = subject.process_id().unwrap();
     let mut before = wake_ups(pid);
     wait_until("it has gone to sleep", || {
-        std::thread::sleep(Duration::from_millis(20)); // sleep: two looks at one moment tell nothing
+        thread::sleep(Duration::from_millis(20)); // sleep: two looks at one moment tell nothing
         let now = wake_ups(pid);
         std::mem::replace(&mut before, now.clone()) == now
     });
-    std::thread::sleep(Duration::from_millis(500)); // sleep: nothing may happen meanwhile
+    thread::sleep(Duration::from_millis(500)); // sleep: nothing may happen meanwhile
     assert_eq!(wake_ups(pid), before);
     drop(asked);
     subject.stop(LIMIT);

@@ -147,6 +147,19 @@ impl Subject {
         }
     }
 
+    /// Wakes itself all the time, until it is released; gives how often.
+    pub async fn toss_and_turn(this: Shared<Self>, key: u64) -> u64 {
+        let mut held = Box::pin(Self::hold(this, key));
+        let mut times = 0;
+        future::poll_fn(|cx| {
+            times += 1;
+            cx.waker().wake_by_ref();
+            held.as_mut().poll(cx)
+        })
+        .await;
+        times
+    }
+
     /// Awaits and says events, by turns.
     pub async fn count(this: Shared<Self>, to: u64) {
         for number in 1..=to {
