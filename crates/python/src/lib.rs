@@ -4,7 +4,10 @@
 
 mod codec;
 mod error;
+mod later;
 mod private_tests;
+mod queue;
+mod sync;
 mod wait;
 
 use pyo3::prelude::*;
@@ -17,7 +20,10 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        later::register(module)?;
         private_tests::register(module)?;
+        queue::register(module)?;
+        sync::register(module)?;
         Ok(())
     }
 }
