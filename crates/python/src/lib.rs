@@ -4,8 +4,11 @@
 
 mod codec;
 mod error;
+mod later;
 mod private_tests;
 mod process;
+mod queue;
+mod sync;
 mod wait;
 
 use pyo3::prelude::*;
@@ -18,7 +21,11 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        later::register(module)?;
         private_tests::register(module)?;
-        process::fill(module)
+        process::register(module)?;
+        queue::register(module)?;
+        sync::register(module)?;
+        Ok(())
     }
 }

@@ -24,7 +24,7 @@ mod watched;
 use pyo3::prelude::*;
 
 /// Puts all of it into the module.
-pub fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<system::System>()?;
     module.add_class::<system::Starting>()?;
     module.add_class::<handle::Handle>()?;
