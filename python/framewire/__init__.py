@@ -25,11 +25,22 @@ from framewire.errors import (
     OwnerDiedError,
     PassingError,
     ResourceError,
-    TimeoutError,  # noqa: A004
+    TimeoutError,
 )
 from framewire.exit import Exit
 from framewire.pool import AsyncResult, Pool
-from framewire.process import Call, Context, Events, Handle, Process, Restart, System, command, default_system, spawn_program
+from framewire.process import (
+    Call,
+    Context,
+    Events,
+    Handle,
+    Process,
+    Restart,
+    System,
+    command,
+    default_system,
+    spawn_program,
+)
 
 __all__ = [
     "AsyncResult",

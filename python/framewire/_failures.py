@@ -35,6 +35,7 @@ class StartError(Error, RuntimeError):
     Attributes:
         name: The process.
         exit: How it ended, if it came to be.
+
     """
 
     name: str | None = None
@@ -46,6 +47,7 @@ class CallError(Error, RuntimeError):
 
     Attributes:
         name: The process.
+
     """
 
     name: str | None = None
@@ -56,6 +58,7 @@ class DiedError(CallError, ConnectionError):
 
     Attributes:
         how: How it ended.
+
     """
 
     how: Exit
@@ -74,6 +77,7 @@ class HandlerError(CallError):
 
     Attributes:
         trace: Where in the process it was.
+
     """
 
     trace: str | None = None
@@ -89,6 +93,7 @@ class WorkerLostError(PoolError, ConnectionError):
     Attributes:
         worker: The worker's name.
         how: How it ended.
+
     """
 
     worker: str | None = None
@@ -174,7 +179,7 @@ def forked() -> ForkedError:
 
 
 def raised(pickled: bytes) -> BaseException:
-    """Gives the exception that was raised in another process, with its traceback there as its cause."""
+    """Give the exception that was raised in another process, with its traceback there as its cause."""
     try:
         error, trace = pickle.loads(pickled)
     except Exception as why:

@@ -76,13 +76,13 @@ class Guest:
             return await coroutine
 
     def turn(self) -> float | None:
-        """Runs what can run, for a moment; in how many seconds it wants to go on, `None`: when a descriptor is ready."""
+        """Run what can run, for a moment; in how many seconds it wants to go on, `None`: when a descriptor is ready."""
         self._selector.wants, self._selector.end = None, time.monotonic() + _SLICE
         self.loop.run_forever()
         return self._selector.wants
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Runs one to its end, and others meanwhile."""
+        """Run one to its end, and others meanwhile."""
         self._selector.waits = True
         try:
             return self.loop.run_until_complete(coroutine)
@@ -90,12 +90,12 @@ class Guest:
             self._selector.waits = False
 
     def cancel_all(self) -> None:
-        """Cancels all commands."""
+        """Cancel all commands."""
         for task in self.tasks:
             task.cancel()
 
     def close(self) -> None:
-        """Ends what is left, as `asyncio.run` does."""
+        """End what is left, as `asyncio.run` does."""
         self._selector.waits = True
         left = asyncio.all_tasks(self.loop)
         for task in left:

@@ -22,26 +22,27 @@ is_importing_main = False
 
 
 def worker_command(target: str) -> list[str]:
-    """The command line of a child that becomes `target`, such as `people:Detector`."""
+    """Give the command line of a child that becomes `target`, such as `people:Detector`."""
     import subprocess
 
-    # Warnings, -X, -O and the like are the parent's. A script by its path is found also where the package is on no path of
-    # the child's own, and -P keeps its folder, which has a module called `process`, off that path.
+    # Warnings, -X, -O and the like are the parent's. A script by its path is found also where the package is on no path
+    # of the child's own, and -P keeps its folder, which has a module called `process`, off that path.
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     flags = [flag for flag in flags if flag != "-P"]
     return [sys.executable, *flags, "-P", str(Path(__file__).with_name("worker.py")), target]
 
 
 def refuse() -> None:
-    """Raises if no process can be spawned from here at all.
+    """Raise if no process can be spawned from here at all.
 
     Raises:
         SpawnError: While the main module is being imported in a child, and in a frozen program.
+
     """
     if is_importing_main:
         raise SpawnError(
-            "could not spawn a process: the main module is just being imported in a child, which would spawn its own children "
-            "for ever; put what starts processes under `if __name__ == \"__main__\":`"
+            "could not spawn a process: the main module is just being imported in a child, which would spawn its own "
+            'children for ever; put what starts processes under `if __name__ == "__main__":`'
         )
     if getattr(sys, "frozen", False):
         raise SpawnError(
@@ -49,7 +50,9 @@ def refuse() -> None:
             "unfrozen, or use framewire.spawn_program with a program of its own"
         )
     if not sys.executable:
-        raise SpawnError("could not spawn a process: sys.executable is empty; set it to the path of a Python interpreter")
+        raise SpawnError(
+            "could not spawn a process: sys.executable is empty; set it to the path of a Python interpreter"
+        )
 
 
 def _main() -> tuple[str, str] | None:
@@ -60,7 +63,7 @@ def _main() -> tuple[str, str] | None:
         # What is run by `python -m package` is `package.__main__`.
         return ("name", spec.name)
     path = getattr(main, "__file__", None)
-    if path is None or path.startswith("<") or not os.path.isabs(path) and _ORIGINAL_FOLDER is None:
+    if path is None or path.startswith("<") or (not os.path.isabs(path) and _ORIGINAL_FOLDER is None):
         return None
     path = os.path.join(_ORIGINAL_FOLDER or "", path)
     return ("path", os.path.normpath(path)) if os.path.isfile(path) else None
@@ -72,10 +75,11 @@ def main_is_importable() -> bool:
 
 
 def pickle_by_value(thing: Any, what: str) -> bytes | None:
-    """The pickle of a function or class of a main module that no child can import; `None` if it needs none.
+    """Give the pickle of a function or class of a main module that no child can import; `None` if it needs none.
 
     Raises:
         SpawnError: If it needs one and `cloudpickle` isn't installed.
+
     """
     if getattr(thing, "__module__", None) not in ("__main__", None) or main_is_importable():
         return None
@@ -85,15 +89,15 @@ def pickle_by_value(thing: Any, what: str) -> bytes | None:
         import cloudpickle
     except ImportError:
         raise SpawnError(
-            f"could not spawn a process for {what}: it is defined in a prompt, a notebook, standard input or `-c`, which another "
-            "process can't import; put it into a module, or install cloudpickle"
+            f"could not spawn a process for {what}: it is defined in a prompt, a notebook, standard input or `-c`, "
+            "which another process can't import; put it into a module, or install cloudpickle"
         ) from None
     pickled: bytes = cloudpickle.dumps(thing)
     return pickled
 
 
 def make(by_value: bytes | None = None) -> bytes:
-    """What a child takes."""
+    """Pickle what a child takes."""
     path = [entry or _ORIGINAL_FOLDER for entry in sys.path]
     # Its main module is our main module, also if that is called otherwise here.
     return pickle.dumps(
@@ -109,7 +113,7 @@ def make(by_value: bytes | None = None) -> bytes:
 
 
 def take(pickled: bytes) -> dict[str, Any]:
-    """Takes it, in the child."""
+    """Take it, in the child."""
     global _ORIGINAL_FOLDER
     data: dict[str, Any] = pickle.loads(pickled)
     sys.path[:] = data["path"]
@@ -122,7 +126,7 @@ def take(pickled: bytes) -> dict[str, Any]:
 
 def _import_main(how: str, where: str) -> None:
     global is_importing_main
-    # A package's `__main__` runs an application; what is defined there is imported by its own name. So does multiprocessing.
+    # A package's `__main__` runs an application; what is defined there has its own name. So does multiprocessing.
     if how == "name" and (where == "__main__" or where.endswith(".__main__")):
         return
     is_importing_main = True
@@ -141,7 +145,7 @@ def _import_main(how: str, where: str) -> None:
 
 
 def find(target: str) -> Any:
-    """The class that `module:Class` names."""
+    """Find the class that `module:Class` names."""
     module_name, _, path = target.partition(":")
     if not path:
         raise SpawnError(f"could not become {target!r}: it should be module:Class")
@@ -150,7 +154,9 @@ def find(target: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != module_name:
             raise
-        raise SpawnError(f"could not become {target!r}: there is no module {module_name!r} on the path {sys.path}") from error
+        raise SpawnError(
+            f"could not become {target!r}: there is no module {module_name!r} on the path {sys.path}"
+        ) from error
     for part in path.split("."):
         try:
             found = getattr(found, part)

@@ -8,7 +8,7 @@ import itertools
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-from framewire._core import Bell, Operation
+from framewire._core import Bell, Operation, Pending
 
 __all__ = ["readable", "run"]
 
@@ -36,7 +36,7 @@ class _Watch:
 _watches: WeakKeyDictionary[asyncio.AbstractEventLoop, _Watch] = WeakKeyDictionary()
 
 
-async def run(operation: Operation) -> Any:
+async def run(operation: Operation | Pending) -> Any:
     """Wait for an operation of the engine."""
     loop = asyncio.get_running_loop()
     watch = _watches.get(loop)

@@ -25,10 +25,12 @@ class Exit:
     """How a process ended.
 
     Attributes:
-        kind: By itself (`code`), by a `signal`, by its own word (`failed`, and `panic` of a Rust program), killed by its
-            supervisor (`out_of_memory`, `unresponsive`, `not_ready_in_time`), before it was ready, or nobody knows.
+        kind: By itself (`code`), by a `signal`, by its own word (`failed`, and `panic` of a Rust program), killed by
+            its supervisor (`out_of_memory`, `unresponsive`, `not_ready_in_time`), before it was ready, or nobody knows.
         text: The same for a person, such as "killed by SIGKILL".
-        code: As `multiprocessing.Process.exitcode`: the exit code, or the signal as a negative number; `None` if unknown.
+        code: As `multiprocessing.Process.exitcode`: the exit code, or the signal as a negative number; `None` if
+            unknown.
+
     """
 
     kind: ExitKind

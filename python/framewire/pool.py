@@ -6,9 +6,10 @@
         with framewire.Pool(4) as pool:
             print(pool.map(len, ["one", "three"]))
 
-The names mean what they do in `multiprocessing.Pool`. What differs: a worker's death costs the task that it had begun, which
-raises `WorkerLostError`, and no other; an initializer that fails is an error of `Pool(...)`, not an endless respawn; `imap` reads
-its input only so far ahead; and chunks needn't be chosen: each item is a task of its own, and a worker has many before it.
+The names mean what they do in `multiprocessing.Pool`. What differs: a worker's death costs the task that it had begun,
+which raises `WorkerLostError`, and no other; an initializer that fails is an error of `Pool(...)`, no endless respawn;
+`imap` reads its input only so far ahead; and chunks needn't be chosen: each item is a task of its own, and a worker has
+many before it.
 """
 
 from __future__ import annotations
@@ -115,24 +116,26 @@ class AsyncResult(Generic[R]):
 
         Raises:
             ValueError: It isn't there yet.
+
         """
         if not self.ready():
             raise ValueError(f"{self!r} not ready")
         return self._gather()[0]
 
     def wait(self, timeout: float | None = None) -> None:
-        """Waits until it is there, `timeout` seconds at most."""
+        """Wait until it is there, `timeout` seconds at most."""
         if self._outcome is None:
             self._group.wait(timeout)
 
     def get(self, timeout: float | None = None) -> R:
-        """Waits for it, `timeout` seconds at most.
+        """Wait for it, `timeout` seconds at most.
 
         Raises:
             CallTimeoutError: It isn't there within the limit; the task goes on. It is a `TimeoutError`, and
                 `multiprocessing.TimeoutError` is another class.
             WorkerLostError: The worker died at it.
             Exception: What the function raised; of many, the first in the order of the items.
+
         """
         self.wait(timeout)
         if not self.ready():
@@ -183,7 +186,7 @@ class Pool:
         name: str | None = None,
         system: System | None = None,
     ) -> None:
-        """Starts the workers and returns when all are ready.
+        """Start the workers and return when all are ready.
 
         Args:
             workers: How many; by default one for each processor that this process may use.
@@ -191,7 +194,8 @@ class Pool:
             initargs: For the initializer.
             maxtasksperchild: After so many tasks a worker is replaced; the other one is started first.
             memory_limit: A worker with more resident memory than so many bytes after a task is replaced too.
-            redeliver: A task at which its worker dies is given to another, until so many have begun it; by default to none.
+            redeliver: A task at which its worker dies is given to another, until so many have begun it; by default to
+                none.
             ready_within: How long a worker has to become ready, in seconds.
             env: Variables of the workers' environment to set.
             name: What the workers' names begin with.
@@ -200,6 +204,7 @@ class Pool:
         Raises:
             StartError: A worker can't start: its initializer raised, say. None of the others is left.
             SpawnError: Nothing can be spawned from here.
+
         """
         if workers is None:
             workers = len(os.sched_getaffinity(0))
@@ -241,19 +246,20 @@ class Pool:
         progress: bool = False,
         return_exceptions: bool = False,
     ) -> list[R]:
-        """Calls `function` with each item, and gives all results in the order of the items.
+        """Call `function` with each item, and give all results in the order of the items.
 
         Args:
             function: Importable by the workers.
             iterable: Read to its end before anything else.
             chunksize: Accepted, and of no use: chunks are as large as fits.
             progress: Shows how far it is: by `tqdm` if that is installed, else by a line on standard error.
-            return_exceptions: Exceptions are results, each in its item's place; by default the first one is raised when all
-                is done.
+            return_exceptions: Exceptions are results, each in its item's place; by default the first one is raised when
+                all is done.
 
         Raises:
             WorkerLostError: A worker died at an item; all others were done.
             Exception: What `function` raised.
+
         """
         return self._map(function, None, iterable, progress, return_exceptions)
 
@@ -318,7 +324,7 @@ class Pool:
         return IMapIterator(self, _pickled(function), iterable, ordered=False)
 
     def apply(self, function: Callable[..., R], args: Sequence[Any] = (), kwds: Mapping[str, Any] | None = None) -> R:
-        """Does one task and waits for its result."""
+        """Do one task and wait for its result."""
         return self.apply_async(function, args, kwds).get()
 
     def apply_async(
@@ -329,7 +335,7 @@ class Pool:
         callback: Callable[[R], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> AsyncResult[R]:
-        """Gives one task to the pool. Callbacks are called in a thread of the pool's, one after the other."""
+        """Give one task to the pool. Callbacks are called in a thread of the pool's, one after the other."""
         items = [(tuple(args), dict(kwds or {}))]
         return self._async(_pickled(function, _Apply), items, True, callback, error_callback)
 
@@ -357,7 +363,9 @@ class Pool:
         return_exceptions: bool = False,
     ) -> AsyncResult[list[R]]:
         """As `starmap`, without waiting."""
-        return self._async(_pickled(function, _Star), list(iterable), False, callback, error_callback, return_exceptions)
+        return self._async(
+            _pickled(function, _Star), list(iterable), False, callback, error_callback, return_exceptions
+        )
 
     def _async(
         self,
@@ -382,25 +390,28 @@ class Pool:
         self._core.close()
 
     def terminate(self) -> None:
-        """Ends everything now: tasks without a result raise `PoolNotRunningError`, and the workers are killed."""
+        """End everything now: tasks without a result raise `PoolNotRunningError`, and the workers are killed."""
         self._core.terminate()
 
     def join(self, timeout: float | None = None) -> bool:
-        """Waits until the workers are gone, `timeout` seconds at most; whether they are.
+        """Wait until the workers are gone, `timeout` seconds at most; whether they are.
 
         Raises:
             PoolNotRunningError: The pool was neither closed nor terminated. It is a `ValueError`.
+
         """
         return self._core.join(timeout)
 
     def workers(self) -> list[tuple[str, int | None]]:
-        """The names and process identifiers of the workers that take tasks now."""
+        """List the names and process identifiers of the workers that take tasks now."""
         return self._core.workers()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.terminate()
         # Killed workers are gone in a moment; one in the kernel's hands (a dead disk) keeps nobody here.
         self.join(5.0)
@@ -425,7 +436,7 @@ class IMapIterator(Generic[R]):
         self._feed()
 
     def _feed(self) -> None:
-        """Reads as far ahead as is allowed, for a moment: the reading mustn't keep results that are there."""
+        """Read as far ahead as is allowed, for a moment: the reading mustn't keep results that are there."""
         end = time.monotonic() + 0.01
         while self._input is not None and self._read - self._given < self._ahead:
             # A slow input isn't waited for: its first item is worth handing over at once.
@@ -459,12 +470,13 @@ class IMapIterator(Generic[R]):
         return self.next()
 
     def next(self, timeout: float | None = None) -> R:
-        """The next result, waited for `timeout` seconds at most.
+        """Give the next result, waited for `timeout` seconds at most.
 
         Raises:
             CallTimeoutError: There is none within the limit; ask again.
             StopIteration: There will never be another one.
             Exception: What the function raised for this item; the iteration goes on behind it.
+
         """
         end = None if timeout is None else time.monotonic() + timeout
         while True:
@@ -498,7 +510,7 @@ class _Listener:
     """The thread that calls back."""
 
     def __init__(self) -> None:
-        self._notifier = _core.Notifier()
+        self._bell = _core.Bell()
         self._waiting: dict[int, AsyncResult[Any]] = {}
         self._tokens = itertools.count()
         threading.Thread(target=self._run, name="framewire pool callbacks", daemon=True).start()
@@ -506,17 +518,17 @@ class _Listener:
     def listen(self, group: _core.Group, result: AsyncResult[Any]) -> None:
         token = next(self._tokens)
         self._waiting[token] = result
-        group.notify(self._notifier, token)
+        group.notify(self._bell, token)
 
     def _run(self) -> None:
         import select
         import traceback
 
         poll = select.poll()
-        poll.register(self._notifier.fileno(), select.POLLIN)
+        poll.register(self._bell.fileno(), select.POLLIN)
         while True:
             poll.poll()
-            for token in self._notifier.take():
+            for token in self._bell.take():
                 try:
                     self._waiting.pop(token)._call_back()
                 except Exception:

@@ -14,7 +14,8 @@
         with Detector.spawn(threshold=0.7) as detector:
             print(detector.detect(b"...").wait(timeout=5))
 
-Every call ends: in an answer, in the exception that the handler raised, in a time-out, or in the news that the process died.
+Every call ends: in an answer, in the exception that the handler raised, in a time-out, or in the news that the process
+died.
 """
 
 from __future__ import annotations
@@ -59,8 +60,9 @@ H = TypeVar("H", covariant=True)
 Overflow = Literal["drop_oldest", "drop_newest", "wait"]
 State = Literal["starting", "ready", "stopping", "restarting", "exited", "failed"]
 
-# How long a process has to stop, if nothing else is said; in seconds.
-GRACE = 0.5
+# How long a process has to stop, if nothing else is said; in seconds. It is gone sooner if it can: an interpreter may
+# be in the middle of a long call of C code.
+GRACE = 2.0
 # How long it has to become ready: a model may have to be loaded.
 READY_WITHIN = 30.0
 
@@ -74,6 +76,7 @@ class Restart:
         at_most: After so many restarts within the period it is given up.
         within: The period, in seconds.
         longest_delay: Restarts wait 20 ms, then twice as long each time, up to so many seconds, until it works for two.
+
     """
 
     when: Literal["never", "on_failure", "always"] = "never"
@@ -91,7 +94,7 @@ class Call(Generic[R_co]):
         self._core = core
 
     def wait(self, timeout: float | None = None) -> R_co:
-        """Asks and waits for the answer.
+        """Ask and wait for the answer.
 
         Args:
             timeout: In seconds; `None` waits as long as the process takes, but not longer than it lives.
@@ -102,14 +105,15 @@ class Call(Generic[R_co]):
             NotRunningError: It doesn't run.
             HandlerError: The handler failed, and its exception can't be raised here.
             Exception: Whatever the handler raised, with the traceback there as its `__cause__`.
+
         """
         return cast(R_co, self._core.wait(timeout))
 
     def __await__(self) -> Generator[Any, None, R_co]:
         """Asks; cancelling the task cancels the call. Raises what `wait` does."""
-        from framewire import _aio  # asyncio takes some milliseconds, which most children have no use for
+        from framewire import aio  # asyncio takes some milliseconds, which most children have no use for
 
-        answer: R_co = yield from _aio.future(self._core.begin()).__await__()
+        answer: R_co = yield from aio.run(self._core.begin()).__await__()
         return answer
 
     def detach(self) -> None:
@@ -123,8 +127,8 @@ class Call(Generic[R_co]):
 class Command(Generic[P, R]):
     """A method that can be asked for from another process.
 
-    In the child it is the method. On the class, in the parent, it makes a typed call: `Detector.detect(handle, image)` is
-    `handle.detect(image)`, and a type checker knows its arguments and its answer.
+    In the child it is the method. On the class, in the parent, it makes a typed call: `Detector.detect(handle,
+    image)` is `handle.detect(image)`, and a type checker knows its arguments and its answer.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -141,7 +145,7 @@ class Command(Generic[P, R]):
         return self if instance is None else self.function.__get__(instance, owner)
 
     def __call__(self, handle: Handle[Any], *args: P.args, **kwargs: P.kwargs) -> Call[R]:
-        """Puts a call together."""
+        """Put a call together."""
         return handle.call(self.__name__, *args, **kwargs)
 
 
@@ -150,7 +154,7 @@ def command(function: Callable[Concatenate[S, P], Coroutine[Any, Any, R]]) -> Co
 @overload
 def command(function: Callable[Concatenate[S, P], R]) -> Command[P, R]: ...
 def command(function: Callable[..., Any]) -> Command[Any, Any]:
-    """Makes a method of a `Process` one that can be asked for.
+    """Make a method of a `Process` one that can be asked for.
 
     A plain one has the process to itself: one after the other, in order. Those that are `async def` run at once, up to
     `concurrent_calls`, in the child's only thread, taking turns where they await.
@@ -159,7 +163,7 @@ def command(function: Callable[..., Any]) -> Command[Any, Any]:
 
 
 def commands_of(kind: type[Process]) -> list[str]:
-    """The names of a class's commands."""
+    """List the names of a class's commands."""
     return [name for name in dir(kind) if isinstance(inspect.getattr_static(kind, name), Command)]
 
 
@@ -171,7 +175,7 @@ class Context:
 
     @property
     def name(self) -> str:
-        """This process's name."""
+        """Its name."""
         return self._core.name
 
     def progress(self) -> None:
@@ -181,7 +185,8 @@ class Context:
     def is_cancelled(self) -> bool:
         """Whether whoever made the call being handled doesn't want its answer any more.
 
-        A handler that takes long looks at this now and then. An `async def` one needn't: it is cancelled where it awaits.
+        A handler that takes long looks at this now and then. An `async def` one needn't: it is cancelled where it
+        awaits.
         """
         return self._core.is_cancelled()
 
@@ -199,15 +204,16 @@ class Context:
 
         Raises:
             OSError: The descriptor isn't open, or can't be watched, as a plain file can't.
+
         """
         return self._core.watch(fileno, callback)
 
     def unwatch(self, watch: int) -> None:
-        """Ends a watch."""
+        """End a watch."""
         self._core.unwatch(watch)
 
     def system(self) -> System:
-        """The supervisor of this process's own children. They die with this process, however that dies."""
+        """Give the supervisor of this process's own children. They die with this process, however that dies."""
         return default_system()
 
 
@@ -219,6 +225,7 @@ class Process:
     Attributes:
         concurrent_calls: How many `async def` commands run at once; further ones wait in order.
         context: The child's view of the world.
+
     """
 
     concurrent_calls: ClassVar[int] = 64
@@ -228,7 +235,9 @@ class Process:
         super().__init_subclass__(**kwargs)
         for name in commands_of(cls):
             if hasattr(Handle, name):
-                raise TypeError(f"could not make {cls.__name__}.{name} a command: a handle has a {name!r} of its own; rename it")
+                raise TypeError(
+                    f"could not make {cls.__name__}.{name} a command: a handle has a {name!r} of its own; rename it"
+                )
         if not isinstance(cls.concurrent_calls, int) or cls.concurrent_calls < 1:
             raise TypeError(f"{cls.__name__}.concurrent_calls is {cls.concurrent_calls!r}, and should be at least 1")
         taken = _OPTIONS & set(inspect.signature(cls.start).parameters)
@@ -238,10 +247,10 @@ class Process:
             )
 
     def start(self, *args: Any, **config: Any) -> Any:
-        """Makes it ready, in the child, with the arguments of `spawn`. An exception is that of `spawn`, as text."""
+        """Make it ready, in the child, with the arguments of `spawn`. An exception is that of `spawn`, as text."""
 
     def stop(self) -> Any:
-        """The last thing that it does when it was asked to stop. It has as long as its stop was given."""
+        """Do the last thing, when it was asked to stop. It has as long as its stop was given."""
 
     def emit(self, event: Any) -> None:
         """Says something unasked, to whoever reads `handle.events`."""
@@ -267,7 +276,7 @@ class Process:
         wait_for_restart: bool = False,
         **config: Any,
     ) -> Handle[Self]:
-        """Starts a process of this class and returns when its `start` has, in the child.
+        """Start a process of this class and return when its `start` has, in the child.
 
         Args:
             *args: For `start`.
@@ -286,8 +295,8 @@ class Process:
             memory_limit: How much private memory it may have, in bytes; beyond, it is killed.
             overflow: What happens when so many events are unread: the oldest go, the newest go, or the process waits.
             unread_events: How many.
-            wait_for_restart: Calls wait for a restart, those in flight are put again (a handler may run twice); by default
-                they fail.
+            wait_for_restart: Calls wait for a restart, those in flight are put again (a handler may run twice); by
+                default they fail.
             **config: For `start`, by name.
 
         Returns:
@@ -296,8 +305,9 @@ class Process:
         Raises:
             StartError: It isn't ready in time, ended before, or its `start` raised. None of it is left.
             SpawnError: Nothing can be spawned from here, or not this class; the text says what to do.
+
         """
-        options = dict(
+        options: dict[str, Any] = dict(  # noqa: C408, the names are those of the parameters
             restart=restart,
             ready_within=ready_within,
             responsive_within=responsive_within,
@@ -318,17 +328,18 @@ _OPTIONS = set(inspect.signature(Process.spawn).parameters) - {"args", "config"}
 
 
 class Events(Generic[R]):
-    """What a process says unasked, over all its incarnations: iterate, with `for` or `async for`. It ends with the process."""
+    """What a process says unasked, over all its incarnations: iterate, with `for` or `async for`."""
 
     def __init__(self, core: _core.Handle) -> None:
         self._core = core
 
     def next(self, timeout: float | None = None) -> R:
-        """Waits for the next one, `timeout` seconds at most.
+        """Wait for the next one, `timeout` seconds at most.
 
         Raises:
             CallTimeoutError: There is none within the limit.
             StopIteration: There will never be another one.
+
         """
         came = self._core.next_event().wait(timeout)
         if came is None:
@@ -349,24 +360,24 @@ class Events(Generic[R]):
             yield came[0]
 
     async def __aiter__(self) -> AsyncIterator[R]:
-        from framewire import _aio
+        from framewire import aio
 
-        while (came := await _aio.future(self._core.next_event())) is not None:
+        while (came := await aio.run(self._core.next_event())) is not None:
             yield came[0]
 
 
 class Handle(Generic[H]):
     """A process under supervision, seen from the one that spawned it, over all its incarnations.
 
-    Its class's commands are its methods: `handle.detect(image)` gives a `Call`. It owns the process: as a context manager it
-    stops it, and so does dropping the last reference, without waiting.
+    Its class's commands are its methods: `handle.detect(image)` gives a `Call`. It owns the process: as a context
+    manager it stops it, and so does dropping the last reference, without waiting.
     """
 
     def __init__(self, core: _core.Handle, commands: frozenset[str] | None, system: System) -> None:
         self._core = core
         self._commands = commands
         self._system = system
-        self._sentinel: tuple[_core.Notifier, _core.Pending] | None = None
+        self._sentinel: tuple[_core.Bell, _core.Pending] | None = None
 
     def __getattr__(self, name: str) -> Callable[..., Call[Any]]:
         if name.startswith("_"):
@@ -385,7 +396,7 @@ class Handle(Generic[H]):
         return call
 
     def call(self, name: str, /, *args: Any, **kwargs: Any) -> Call[Any]:
-        """Puts a call of the command `name` together."""
+        """Put a call of the command `name` together."""
         return Call(self._core.call(name, args, kwargs))
 
     @property
@@ -451,29 +462,27 @@ class Handle(Generic[H]):
         return known[1] if known is not None else []
 
     def join(self, timeout: float | None = None) -> Exit | None:
-        """Waits until it has ended for good, `timeout` seconds at most. `None` if it hasn't."""
+        """Wait until it has ended for good, `timeout` seconds at most. `None` if it hasn't."""
         how = self._core.ended().wait(timeout)
         return Exit(*how) if how is not None else None
 
     async def ended(self) -> Exit:
         """Awaits its end for good."""
-        from framewire import _aio
+        from framewire import aio
 
-        return Exit(*await _aio.future(self._core.ended()))
+        return Exit(*await aio.run(self._core.ended()))
 
     def fileno(self) -> int:
-        """A descriptor that is readable once it has ended for good, for `select` and its like."""
+        """Give a descriptor that is readable once it has ended for good, for `select` and its like."""
         if self._sentinel is None:
-            notifier, pending = _core.Notifier(), self._core.ended()
-            if pending.poll(notifier, 0):
-                notifier.ring()
-            self._sentinel = (notifier, pending)
+            bell = _core.Bell()
+            self._sentinel = (bell, self._core.sentinel(bell))
         return self._sentinel[0].fileno()
 
     sentinel = property(fileno, doc="As `multiprocessing.Process.sentinel`: the same as `fileno()`.")
 
     def stop(self, grace: float = GRACE) -> Exit | None:
-        """Stops it for good, and returns how it ended when it is gone.
+        """Stop it for good, and return how it ended when it is gone.
 
         It is asked; after half of `grace` seconds its process group gets SIGTERM, and after all of them SIGKILL.
         """
@@ -481,31 +490,35 @@ class Handle(Generic[H]):
         return self.exit
 
     def terminate(self) -> None:
-        """Sends SIGTERM to it and its process group; by its policy it may be started again."""
+        """Send SIGTERM to it and its process group; by its policy it may be started again."""
         self._core.terminate()
 
     def kill(self) -> None:
-        """Sends SIGKILL to it and its process group; by its policy it may be started again."""
+        """Send SIGKILL to it and its process group; by its policy it may be started again."""
         self._core.kill()
 
     def interrupt(self) -> None:
-        """Sends SIGINT, as a terminal's Ctrl-C: the handler at work there gets a `KeyboardInterrupt`; without one, nothing."""
+        """Send SIGINT: the handler at work there gets a `KeyboardInterrupt`; without one, nothing happens."""
         self._core.interrupt()
 
     def detach(self) -> None:
-        """Gives it to its system: it isn't stopped any more when this handle goes."""
+        """Give it to its system: it isn't stopped any more when this handle goes."""
         self._core.detach()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         import asyncio
 
         await asyncio.to_thread(self.stop)
@@ -543,18 +556,20 @@ class System:
         name: str | None = None,
         **options: Any,
     ) -> Handle[Any]:
-        """Starts a program in another language as one of its kinds of process; see `framewire.spawn_program`."""
+        """Start a program in another language as one of its kinds of process; see `framewire.spawn_program`."""
         command = [os.fspath(program)] if isinstance(program, (str, os.PathLike)) else list(program)
         return self._begin(command, None, config, kind, name or self._name(kind), options, None)
 
     def stop(self, grace: float = GRACE) -> None:
-        """Stops all processes, and starts no more; they are gone when this returns."""
+        """Stop all processes, and start no more; they are gone when this returns."""
         self._core.stop_all(grace)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def _name(self, stem: str) -> str:
@@ -590,7 +605,9 @@ class System:
         given = _core_options(options)
         folder = given["cwd"]
         if folder is not None and not os.path.isdir(folder):
-            raise SpawnError(f"could not spawn {name}: its working folder is to be {folder!r}, and there is no such folder")
+            raise SpawnError(
+                f"could not spawn {name}: its working folder is to be {folder!r}, and there is no such folder"
+            )
         starting = self._core.begin(command, preparation, config, {**given, "name": name, "kind": kind})
         return Handle(starting.wait(), commands, self)
 
@@ -603,7 +620,9 @@ def _core_options(options: dict[str, Any]) -> dict[str, Any]:
     }
     unknown = set(options) - set(defaults)
     if unknown:
-        raise TypeError(f"could not spawn a process: there is no option {sorted(unknown)[0]!r}; there are {', '.join(defaults)}")
+        raise TypeError(
+            f"could not spawn a process: there is no option {sorted(unknown)[0]!r}; there are {', '.join(defaults)}"
+        )
     given = {**defaults, **options}
     restart = given["restart"]
     if not isinstance(restart, Restart):
@@ -626,8 +645,8 @@ def _core_options(options: dict[str, Any]) -> dict[str, Any]:
 def _target(kind: type[Process]) -> str:
     if "<locals>" in kind.__qualname__ and _preparation.pickle_by_value(kind, kind.__name__) is None:
         raise SpawnError(
-            f"could not spawn a {kind.__qualname__}: a class inside of a function can't be imported by another process; "
-            "move it to the module's top level"
+            f"could not spawn a {kind.__qualname__}: a class inside of a function can't be imported by another "
+            "process; move it to the module's top level"
         )
     return f"{kind.__module__}:{kind.__qualname__}"
 
@@ -638,7 +657,7 @@ _default_lock = threading.Lock()
 
 
 def default_system() -> System:
-    """This interpreter's own supervisor, made at its first use. Its processes are stopped when the interpreter exits."""
+    """Give this interpreter's own supervisor. Its processes are stopped when the interpreter exits."""
     global _default
     with _default_lock:
         # A forked child has a copy, without the thread behind it.
@@ -648,9 +667,14 @@ def default_system() -> System:
 
 
 def spawn_program(
-    program: str | os.PathLike[str] | Sequence[str], *, kind: str, config: Any = None, name: str | None = None, **options: Any
+    program: str | os.PathLike[str] | Sequence[str],
+    *,
+    kind: str,
+    config: Any = None,
+    name: str | None = None,
+    **options: Any,
 ) -> Handle[Any]:
-    """Starts a program that isn't Python as one of its kinds of process, as a Rust program's `process::Program` has them.
+    """Start a program that isn't Python as one of its kinds of process, as `process::Program` has them.
 
     Args:
         program: Its path, or a command line that begins with it.
@@ -660,17 +684,18 @@ def spawn_program(
         **options: As `Process.spawn`.
 
     Returns:
-        A handle. Commands take their arguments by name: `handle.add(one=1, other=2).wait()`. A `Result` of Rust's is a dict with
-        `"Ok"` or `"Err"`.
+        A handle. Commands take their arguments by name: `handle.add(one=1, other=2).wait()`. A `Result` of Rust's is
+        a dict with `"Ok"` or `"Err"`.
 
     Raises:
         StartError: It isn't ready in time, ended before, or can't be run.
+
     """
     return default_system().spawn_program(program, kind=kind, config=config, name=name, **options)
 
 
 def stop_systems() -> None:
-    """Stops what this process has started: at its exit."""
+    """Stop what this process has started: at its exit."""
     here = os.getpid()
     for system in list(_systems):
         if system._pid == here:

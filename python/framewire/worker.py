@@ -48,13 +48,13 @@ class Host:
         self._signals: tuple[socket.socket, socket.socket] | None = None
 
     def prepare(self, pickled: bytes) -> None:
-        """Takes what the parent gives beside the configuration."""
+        """Take what the parent gives beside the configuration."""
         data = _preparation.take(pickled)
         if data["by_value"] is not None:
             self._found = pickle.loads(data["by_value"])
 
     def start(self, context: _core.ChildContext, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        """Makes the process ready."""
+        """Make the process ready."""
         from framewire.process import Process, commands_of
 
         self._context = context
@@ -72,7 +72,7 @@ class Host:
         self._process = process
 
     def command(self, name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        """Does what is asked; a coroutine is an answer to come."""
+        """Do what is asked; a coroutine is an answer to come."""
         command = self._commands.get(name)
         if command is None:
             known = ", ".join(self._commands) or "none at all"
@@ -84,7 +84,7 @@ class Host:
             self._is_at_work = False
 
     def task(self, pickled: bytes, argument: Any) -> Any:
-        """Does a pool's task."""
+        """Do a pool's task."""
         function = self._function(pickled)
         self._is_at_work = True
         try:
@@ -103,14 +103,15 @@ class Host:
 
     def begin(self, coroutine: Coroutine[Any, Any, Any], outcome: _core.Outcome) -> Any:
         """Has an `async def` command run."""
+        assert self._process is not None, "commands come after the start"
         return self._guest_of(type(self._process)).begin(coroutine, outcome)
 
     def turn(self) -> float | None:
-        """Gives asyncio its turn."""
+        """Give asyncio its turn."""
         return self._guest.turn() if self._guest is not None else None
 
     def stop(self) -> None:
-        """Does what the process does last."""
+        """Do what the process does last."""
         from framewire import process
 
         try:
@@ -126,7 +127,7 @@ class Host:
             process.stop_systems()
 
     def failed(self, error: BaseException, pickles: bool) -> tuple[bytes | None, str, str]:
-        """An exception of a handler: its pickle, if the caller is Python and it has one; text, and traceback."""
+        """Give the pickle of a handler's exception, if the caller is Python and it has one; text, and traceback."""
         if isinstance(error, SystemExit):
             _leave(error)
         text, trace = _text(error), self.describe(error)
@@ -143,7 +144,7 @@ class Host:
         return pickle.dumps((told, trace), protocol=5), text, trace
 
     def describe(self, error: BaseException) -> str:
-        """An exception with its traceback, without what is ours."""
+        """Give an exception with its traceback, as text."""
         lines = traceback.format_exception(error)
         return "".join(lines).rstrip()
 
@@ -193,7 +194,7 @@ def _text(error: BaseException) -> str:
 
 
 def _leave(error: SystemExit) -> None:
-    """A handler called `sys.exit`: so does the process, with that code."""
+    """End the process: a handler called `sys.exit`."""
     code = error.code
     if code is not None and not isinstance(code, int):
         print(code, file=sys.stderr)
@@ -209,6 +210,7 @@ def main() -> int:
 
     Returns:
         The exit code.
+
     """
     if len(sys.argv) < 3:
         print(__doc__, file=sys.stderr)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 import os
 import pickle
 import signal
@@ -46,8 +45,9 @@ def test_an_input_without_end_is_read_bounded(pool):
 
     def numbers():
         nonlocal read
-        for read in itertools.count():
+        while True:
             yield read
+            read += 1
 
     results = pool.imap(work.square, numbers())
     assert [next(results) for _ in range(100)] == [number * number for number in range(100)]
@@ -130,7 +130,9 @@ def test_callbacks(pool):
     wait_until(lambda: called == [9], "called back")
     pool.map_async(work.square, range(3), callback=called.append)
     wait_until(lambda: called == [9, [0, 1, 4]], "called back with all")
-    pool.apply_async(work.fail_at, (7,), callback=called.append, error_callback=lambda error: called.append(repr(error)))
+    pool.apply_async(
+        work.fail_at, (7,), callback=called.append, error_callback=lambda error: called.append(repr(error))
+    )
     wait_until(lambda: called[2:] == ["LookupError(7)"], "called back with the error")
 
 

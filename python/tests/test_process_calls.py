@@ -161,7 +161,7 @@ def test_unread_events_go_by_their_policy():
         handle.say(1, 2, 3, 4).wait(LIMIT)
         wait_until(lambda: handle.events.dropped == 2, "two are dropped")
         assert [handle.events.next(LIMIT) for _ in range(2)] == [3, 4]
-    with pytest.raises(ValueError, match="no overflow \"drop\""):
+    with pytest.raises(ValueError, match='no overflow "drop"'):
         Subject.spawn(overflow="drop")
 
 

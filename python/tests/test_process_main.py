@@ -31,7 +31,14 @@ def double(number):
 def run(*command: str, script: str = "", cwd=None, **options) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONSAFEPATH": ""}
     return subprocess.run(
-        [sys.executable, *command], input=script, text=True, capture_output=True, timeout=LIMIT * 2, cwd=cwd, env=environment, **options
+        [sys.executable, *command],
+        input=script,
+        text=True,
+        capture_output=True,
+        timeout=LIMIT * 2,
+        cwd=cwd,
+        env=environment,
+        **options,
     )
 
 
@@ -54,7 +61,10 @@ def test_a_script_is_imported_by_its_children(tmp_path):
     done = run(path, "one", "two")
     assert done.stdout == f"('__mp_main__', {[path, 'one', 'two']!r})\n[0, 2, 4]\n", done.stderr
     # By a relative path, and from a folder that is left meanwhile.
-    moved = write(tmp_path / "moved.py", "if __name__ == '__main__':\n    import os; os.chdir('/'); print(Here.spawn().where().wait(30)[0])\n")
+    moved = write(
+        tmp_path / "moved.py",
+        "if __name__ == '__main__':\n    import os; os.chdir('/'); print(Here.spawn().where().wait(30)[0])\n",
+    )
     done = run(os.path.basename(moved), cwd=tmp_path)
     assert done.stdout == "__mp_main__\n", done.stderr
 
@@ -75,31 +85,25 @@ def test_a_script_without_a_guard_is_no_fork_bomb(tmp_path):
 
 @pytest.mark.parametrize("how", ["-c", "stdin"])
 def test_what_no_child_can_import_is_refused(how):
-    script = SCRIPT + "Here.spawn()\n"
+    absent = "import sys; sys.modules['cloudpickle'] = None\n"
+    script = absent + SCRIPT + "Here.spawn()\n"
     done = run("-c", script) if how == "-c" else run("-", script=script)
     assert done.returncode == 1
     assert "cloudpickle" in done.stderr
-    script = SCRIPT + "framewire.Pool(1).map(double, [1])\n"
+    script = absent + SCRIPT + "framewire.Pool(1).map(double, [1])\n"
     done = run("-c", script) if how == "-c" else run("-", script=script)
     assert "cloudpickle" in done.stderr
 
 
-def test_cloudpickle_is_used_if_it_is_there(tmp_path):
-    """Of a stand-in for it, which says who asked."""
-    (tmp_path / "cloudpickle.py").write_text(
-        "import pickle, types\n"
-        "class _Made:\n"
-        "    def __init__(self, source, name): self.what = source, name\n"
-        "    def __reduce__(self): return make, self.what\n"
-        "def make(source, name):\n"
-        "    space = {'__name__': 'made'}; exec(source, space); return space[name]\n"
-        "def dumps(thing): return pickle.dumps(_Made(thing.__globals__['SOURCE'] if hasattr(thing, '__globals__') else thing.SOURCE, thing.__name__))\n"
+@pytest.mark.parametrize("how", ["-c", "stdin"])
+def test_cloudpickle_is_used_if_it_is_there(how):
+    script = SCRIPT.replace("VALUE = __name__", "VALUE = 'by value'") + (
+        "print(Here.spawn().where().wait(30)[0])\n"
+        "with framewire.Pool(1) as pool:\n"
+        "    print(pool.map(double, [1, 2]), pool.starmap(lambda one, other: one + other, [(1, 2)]))\n"
     )
-    source = "import framewire\nclass Typed(framewire.Process):\n    @framewire.command\n    def answer(self): return 42\n"
-    script = f"SOURCE = {source!r}\nexec(SOURCE)\nTyped.SOURCE = SOURCE\nTyped.__module__ = '__main__'\nprint(Typed.spawn().answer().wait(30))\n"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])}
-    done = subprocess.run([sys.executable, "-c", script], text=True, capture_output=True, timeout=LIMIT, env=environment)
-    assert done.stdout == "42\n", done.stderr
+    done = run("-c", script) if how == "-c" else run("-", script=script)
+    assert done.stdout == "by value\n[2, 4] [3]\n", done.stderr
 
 
 def test_a_class_of_a_module_can_be_spawned_from_a_prompt(tmp_path):

@@ -39,8 +39,7 @@ impl Operation {
         let Some(future) = operation.as_mut() else {
             return Err(error::Class::Error.says("could not go on with an operation that is over".to_owned()));
         };
-        let waker = Waker::from(Arc::new(Waking { bell: bell.0.clone(), key, woken: AtomicBool::new(false) }));
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+        match future.as_mut().poll(&mut Context::from_waker(&bell.waker(key))) {
             Poll::Pending => Ok(None),
             Poll::Ready(ended) => {
                 *operation = None;
@@ -63,6 +62,13 @@ pub(crate) struct Bell(Arc<Rung>);
 struct Rung {
     bell: Doorbell,
     keys: Mutex<Vec<u64>>,
+}
+
+impl Bell {
+    /// What puts `key` among what it names.
+    pub(crate) fn waker(&self, key: u64) -> Waker {
+        Waker::from(Arc::new(Waking { bell: self.0.clone(), key, woken: AtomicBool::new(false) }))
+    }
 }
 
 #[pymethods]

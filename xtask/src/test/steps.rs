@@ -144,7 +144,7 @@ fn python() -> Outcome {
     run(&mut environment.python(&["-m", "mypy"]))?;
     // Programs in Rust that Python starts, and that start Python.
     run(&mut cargo(&["build", "--package", "framewire-process", "--example", "languages"]))?;
-    run(environment.python(&["-m", "pytest"]).env("FRAMEWIRE_EXAMPLES", examples()))
+    run(environment.python(&["-m", "pytest"]).env("FRAMEWIRE_EXAMPLES", crate::python::examples()))
 }
 
 fn doc() -> Outcome {

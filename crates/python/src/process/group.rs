@@ -2,6 +2,7 @@
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    task::Waker,
     time::{Duration, Instant},
 };
 
@@ -9,8 +10,11 @@ use process::pool::TaskError;
 use pyo3::prelude::*;
 use shm::wire::Raw;
 
-use super::{call, failure, notifier::Notifier};
-use crate::wait::{self, Limit};
+use super::{call, failure};
+use crate::{
+    later::Bell,
+    wait::{self, Limit},
+};
 
 /// Some tasks' outcomes.
 #[pyclass(frozen, module = "framewire._core")]
@@ -30,7 +34,7 @@ struct State {
     /// How many were given, and how many of these have an outcome, taken or not.
     given: u64,
     done: u64,
-    notify: Option<(Notifier, u64)>,
+    waker: Option<Waker>,
 }
 
 /// What is worth waking whoever waits for.
@@ -68,14 +72,12 @@ impl Group {
         state.done += 1;
         let count = state.arrived.len();
         let is_wanted = state.wanted.is_some_and(|wanted| wanted.number == Some(number) || count >= wanted.count);
-        let notify = (state.done == state.given).then(|| state.notify.take()).flatten();
+        let waker = if state.done == state.given { state.waker.take() } else { None };
         drop(state);
         if is_wanted {
             self.0.came.notify_all();
         }
-        if let Some((notifier, token)) = notify {
-            notifier.put(token);
-        }
+        waker.into_iter().for_each(Waker::wake);
     }
 
     /// Waits for a slice; `None` when it is over.
@@ -148,14 +150,15 @@ impl Group {
         state.done == state.given
     }
 
-    /// Has `notifier` told `token` when all have an outcome.
-    fn notify(&self, notifier: &Notifier, token: u64) {
+    /// Has `bell` name `key` when all have an outcome.
+    fn notify(&self, bell: &Bell, key: u64) {
+        let waker = bell.waker(key);
         let mut state = self.lock();
         if state.done == state.given {
             drop(state);
-            notifier.put(token);
+            waker.wake();
         } else {
-            state.notify = Some((notifier.clone(), token));
+            state.waker = Some(waker);
         }
     }
 }

@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     codec::{self, Codec},
+    later::Bell,
     wait::{self, Limit},
 };
 
@@ -109,6 +110,17 @@ impl Handle {
     fn ended(&self, py: Python<'_>) -> PyResult<Pending> {
         self.process(py)?;
         Ok(self.end())
+    }
+
+    /// A bell that is rung at its end for good, and what has to be kept for that.
+    fn sentinel(&self, py: Python<'_>, bell: &Bell) -> PyResult<Pending> {
+        self.process(py)?;
+        let ended = self.end();
+        if let Some(over) = ended.look(&bell.waker(0)) {
+            drop(over);
+            bell.waker(0).wake();
+        }
+        Ok(ended)
     }
 
     /// Stops it for good; it is gone when this returns.

@@ -11,7 +11,6 @@ mod group;
 mod handle;
 mod log;
 mod message;
-mod notifier;
 mod options;
 mod patience;
 mod pending;
@@ -30,7 +29,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<handle::Handle>()?;
     module.add_class::<call::Call>()?;
     module.add_class::<pending::Pending>()?;
-    module.add_class::<notifier::Notifier>()?;
     module.add_class::<context::ChildContext>()?;
     module.add_class::<task::Outcome>()?;
     module.add_class::<pool::Pool>()?;

@@ -10,39 +10,28 @@ use std::{
 
 use pyo3::{exceptions::PyRuntimeError, prelude::*};
 
-use super::notifier::Notifier;
-use crate::wait::Limit;
+use crate::{
+    later::Bell,
+    wait::{self, Limit},
+};
 
 /// What came, to be made into an object or an exception by whoever holds the interpreter.
-pub type Outcome = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
+pub type Outcome = crate::later::Ended;
 
 type Awaited = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
-/// Something to come.
+/// Something to come. For asyncio it is an operation as `framewire.aio.run` takes them; one can also block on it.
 #[pyclass(frozen, module = "framewire._core")]
-pub struct Pending {
-    state: Mutex<State>,
-    alarm: Arc<Alarm>,
-}
+pub struct Pending(Mutex<Option<Awaited>>);
 
-enum State {
-    Awaited(Awaited),
-    Came(Outcome),
-    /// Taken, or nobody wants it any more.
-    Over,
-}
+/// A wait without limit comes up for air so often.
+const FAR: Duration = Duration::from_secs(3600);
 
-/// How whoever waits is woken.
+/// How a blocked thread is woken.
 #[derive(Default)]
 struct Alarm {
-    inner: Mutex<Woken>,
+    is_woken: Mutex<bool>,
     came: Condvar,
-}
-
-#[derive(Default)]
-struct Woken {
-    woken: bool,
-    notify: Option<(Notifier, u64)>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -52,75 +41,55 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Wake for Alarm {
     fn wake(self: Arc<Self>) {
-        let mut inner = lock(&self.inner);
-        inner.woken = true;
-        let notify = inner.notify.clone();
-        drop(inner);
-        self.came.notify_all();
-        if let Some((notifier, token)) = notify {
-            notifier.put(token);
-        }
+        *lock(&self.is_woken) = true;
+        self.came.notify_one();
+    }
+}
+
+impl Alarm {
+    fn sleep(&self, limit: Duration) {
+        let is_woken = lock(&self.is_woken);
+        let slept = self.came.wait_timeout_while(is_woken, limit, |is_woken| !*is_woken);
+        *slept.unwrap_or_else(PoisonError::into_inner).0 = false;
     }
 }
 
 impl Pending {
     pub fn new(awaited: impl Future<Output = Outcome> + Send + 'static) -> Self {
-        Self { state: Mutex::new(State::Awaited(Box::pin(awaited))), alarm: Arc::default() }
+        Self(Mutex::new(Some(Box::pin(awaited))))
     }
 
     /// Looks whether it has come.
-    fn look(&self) -> bool {
-        let waker = Waker::from(self.alarm.clone());
-        let mut state = lock(&self.state);
-        if let State::Awaited(awaited) = &mut *state
-            && let Poll::Ready(outcome) = awaited.as_mut().poll(&mut Context::from_waker(&waker))
-        {
-            *state = State::Came(outcome);
-        }
-        !matches!(*state, State::Awaited(_))
-    }
-
-    fn take(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let state = std::mem::replace(&mut *lock(&self.state), State::Over);
-        match state {
-            State::Came(outcome) => outcome(py),
-            State::Awaited(_) | State::Over => Err(PyRuntimeError::new_err("this was waited for, or given up, before")),
-        }
-    }
-
-    /// Waits until `limit` is over; whether it has come.
-    fn rest(&self, limit: Option<Duration>) -> bool {
-        let end = limit.and_then(|limit| Instant::now().checked_add(limit));
-        loop {
-            lock(&self.alarm.inner).woken = false;
-            if self.look() {
-                return true;
-            }
-            let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
-            if left.is_zero() {
-                return false;
-            }
-            let inner = lock(&self.alarm.inner);
-            let waited = self.alarm.came.wait_timeout_while(inner, left.min(FAR), |inner| !inner.woken);
-            drop(waited.unwrap_or_else(PoisonError::into_inner));
-        }
+    pub fn look(&self, waker: &Waker) -> Option<PyResult<Outcome>> {
+        let mut awaited = lock(&self.0);
+        let Some(future) = awaited.as_mut() else {
+            return Some(Err(PyRuntimeError::new_err("this was waited for, or given up, before")));
+        };
+        let Poll::Ready(outcome) = future.as_mut().poll(&mut Context::from_waker(waker)) else { return None };
+        *awaited = None;
+        Some(Ok(outcome))
     }
 
     /// As `wait`, in Rust; `None` when the time is over.
     pub(crate) fn wait_until(&self, py: Python<'_>, limit: Limit) -> PyResult<Option<Py<PyAny>>> {
-        let came = crate::wait::wait(py, limit, |limit| self.rest(limit).then_some(()))?;
-        came.map(|()| self.take(py)).transpose()
-    }
-
-    /// Nobody wants it any more.
-    pub fn give_up(&self) {
-        let state = std::mem::replace(&mut *lock(&self.state), State::Over);
-        drop(state); // may call wakers: not under the lock
+        let alarm = Arc::new(Alarm::default());
+        let waker = Waker::from(alarm.clone());
+        let came = wait::wait(py, limit, |limit| {
+            let end = limit.and_then(|limit| Instant::now().checked_add(limit));
+            loop {
+                if let Some(came) = self.look(&waker) {
+                    return Some(came);
+                }
+                let left = end.map_or(FAR, |end| end.saturating_duration_since(Instant::now()));
+                if left.is_zero() {
+                    return None;
+                }
+                alarm.sleep(left.min(FAR));
+            }
+        })?;
+        came.map(|outcome| outcome?(py)).transpose()
     }
 }
-
-/// A wait without limit comes up for air so often.
-const FAR: Duration = Duration::from_secs(3600);
 
 #[pymethods]
 impl Pending {
@@ -130,19 +99,17 @@ impl Pending {
         self.wait_until(py, Limit::seconds(timeout)?)
     }
 
-    /// Looks whether it has come; if not, `notifier` is told `token` when it is worth another look.
-    fn poll(&self, notifier: &Notifier, token: u64) -> bool {
-        lock(&self.alarm.inner).notify = Some((notifier.clone(), token));
-        self.look()
-    }
-
-    /// Gives what came, once.
-    fn result(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.take(py)
+    /// Goes on with it: `(result,)` when it has come; `None` if `key` will be among what `bell` names.
+    fn poll(&self, py: Python<'_>, bell: &Bell, key: u64) -> PyResult<Option<(Py<PyAny>,)>> {
+        match self.look(&bell.waker(key)) {
+            Some(outcome) => outcome?(py).map(|result| Some((result,))),
+            None => Ok(None),
+        }
     }
 
     /// Gives it up: a call is cancelled.
     fn cancel(&self) {
-        self.give_up();
+        let awaited = lock(&self.0).take();
+        drop(awaited); // not under the lock: it may wake somebody
     }
 }
