@@ -23,7 +23,6 @@ from __future__ import annotations
 import atexit
 import inspect
 import os
-import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -697,10 +696,11 @@ def spawn_program(
 def stop_systems() -> None:
     """Stop what this process has started: at its exit."""
     here = os.getpid()
-    for system in list(_systems):
-        if system._pid == here:
-            system._core.stop_all(GRACE)
-    _core.flush_log()
+    own = [system for system in _systems if system._pid == here]  # a forked child has only copies
+    for system in own:
+        system._core.stop_all(GRACE)
+    if own:
+        _core.flush_log()
 
 
 def _forked() -> None:
@@ -709,5 +709,4 @@ def _forked() -> None:
 
 
 os.register_at_fork(after_in_child=_forked)
-# Not before anything was spawned: then there is nothing to stop.
-atexit.register(lambda: stop_systems() if "framewire.process" in sys.modules else None)
+atexit.register(stop_systems)
