@@ -23,7 +23,7 @@ pub(crate) enum Kind {
     Call = 3,
     /// The answer to this id isn't wanted any more.
     Cancel = 4,
-    /// Stop in order.
+    /// Stop in order. The id is the time until SIGTERM, in nanoseconds.
     Stop = 5,
     /// So many events were read; the id is the number.
     Read = 6,
@@ -71,10 +71,13 @@ pub(crate) struct Hello {
     pub event_credit: Option<u64>,
 }
 
-/// What went wrong in a handler.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Failure {
+/// What went wrong in a handler. Unwound with ([`std::panic::resume_unwind`]), it is the error of the call being handled:
+/// for handlers in another language, whose errors are no panics.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Failure {
+    /// What it is, in a few words.
     pub why: String,
+    /// Where it was, in as many lines as that takes.
     pub trace: Option<String>,
 }
 
@@ -106,6 +109,11 @@ impl Message {
         bytes.extend(id.to_le_bytes());
         bytes.extend(body.bytes);
         Packet { bytes, descriptors: body.descriptors }
+    }
+
+    /// Whether it is a [`Kind::Call`], of a message that was put together here.
+    pub(crate) fn is_call(packet: &Packet) -> bool {
+        packet.bytes.first() == Some(&(Kind::Call as u8))
     }
 
     pub(crate) fn take_apart(mut packet: Packet) -> Result<Self, NotAMessage> {

@@ -15,7 +15,7 @@ use shm::{
     wire::Packet,
 };
 
-use super::{Line, control::Inbox, emit::Emitter};
+use super::{Line, Voice, control::Inbox, emit::Emitter};
 use crate::{BoxError, Process, System};
 
 type Callback<P> = Arc<dyn Fn(&mut P, &mut Context<P>) -> Result<(), BoxError>>;
@@ -116,6 +116,12 @@ impl<P: Process> Context<P> {
         &self.status
     }
 
+    /// What of it can be had by other threads, and by handlers that can't be lent a context.
+    #[must_use]
+    pub fn voice(&self) -> Voice {
+        Voice { emitter: self.emitter.clone(), inbox: self.inbox.clone(), status: self.status.clone() }
+    }
+
     /// The doorbell that wakes the event loop: for rings, and for this process's other threads.
     #[must_use]
     pub fn bell(&self) -> &Doorbell {
@@ -153,7 +159,7 @@ impl<P: Process> Context<P> {
     }
 
     /// Whether whoever made the call being handled doesn't want its answer any more: it dropped the call, or its limit is
-    /// over. A handler that takes long looks at this now and then.
+    /// over. A handler that takes long looks at this now and then. An `async` one needn't: it is dropped where it awaits.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.inbox.is_cancelled()

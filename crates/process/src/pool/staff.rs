@@ -143,6 +143,12 @@ impl<P: Commands> Staff<P> {
         if let Some(limit) = self.workers.ready_within {
             spawn = spawn.ready_within(limit);
         }
+        if let Some(executable) = &self.workers.executable {
+            spawn = spawn.executable(executable.clone());
+        }
+        for (variable, value) in &self.workers.environment {
+            spawn = spawn.env(variable, value);
+        }
         let office = self.office.clone();
         let witness = Witness(Box::new(move |life| office.give(Order::Life(number, life))));
         match spawn.witness(witness).begin() {
