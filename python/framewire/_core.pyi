@@ -173,3 +173,13 @@ class Pool:
         """Wait until the workers are gone; whether they are."""
     def workers(self) -> list[tuple[str, int | None]]:
         """Names and process identifiers of the workers that take tasks now."""
+
+class Descriptor:
+    """A copy of a descriptor, to be sent in a message, or received with one."""
+
+    def __new__(cls, fileno: int) -> Descriptor: ...
+    def detach(self) -> int:
+        """Take it: the number is the caller's to close."""
+
+def pickle_by(dumps: Callable[..., bytes]) -> None:
+    """Pickle messages by this function, called as `pickle.dumps`."""

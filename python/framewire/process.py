@@ -557,7 +557,7 @@ class System:
     ) -> Handle[Any]:
         """Start a program in another language as one of its kinds of process; see `framewire.spawn_program`."""
         command = [os.fspath(program)] if isinstance(program, (str, os.PathLike)) else list(program)
-        return self._begin(command, None, config, kind, name or self._name(kind), options, None)
+        return self._launch(command, None, config, kind, name or self._name(kind), options, None)()
 
     def stop(self, grace: float = GRACE) -> None:
         """Stop all processes, and start no more; they are gone when this returns."""
@@ -579,6 +579,11 @@ class System:
     def _spawn(
         self, kind: type[T], args: tuple[Any, ...], config: dict[str, Any], name: str | None, options: dict[str, Any]
     ) -> Handle[T]:
+        return self._start(kind, args, config, name, options)()
+
+    def _start(
+        self, kind: type[T], args: tuple[Any, ...], config: dict[str, Any], name: str | None, options: dict[str, Any]
+    ) -> Callable[[], Handle[T]]:
         _preparation.refuse()
         target = _target(kind)
         # Such a mistake is told here, and not by a child.
@@ -589,9 +594,9 @@ class System:
         preparation = _preparation.make(_preparation.pickle_by_value(kind, kind.__name__))
         command = _preparation.worker_command(target)
         name = name or self._name(kind.__name__.lower())
-        return self._begin(command, preparation, (args, config), None, name, options, frozenset(commands_of(kind)))
+        return self._launch(command, preparation, (args, config), None, name, options, frozenset(commands_of(kind)))
 
-    def _begin(
+    def _launch(
         self,
         command: list[str],
         preparation: bytes | None,
@@ -600,7 +605,7 @@ class System:
         name: str,
         options: dict[str, Any],
         commands: frozenset[str] | None,
-    ) -> Handle[Any]:
+    ) -> Callable[[], Handle[Any]]:
         given = _core_options(options)
         folder = given["cwd"]
         if folder is not None and not os.path.isdir(folder):
@@ -608,7 +613,7 @@ class System:
                 f"could not spawn {name}: its working folder is to be {folder!r}, and there is no such folder"
             )
         starting = self._core.begin(command, preparation, config, {**given, "name": name, "kind": kind})
-        return Handle(starting.wait(), commands, self)
+        return lambda: Handle(starting.wait(), commands, self)
 
 
 def _core_options(options: dict[str, Any]) -> dict[str, Any]:

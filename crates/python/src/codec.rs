@@ -3,6 +3,7 @@
 //! Between Pythons they are pickled (protocol 5); on the wire that is a MessagePack extension of type 80, so that a receiver can
 //! tell. For others they are plain MessagePack. Either may stand anywhere in a message: [`Value`] is a field like any other.
 
+mod descriptor;
 pub(crate) mod lent;
 pub(crate) mod passing;
 mod pickled;
@@ -73,6 +74,12 @@ impl<'de> Deserialize<'de> for Value {
             plain => Self(Form::Plain(plain)),
         })
     }
+}
+
+/// What the codec itself shows to Python.
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<descriptor::Descriptor>()?;
+    module.add_function(wrap_pyfunction!(pickled::pickle_by, module)?)
 }
 
 /// Makes a message that is nothing but this object.

@@ -21,6 +21,7 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        codec::register(module)?;
         later::register(module)?;
         private_tests::register(module)?;
         process::register(module)?;

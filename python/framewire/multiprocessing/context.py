@@ -9,8 +9,11 @@ from multiprocessing import process, sharedctypes
 from typing import Any, ClassVar
 
 import framewire
+from framewire.multiprocessing import pickling
 
 METHOD = "framewire"
+
+pickling.install()
 
 
 class Process(process.BaseProcess):
@@ -109,12 +112,12 @@ class Context(standard.BaseContext):
         )
 
     def get_start_method(self, allow_none: bool = False) -> str:
-        """Its name."""
-        return METHOD
+        """What it behaves as: `"spawn"`."""
+        return "spawn"  # what programs that ask know, and what it behaves as
 
     def get_all_start_methods(self) -> list[str]:
-        """Its name."""
-        return [METHOD]
+        """What there is."""
+        return ["spawn"]
 
     def set_start_method(self, method: str | None, force: bool = False) -> None:
         """Changes nothing; a method that isn't there is refused."""

@@ -28,6 +28,15 @@ const LARGE_BYTES: usize = 64 * 1024;
 /// Where each buffer begins in that memory: as numpy likes it, and the widest registers.
 const ALIGNMENT: usize = 64;
 
+/// What pickles instead of `pickle.dumps`, if anything.
+static OTHER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// From now on messages are pickled by this function, called as `pickle.dumps`; for what knows how to send more than that.
+#[pyfunction]
+pub(super) fn pickle_by(py: Python<'_>, dumps: Py<PyAny>) {
+    let _ = OTHER.set(py, dumps); // the first one stays
+}
+
 #[derive(Debug)]
 pub(super) enum Pickled {
     Leaving(Message<Blob>),
@@ -56,7 +65,10 @@ impl Pickled {
         let options = PyDict::new(py);
         options.set_item("protocol", 5)?;
         options.set_item("buffer_callback", &large)?;
-        let dumps = DUMPS.import(py, "pickle", "dumps")?;
+        let dumps = match OTHER.get(py) {
+            Some(other) => other.bind(py),
+            None => DUMPS.import(py, "pickle", "dumps")?,
+        };
         let (pickle, objects) = passing::collecting(|| dumps.call((object,), Some(&options)))?;
         let pickle = pickle.cast_into::<PyBytes>()?;
         let taken = large.get().taken.bind(py);

@@ -1,0 +1,47 @@
+"""Lets what the standard library can send only while a process is being spawned go in any message of Framewire's.
+
+Pipes, sockets, and ctypes in shared memory are pickled there with a descriptor's number, which means nothing in another process.
+Here the descriptor goes along.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from multiprocessing import context
+from multiprocessing.reduction import ForkingPickler
+from typing import Any
+
+from framewire import _core
+
+__all__ = ["install"]
+
+
+class _Courier:
+    """What the standard library takes for a process being spawned, while a message is made."""
+
+    @staticmethod
+    def duplicate_for_child(fd: int) -> _core.Descriptor:
+        return _core.Descriptor(fd)
+
+    @staticmethod
+    def DupFd(descriptor: _core.Descriptor) -> _core.Descriptor:
+        return descriptor  # it has `detach`, which is what is asked of it there
+
+
+def _dumps(
+    thing: Any, *, protocol: int | None = None, buffer_callback: Callable[[Any], Any] | None = None
+) -> bytes:
+    buffer = io.BytesIO()
+    before = context.get_spawning_popen()
+    context.set_spawning_popen(_Courier)
+    try:
+        ForkingPickler(buffer, protocol, True, buffer_callback).dump(thing)
+    finally:
+        context.set_spawning_popen(before)
+    return buffer.getvalue()
+
+
+def install() -> None:
+    """Pickle messages so, from now on."""
+    _core.pickle_by(_dumps)
