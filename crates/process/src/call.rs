@@ -182,15 +182,12 @@ impl Drop for Sent {
         if self.answered {
             return;
         }
-        self.connection.forget(self.id);
-        // Only a favour to the process: without it the answer comes and is dropped.
-        let cancel = Message::wrap(Kind::Cancel, self.id, Packet::default());
-        let _ = self.connection.send(self.id, &cancel, None, Some(Instant::now()));
+        self.connection.cancel(self.id);
     }
 }
 
 /// A [`Call`] being awaited, under any runtime. Dropping it cancels the call: a command that the process hasn't begun is
-/// never run.
+/// never run, and an `async` one is dropped where it awaits.
 #[derive(Debug)]
 pub struct CallFuture<R> {
     call: Option<Call<R>>,

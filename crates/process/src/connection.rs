@@ -1,11 +1,11 @@
 //! What callers and the supervisor share about one process, over all its incarnations.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     fmt,
     os::fd::AsFd,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Waker,
@@ -13,7 +13,10 @@ use std::{
 };
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use shm::wire::{Packet, SendError, Socket};
+use shm::{
+    doorbell::Doorbell,
+    wire::{Packet, SendError, Socket},
+};
 
 use crate::{
     CallError, Change, DuringRestart, Exit, Overflow, State,
@@ -35,7 +38,16 @@ pub(crate) struct Connection {
     wakers: Mutex<Vec<Waker>>,
     detached: AtomicBool,
     witness: Option<Witness>,
+    /// The supervisor's.
+    bell: OnceLock<Doorbell>,
+    /// Whether there are cancellations that couldn't be told: so that asking costs no lock.
+    has_untold: AtomicBool,
 }
+
+/// When a cancellation is told again to a process that had no room for it; twice as long each time that nothing was
+/// read. Its control thread always reads, unless it is stopped (SIGSTOP): that one isn't worth many wake-ups.
+const TELL_AGAIN_AFTER: Duration = Duration::from_millis(2);
+const TELL_AGAIN_WITHIN: Duration = Duration::from_secs(1);
 
 /// What happens to a process, for its [`Witness`].
 #[derive(Debug)]
@@ -78,6 +90,12 @@ impl Record {
 #[derive(Debug, Default)]
 struct Inner {
     socket: Option<Arc<Socket>>,
+    /// How many calls that incarnation was sent. Each has a count of its own, as a call may be under way while one ends.
+    sent: Arc<AtomicU64>,
+    /// Calls whose answers aren't wanted any more, of which it couldn't be told yet.
+    untold: VecDeque<u64>,
+    /// When it is told again, and how long that was put off.
+    tell_at: Option<(Instant, Duration)>,
     pending: HashMap<u64, Arc<Answer>>,
     last_exit: Option<Exit>,
     /// There will be no further incarnation.
@@ -159,6 +177,8 @@ impl Connection {
             wakers: Mutex::default(),
             detached: AtomicBool::new(false),
             witness,
+            bell: OnceLock::new(),
+            has_untold: AtomicBool::new(false),
         })
     }
 
@@ -193,9 +213,10 @@ impl Connection {
         self.record().end()
     }
 
-    /// Whether somebody waits for it to answer.
-    pub(crate) fn has_pending(&self) -> bool {
-        !lock(&self.inner).pending.is_empty()
+    /// Whether calls wait for it to look at them, if it has looked at so many. What it goes on with later, in an
+    /// asynchronous command, isn't waiting for it.
+    pub(crate) fn has_untaken(&self, taken: u64) -> bool {
+        lock(&self.inner).sent.load(Ordering::Relaxed) > taken
     }
 
     /// How many events a new incarnation may say before some are read.
@@ -247,15 +268,17 @@ impl Connection {
         answer: Option<Arc<Answer>>,
         end: Option<Instant>,
     ) -> Result<(), CallError> {
-        let socket = {
+        let (socket, count) = {
             let mut inner = lock(&self.inner);
             let Some(socket) = inner.socket.clone() else { return Err(self.not_running(&inner)) };
             inner.pending.extend(answer.map(|answer| (id, answer)));
-            socket
+            (socket, inner.sent.clone())
         };
         let sent = self.push(&socket, packet, end);
-        if sent.is_err() {
-            self.forget(id);
+        match sent {
+            Ok(()) if Message::is_call(packet) => _ = count.fetch_add(1, Ordering::Relaxed),
+            Ok(()) => {}
+            Err(_) => self.forget(id),
         }
         sent
     }
@@ -290,6 +313,60 @@ impl Connection {
     /// The answer to `id` isn't wanted any more.
     pub(crate) fn forget(&self, id: u64) {
         lock(&self.inner).pending.remove(&id);
+    }
+
+    /// The answer to `id` isn't wanted any more, and the process is told: an asynchronous command would otherwise go on
+    /// for nobody. This never waits. What can't be told at once the supervisor tells a little later.
+    pub(crate) fn cancel(&self, id: u64) {
+        self.forget(id);
+        let mut inner = lock(&self.inner);
+        inner.untold.push_back(id);
+        if inner.tell_at.is_some() || Self::tell_unwanted(&mut inner) {
+            return;
+        }
+        inner.tell_at = Some((Instant::now() + TELL_AGAIN_AFTER, TELL_AGAIN_AFTER));
+        self.has_untold.store(true, Ordering::Relaxed);
+        drop(inner);
+        if let Some(bell) = self.bell.get() {
+            bell.ring(); // so that it looks at `tell_at`
+        }
+    }
+
+    /// The supervisor is to call [`tell_again`](Self::tell_again) then.
+    pub(crate) fn tell_at(&self) -> Option<Instant> {
+        // Whoever set this rings the supervisor's bell thereafter, so a stale answer doesn't last.
+        self.has_untold.load(Ordering::Relaxed).then(|| lock(&self.inner).tell_at.map(|(at, _)| at)).flatten()
+    }
+
+    pub(crate) fn tell_again(&self) {
+        let mut inner = lock(&self.inner);
+        let before = inner.untold.len();
+        let is_done = Self::tell_unwanted(&mut inner);
+        let put_off = match inner.tell_at {
+            // It has told none, so nothing was read.
+            Some((_, put_off)) if inner.untold.len() == before => (put_off * 2).min(TELL_AGAIN_WITHIN),
+            _ => TELL_AGAIN_AFTER,
+        };
+        inner.tell_at = (!is_done).then(|| (Instant::now() + put_off, put_off));
+        self.has_untold.store(!is_done, Ordering::Relaxed);
+    }
+
+    /// Whether it was told of all.
+    fn tell_unwanted(inner: &mut Inner) -> bool {
+        while let Some(id) = inner.untold.front() {
+            let cancel = Message::wrap(Kind::Cancel, *id, Packet::default());
+            // Without an incarnation, or with one that is dying, there is nobody to tell.
+            if inner.socket.as_ref().is_some_and(|socket| matches!(socket.try_send(&cancel), Err(SendError::Full))) {
+                return false;
+            }
+            inner.untold.pop_front();
+        }
+        true
+    }
+
+    /// Its supervisor's, to be rung by [`cancel`](Self::cancel).
+    pub(crate) fn set_bell(&self, bell: &Doorbell) {
+        let _ = self.bell.set(bell.clone()); // a process has one supervisor
     }
 
     fn tell_waiting(&self, mut inner: MutexGuard<'_, Inner>) {
@@ -335,6 +412,8 @@ impl Connection {
     pub(crate) fn open(&self, socket: Arc<Socket>) {
         let mut inner = lock(&self.inner);
         inner.socket = Some(socket);
+        inner.sent = Arc::default();
+        inner.untold.clear();
         inner.last_exit = None;
         self.tell_waiting(inner);
         self.tell(Life::Opened);

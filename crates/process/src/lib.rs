@@ -39,6 +39,9 @@
 //! }
 //! ```
 //!
+//! A command that waits for something else (a server, another process, a timer) is an `async fn`, and many of them run in
+//! one process at once: see [`Shared`].
+//!
 //! This crate has never heard of a frame.
 
 #![forbid(unsafe_code)]
@@ -69,7 +72,7 @@ mod system;
 
 pub use self::{
     call::{Call, CallError, CallFuture, DuringRestart},
-    child::{Context, Turn, Watch},
+    child::{Context, Shared, Turn, Watch},
     events::{EventFuture, Events, Overflow},
     executable::Executable,
     exit::Exit,
@@ -93,11 +96,16 @@ pub use shm::wire::{Blob, Passed};
 /// Writes, for an inherent `impl` block, the enum of its public methods (`NAMECommand`), the dispatcher
 /// ([`Commands`]) and the typed handle (`NAMEHandle`), whose methods give a [`Call`]. Private methods stay what they
 /// are. A parameter `cx: &mut Context<Self>` doesn't travel: it is the child's own.
+///
+/// A command may be `async`. It has `this: Shared<Self>` in place of `&mut self` and `cx`, since others run where it
+/// awaits: see [`Shared`], with an example. Its futures may be of any runtime, or of none.
 pub use process_macros::commands;
 
 /// What `#[commands]` writes refers to these.
 #[doc(hidden)]
 pub mod macro_support {
     pub use serde::{self, Deserialize, Serialize};
-    pub use shm::wire::{EncodeError, Packet};
+    pub use shm::wire::Packet;
+
+    pub use crate::process::Dispatched;
 }

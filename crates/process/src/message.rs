@@ -23,7 +23,7 @@ pub(crate) enum Kind {
     Call = 3,
     /// The answer to this id isn't wanted any more.
     Cancel = 4,
-    /// Stop in order.
+    /// Stop in order. The id is the time until SIGTERM, in nanoseconds.
     Stop = 5,
     /// So many events were read; the id is the number.
     Read = 6,
@@ -106,6 +106,11 @@ impl Message {
         bytes.extend(id.to_le_bytes());
         bytes.extend(body.bytes);
         Packet { bytes, descriptors: body.descriptors }
+    }
+
+    /// Whether it is a [`Kind::Call`], of a message that was put together here.
+    pub(crate) fn is_call(packet: &Packet) -> bool {
+        packet.bytes.first() == Some(&(Kind::Call as u8))
     }
 
     pub(crate) fn take_apart(mut packet: Packet) -> Result<Self, NotAMessage> {

@@ -3,12 +3,13 @@
 use serde::{Serialize, de::DeserializeOwned};
 use shm::wire::{EncodeError, Packet};
 
-use crate::{Context, Handle, Turn};
+use crate::{Context, Handle, Shared, Turn, child::Begun};
 
 /// Any error; its text and its sources are told to whoever waits.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The life of a process, as it goes in the child. One thread runs all of it: no two methods at once.
+/// The life of a process, as it goes in the child. One thread runs all of it: no two methods at once. Its `async` commands
+/// are on that thread too, and take turns where they await ([`Shared`]).
 pub trait Process: Sized + 'static {
     /// The kind's name, unique in the [`Program`](crate::Program): it stands in `ps` and in messages.
     const KIND: &'static str;
@@ -16,6 +17,9 @@ pub trait Process: Sized + 'static {
     type Config: Serialize + DeserializeOwned;
     /// What it says unasked ([`Context::emit`]).
     type Event: Serialize + DeserializeOwned;
+    /// How many of its `async` commands run at once, at least 1. Calls beyond that wait in the child, in order, and plain
+    /// commands go past them; beyond 4,096 that wait, further ones are refused.
+    const CONCURRENT_CALLS: usize = 64;
 
     /// Makes it ready. Whoever started it waits for this, up to its deadline.
     ///
@@ -36,6 +40,10 @@ pub trait Process: Sized + 'static {
     }
 
     /// The last thing it does when it was asked to stop. It has as long as its stop was given.
+    ///
+    /// By then no call is taken any more, and none runs: `async` commands had a quarter of the grace to end by
+    /// themselves (half of what there is until SIGTERM), and those that hadn't were dropped. Whoever called those hears of
+    /// the process's end.
     fn stop(self) {}
 }
 
@@ -48,10 +56,23 @@ pub trait Commands: Process {
     /// A number that changes with the signatures; 0 fits any, for a side that dispatches by names.
     const PROTOCOL: u64;
 
-    /// Does what is asked and encodes the answer.
-    ///
-    /// # Errors
-    ///
-    /// If the answer has no encoding.
-    fn dispatch(&mut self, command: Self::Command, cx: &mut Context<Self>) -> Result<Packet, EncodeError>;
+    /// Does what is asked and encodes the answer, or begins it.
+    fn dispatch(this: &Shared<Self>, command: Self::Command) -> Dispatched;
+}
+
+/// What came of a command.
+pub enum Dispatched {
+    /// Its answer.
+    Done(Result<Packet, EncodeError>),
+    /// It goes on when this is polled; until then it has done nothing.
+    Begun(Begun),
+}
+
+impl std::fmt::Debug for Dispatched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Done(_) => "Done",
+            Self::Begun(_) => "Begun",
+        })
+    }
 }

@@ -48,6 +48,8 @@ pub enum Number {
     Width = 176,
     /// Process: height of its picture, in pixels.
     Height = 184,
+    /// Process: calls of this incarnation that it has looked at, or that were taken back before it could.
+    CallsTaken = 192,
 }
 
 /// A text on the page: at most 240 bytes of UTF-8, cut at a character.

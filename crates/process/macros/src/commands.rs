@@ -1,6 +1,6 @@
 //! Reads the signatures and writes the three items.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote};
 use syn::{
     Attribute, Error, FnArg, Ident, ImplItem, ImplItemFn, ItemImpl, Pat, ReturnType, Type, Visibility, spanned::Spanned,
@@ -13,6 +13,7 @@ struct Command<'a> {
     variant: Ident,
     arguments: Vec<Argument<'a>>,
     answer: TokenStream,
+    is_async: bool,
 }
 
 enum Argument<'a> {
@@ -20,6 +21,8 @@ enum Argument<'a> {
     Sent(&'a Ident, &'a Type),
     /// `&mut Context<Self>`: the child's own.
     Context,
+    /// `Shared<Self>`: the same, of an asynchronous one.
+    Shared,
 }
 
 pub fn expand(block: ItemImpl) -> Result<TokenStream, Error> {
@@ -44,37 +47,58 @@ fn type_name(block: &ItemImpl) -> Result<Ident, Error> {
     .ok_or_else(|| Error::new(block.self_ty.span(), "#[commands] stands on an inherent `impl` of a named type"))
 }
 
+const PLAIN_TAKES: &str = "a command takes `&self` or `&mut self`; make other methods private";
+const ASYNC_TAKES: &str = "an async command can't have `self` to itself, since other commands run while it awaits: it takes \
+                           `this: Shared<Self>` first, and reaches the process by `this.with(|process| …)`";
+const ASYNC_CONTEXT: &str = "an async command can't hold the context, since other commands run while it awaits: it is \
+                             reached by `this.with_context(|process, cx| …)`";
+
 fn read(method: &ImplItemFn) -> Result<Command<'_>, Error> {
     let signature = &method.sig;
-    if signature.asyncness.is_some() || !signature.generics.params.is_empty() {
-        return Err(Error::new(signature.span(), "a command is neither async nor generic: it is a message"));
+    if !signature.generics.params.is_empty() {
+        return Err(Error::new(signature.span(), "a command isn't generic: it is a message"));
     }
+    let is_async = signature.asyncness.is_some();
     let mut inputs = signature.inputs.iter();
-    if !matches!(inputs.next(), Some(FnArg::Receiver(receiver)) if receiver.reference.is_some()) {
-        return Err(Error::new(signature.span(), "a command takes `&self` or `&mut self`; make other methods private"));
+    match inputs.next() {
+        Some(FnArg::Typed(first)) if is_async && is_named(&first.ty, "Shared") => {}
+        Some(FnArg::Receiver(receiver)) if receiver.reference.is_some() && !is_async => {}
+        first => {
+            let told = if is_async { ASYNC_TAKES } else { PLAIN_TAKES };
+            return Err(Error::new(first.map_or_else(|| signature.span(), Spanned::span), told));
+        }
     }
-    let arguments = inputs.map(argument).collect::<Result<Vec<_>, _>>()?;
+    let mut arguments = inputs.map(|input| argument(input, is_async)).collect::<Result<Vec<_>, _>>()?;
+    if is_async {
+        arguments.insert(0, Argument::Shared);
+    }
     let answer = match &signature.output {
         ReturnType::Default => quote!(()),
         ReturnType::Type(_, answer) => quote!(#answer),
     };
     let documentation = method.attrs.iter().filter(|attribute| attribute.path().is_ident("doc")).collect();
     let variant = format_ident!("{}", pascal(&signature.ident.to_string()), span = signature.ident.span());
-    Ok(Command { documentation, method: &signature.ident, variant, arguments, answer })
+    Ok(Command { documentation, method: &signature.ident, variant, arguments, answer, is_async })
 }
 
-fn argument(input: &FnArg) -> Result<Argument<'_>, Error> {
+fn argument(input: &FnArg, is_async: bool) -> Result<Argument<'_>, Error> {
     let FnArg::Typed(typed) = input else { return Err(Error::new(input.span(), "a second self")) };
     match (&*typed.pat, &*typed.ty) {
-        (_, Type::Reference(reference)) if is_context(&reference.elem) => Ok(Argument::Context),
+        (_, Type::Reference(reference)) if is_named(&reference.elem, "Context") && is_async => {
+            Err(Error::new(input.span(), ASYNC_CONTEXT))
+        }
+        (_, Type::Reference(reference)) if is_named(&reference.elem, "Context") => Ok(Argument::Context),
+        (_, kind) if is_named(kind, "Shared") => {
+            Err(Error::new(input.span(), "`Shared<Self>` is the first argument of an `async` command, and of no other"))
+        }
         (_, Type::Reference(_)) => Err(Error::new(input.span(), "a command's arguments travel, so they are owned")),
         (Pat::Ident(name), kind) => Ok(Argument::Sent(&name.ident, kind)),
         _ => Err(Error::new(input.span(), "a command's argument has a plain name, which is its name in the message")),
     }
 }
 
-fn is_context(kind: &Type) -> bool {
-    matches!(kind, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Context"))
+fn is_named(kind: &Type, name: &str) -> bool {
+    matches!(kind, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == name))
 }
 
 fn pascal(snake: &str) -> String {
@@ -86,9 +110,36 @@ impl Command<'_> {
     fn sent(&self) -> (Vec<&Ident>, Vec<&Type>) {
         let sent = self.arguments.iter().filter_map(|argument| match argument {
             Argument::Sent(name, kind) => Some((*name, *kind)),
-            Argument::Context => None,
+            Argument::Context | Argument::Shared => None,
         });
         sent.unzip()
+    }
+
+    /// Its arm of the dispatcher. The dispatcher's own names are hygienic: a command's argument may have them too.
+    fn arm(&self, command: &Ident, this: &Ident) -> TokenStream {
+        let own = |name| Ident::new(name, Span::mixed_site());
+        let (process, cx) = (own("process"), own("cx"));
+        let (variant, method, (names, _)) = (&self.variant, self.method, self.sent());
+        let passed = self.arguments.iter().map(|argument| match argument {
+            Argument::Sent(name, _) => quote!(#name),
+            Argument::Context => quote!(#cx),
+            Argument::Shared => quote!(#this),
+        });
+        let done = if self.is_async {
+            quote! {{
+                let #this = ::core::clone::Clone::clone(#this);
+                ::process::macro_support::Dispatched::Begun(::std::boxed::Box::pin(async move {
+                    ::process::macro_support::Packet::encode(&Self::#method(#(#passed),*).await)
+                }))
+            }}
+        } else {
+            quote! {
+                ::process::macro_support::Dispatched::Done(#this.with_context(|#process, #cx| {
+                    ::process::macro_support::Packet::encode(&#process.#method(#(#passed),*))
+                }))
+            }
+        };
+        quote!(#command::#variant { #(#names),* } => #done)
     }
 }
 
@@ -109,16 +160,8 @@ fn enumeration(name: &Ident, command: &Ident, commands: &[Command<'_>]) -> Token
 fn dispatcher(block: &ItemImpl, command: &Ident, handle: &Ident, commands: &[Command<'_>]) -> TokenStream {
     let (generics, _, condition) = block.generics.split_for_impl();
     let this = &block.self_ty;
-    let arms = commands.iter().map(|each| {
-        let (variant, method, (names, _)) = (&each.variant, each.method, each.sent());
-        let passed = each.arguments.iter().map(|argument| match argument {
-            Argument::Sent(name, _) => quote!(#name),
-            Argument::Context => quote!(cx),
-        });
-        quote! {
-            #command::#variant { #(#names),* } => ::process::macro_support::Packet::encode(&self.#method(#(#passed),*))
-        }
-    });
+    let shared = Ident::new("this", Span::mixed_site());
+    let arms = commands.iter().map(|each| each.arm(command, &shared));
     let protocol = fingerprint(commands);
     quote! {
         impl #generics ::process::Commands for #this #condition {
@@ -128,10 +171,9 @@ fn dispatcher(block: &ItemImpl, command: &Ident, handle: &Ident, commands: &[Com
 
             #[allow(unused_variables)]
             fn dispatch(
-                &mut self,
+                #shared: &::process::Shared<Self>,
                 command: #command,
-                cx: &mut ::process::Context<Self>,
-            ) -> ::core::result::Result<::process::macro_support::Packet, ::process::macro_support::EncodeError> {
+            ) -> ::process::macro_support::Dispatched {
                 match command { #(#arms),* }
             }
         }
@@ -183,4 +225,52 @@ fn fingerprint(commands: &[Command<'_>]) -> u64 {
         })
         .collect();
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the compiler says of a command.
+    fn error_of(command: &str) -> String {
+        let block = syn::parse_str(&format!("impl Detector {{ {command} }}")).unwrap();
+        expand(block).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_command_that_cannot_be_one_is_told_what_to_take_instead() {
+        for plain in
+            ["pub async fn f(&mut self) {}", "pub async fn f(&self, url: String) {}", "pub async fn f(url: String) {}"]
+        {
+            assert!(error_of(plain).contains("it takes `this: Shared<Self>` first"), "{plain}");
+        }
+        assert!(error_of("pub async fn f() {}").contains("it takes `this: Shared<Self>` first"));
+        assert!(error_of("pub async fn f(this: &Shared<Self>) {}").contains("it takes `this: Shared<Self>` first"));
+        let context = "pub async fn f(this: Shared<Self>, cx: &mut Context<Self>) {}";
+        assert!(error_of(context).contains("`this.with_context(|process, cx| …)`"));
+        assert!(error_of("pub fn f(this: Shared<Self>) {}").contains("takes `&self` or `&mut self`"));
+        assert!(error_of("pub fn f(&mut self, this: Shared<Self>) {}").contains("and of no other"));
+        assert!(error_of("pub async fn f(this: Shared<Self>, name: &str) {}").contains("owned"));
+        assert!(error_of("pub async fn f<T>(this: Shared<Self>, of: T) {}").contains("generic"));
+    }
+
+    #[test]
+    fn both_sorts_of_commands_have_a_place_in_the_dispatcher_and_private_methods_none() {
+        let block = syn::parse_quote! {
+            impl Detector {
+                pub async fn fetch(this: process::Shared<Self>, url: String) -> u64 { 0 }
+                pub fn add(&mut self, process: u64, cx: &mut Context<Self>) {}
+                async fn helper(&mut self) {}
+            }
+        };
+        let written = expand(block).unwrap();
+        let file: syn::File = syn::parse2(written).unwrap();
+        let variants = file.items.iter().find_map(|item| match item {
+            syn::Item::Enum(commands) => {
+                Some(commands.variants.iter().map(|v| v.ident.to_string()).collect::<Vec<_>>())
+            }
+            _ => None,
+        });
+        assert_eq!(variants.unwrap(), ["Fetch", "Add"]);
+    }
 }

@@ -153,7 +153,7 @@ impl<P: Process> Context<P> {
     }
 
     /// Whether whoever made the call being handled doesn't want its answer any more: it dropped the call, or its limit is
-    /// over. A handler that takes long looks at this now and then.
+    /// over. A handler that takes long looks at this now and then. An `async` one needn't: it is dropped where it awaits.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.inbox.is_cancelled()

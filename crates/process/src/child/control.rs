@@ -1,7 +1,7 @@
 //! The child's end of its line to the parent, and the thread that listens there.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     fs::File,
     io,
     os::fd::AsFd,
@@ -13,6 +13,7 @@ use rustix::process::{Signal, getpid, kill_process, kill_process_group};
 use serde::Serialize;
 use shm::{
     doorbell::Doorbell,
+    status::{Number, StatusPage},
     wire::{Packet, Socket},
 };
 
@@ -22,15 +23,25 @@ use crate::{
     message::{Failure, Kind, Message},
 };
 
-/// Calls beyond these are refused: this thread must go on reading, or it would miss the parent's end.
-const MAX_WAITING: usize = 4096;
+/// Calls beyond these are refused: this thread must go on reading, or it would miss the parent's end. Asynchronous ones
+/// that wait for room have the same bound, but one of their own: what ends them may be a plain command.
+pub(super) const MAX_WAITING: usize = 4096;
+
+/// What a refused call is told.
+pub(super) fn too_many() -> Failure {
+    Failure { why: format!("{MAX_WAITING} calls wait already; ask more slowly"), trace: None }
+}
 
 #[derive(Debug, Default)]
 struct Queue {
     messages: VecDeque<Message>,
-    /// The call that was taken last, and whether its answer isn't wanted any more.
+    /// The call that is being dispatched (0: none), and whether its answer isn't wanted any more.
     call: u64,
     cancelled: bool,
+    /// The asynchronous calls, running or waiting for room, whose answers are wanted still.
+    begun: HashSet<u64>,
+    /// Those of them that aren't wanted any more, and the event loop doesn't know yet.
+    unwanted: Vec<u64>,
 }
 
 /// The line to the parent. Clones are the same line.
@@ -42,6 +53,7 @@ pub(crate) struct Line(Arc<Socket>);
 pub(crate) struct Inbox {
     queue: Mutex<Queue>,
     emitter: Arc<Emitter>,
+    status: Arc<StatusPage>,
     pub bell: Doorbell,
 }
 
@@ -95,13 +107,44 @@ impl Inbox {
         let message = queue.messages.pop_front()?;
         if message.kind == Kind::Call {
             (queue.call, queue.cancelled) = (message.id, false);
+            self.taken(1);
         }
         Some(message)
     }
 
-    /// Whether the answer to the call that was taken last isn't wanted any more.
+    /// Whether the answer to the call that is being dispatched isn't wanted any more.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.lock().cancelled
+    }
+
+    /// The call that was taken last is done with.
+    pub(super) fn done(&self) {
+        let mut queue = self.lock();
+        (queue.call, queue.cancelled) = (0, false);
+    }
+
+    /// The call that was taken last is an asynchronous one: from now on its [`unwanted`](Self::unwanted) tells when it is
+    /// cancelled. `false`: it was already.
+    pub(super) fn begun(&self, id: u64) -> bool {
+        let mut queue = self.lock();
+        let is_wanted = !queue.cancelled;
+        (queue.call, queue.cancelled) = (0, false);
+        is_wanted && queue.begun.insert(id)
+    }
+
+    /// An asynchronous call has ended.
+    pub(super) fn ended(&self, id: u64) {
+        self.lock().begun.remove(&id);
+    }
+
+    /// The asynchronous calls that were cancelled since this was asked.
+    pub(super) fn unwanted(&self) -> Vec<u64> {
+        std::mem::take(&mut self.lock().unwanted)
+    }
+
+    /// Tells the supervisor, without a message, that so many more calls don't wait to be looked at.
+    fn taken(&self, count: usize) {
+        self.status.add(Number::CallsTaken, count as u64);
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -112,14 +155,20 @@ impl Inbox {
         let mut queue = self.lock();
         match message.kind {
             Kind::Cancel => {
+                let before = queue.messages.len();
                 queue.messages.retain(|waiting| waiting.kind != Kind::Call || waiting.id != message.id);
+                self.taken(before - queue.messages.len());
                 queue.cancelled |= queue.call == message.id;
-                return;
+                // Only of calls that are begun, and of each once, so this list has their bound.
+                if !queue.begun.remove(&message.id) {
+                    return;
+                }
+                queue.unwanted.push(message.id);
             }
             Kind::Read => return self.emitter.more(message.id),
             Kind::Call if queue.messages.len() >= MAX_WAITING => {
-                let why = format!("{MAX_WAITING} calls wait already; ask more slowly");
-                line.say(Kind::CallFailed, message.id, &Failure { why, trace: None });
+                self.taken(1);
+                line.say(Kind::CallFailed, message.id, &too_many());
             }
             kind => {
                 queue.messages.push_back(message);
@@ -136,8 +185,9 @@ impl Inbox {
 
 /// Starts the thread that listens, also while a handler computes. When the parent is gone it ends this process,
 /// whatever that does: there is nobody left to work for.
-pub(crate) fn listen(line: Line, emitter: Arc<Emitter>) -> io::Result<Arc<Inbox>> {
-    let inbox = Arc::new(Inbox { queue: Mutex::default(), emitter, bell: Doorbell::new()? });
+pub(super) fn listen(line: Line, emitter: Arc<Emitter>, status: Arc<StatusPage>) -> io::Result<Arc<Inbox>> {
+    status.set(Number::CallsTaken, 0);
+    let inbox = Arc::new(Inbox { queue: Mutex::default(), emitter, status, bell: Doorbell::new()? });
     let filled = inbox.clone();
     thread::Builder::new().name("control".to_owned()).stack_size(128 * 1024).spawn(move || {
         let ended = loop {

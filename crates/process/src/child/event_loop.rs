@@ -3,6 +3,7 @@
 use std::{
     mem::MaybeUninit,
     panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -11,11 +12,18 @@ use rustix::{
 };
 use shm::wire::{Packet, SendError};
 
-use super::{Context, control::Inbox, panics};
+use super::{
+    Context, Line, Shared, calls,
+    calls::Calls,
+    control::{Inbox, too_many},
+    panics,
+    running::End,
+};
 use crate::{
     BoxError, Commands,
     message::{Failure, Kind, Message},
     pool::Bench,
+    process::Dispatched,
 };
 
 /// Token of the process's doorbell.
@@ -27,6 +35,10 @@ const POOL: u64 = u64::MAX;
 /// The first token of what the process watches.
 pub(super) const FIRST_WATCH: u64 = 2;
 
+/// As many messages are looked at in a round; then asynchronous calls, turns and watches have theirs, however fast more
+/// messages come. It makes the round's own system call a small part of its cost.
+const MESSAGES_A_ROUND: usize = 64;
+
 /// What a process wants after a [turn](crate::Process::turn).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
@@ -36,80 +48,175 @@ pub enum Turn {
     Sleep,
 }
 
+impl Turn {
+    fn or(self, other: Self) -> Self {
+        if self == Self::Again { self } else { other }
+    }
+}
+
 /// Runs until the parent says stop, or something fails.
-pub(super) fn run<P: Commands>(mut process: P, mut cx: Context<P>, inbox: &Inbox) -> Result<(), BoxError> {
+pub(super) fn run<P: Commands>(process: P, cx: Context<P>, inbox: &Inbox) -> Result<(), BoxError> {
+    const { assert!(P::CONCURRENT_CALLS > 0, "Process::CONCURRENT_CALLS is at least 1") };
     epoll::add(&cx.epoll, &inbox.bell, epoll::EventData::new_u64(INBOX), epoll::EventFlags::IN)?;
-    let mut bench: Option<Bench> = None;
-    loop {
-        while let Some(message) = inbox.next() {
-            cx.progress();
+    let shared = Shared::new(process, cx);
+    let done = Loop::new(&shared, inbox).run();
+    // Asynchronous commands are gone, and their destructors have run. Where else somebody keeps a `Shared` it is empty.
+    let Some((process, cx)) = shared.take() else { return done };
+    if done.is_ok() {
+        process.stop();
+        cx.stop_children();
+    }
+    done
+}
+
+struct Loop<'l, P: Commands> {
+    shared: &'l Shared<P>,
+    inbox: &'l Inbox,
+    line: Line,
+    calls: Calls,
+    bench: Option<Bench>,
+    /// It was asked to stop: until when its asynchronous calls may go on.
+    stop_at: Option<Instant>,
+}
+
+impl<'l, P: Commands> Loop<'l, P> {
+    fn new(shared: &'l Shared<P>, inbox: &'l Inbox) -> Self {
+        let line = shared.with_context(|_, cx| cx.line().clone());
+        let calls = Calls::new(P::CONCURRENT_CALLS, &inbox.bell);
+        Self { shared, inbox, line, calls, bench: None, stop_at: None }
+    }
+
+    fn run(mut self) -> Result<(), BoxError> {
+        loop {
+            let mut turn = self.look_at_messages()?;
+            self.inbox.unwanted().into_iter().for_each(|id| self.calls.cancel(id));
+            turn = turn.or(self.go_on()?);
+            if self.is_over() {
+                return Ok(());
+            }
+            turn = turn.or(self.shared.with_context(|process, cx| process.turn(cx))?);
+            if let Some(bench) = self.bench.as_mut().filter(|_| self.stop_at.is_none()) {
+                turn = turn.or(bench.work(self.shared)?);
+            }
+            self.shared.with_context(|_, cx| cx.progress());
+            self.wait(turn)?;
+        }
+    }
+
+    /// Goes on with the asynchronous calls that can.
+    fn go_on(&mut self) -> Result<Turn, BoxError> {
+        let (inbox, line) = (self.inbox, &self.line);
+        self.calls.go_on(|id, end| {
+            inbox.ended(id);
+            match end {
+                End::Answered(answer) => reply(line, id, Ok(answer)),
+                End::Failed(failure) => reply(line, id, Err(failure)),
+                End::Cancelled => Ok(()),
+            }
+        })
+    }
+
+    fn look_at_messages(&mut self) -> Result<Turn, BoxError> {
+        for _ in 0..MESSAGES_A_ROUND {
+            // What comes after a stop isn't done; whoever asked hears of the process's end.
+            let Some(message) = self.inbox.next().filter(|_| self.stop_at.is_none()) else { return Ok(Turn::Sleep) };
+            self.shared.with_context(|_, cx| cx.progress());
             match message.kind {
                 Kind::Stop => {
-                    process.stop();
-                    cx.stop_children();
-                    return Ok(());
+                    // Half of the time that there is: `Process::stop` needs some too.
+                    let now = Instant::now();
+                    self.stop_at = Some(now.checked_add(Duration::from_nanos(message.id / 2)).unwrap_or(now));
+                    self.calls.drop_waiting();
                 }
-                Kind::Call => answer(&mut process, &mut cx, &message)?,
+                Kind::Call => self.answer(&message)?,
                 Kind::Pool => {
-                    let joined = bench.insert(Bench::join(&message)?);
-                    epoll::add(&cx.epoll, joined, epoll::EventData::new_u64(POOL), epoll::EventFlags::IN)?;
+                    let joined = Bench::join(&message, calls::waker(&self.inbox.bell))?;
+                    let joined = self.bench.insert(joined);
+                    self.shared.with_context(|_, cx| {
+                        epoll::add(&cx.epoll, joined, epoll::EventData::new_u64(POOL), epoll::EventFlags::IN)
+                    })?;
                 }
                 other => tracing::warn!("the parent said {other:?} to a running process"),
             }
         }
-        let mut turn = process.turn(&mut cx)?;
-        if let Some(bench) = &mut bench
-            && bench.work(&mut process, &mut cx)? == Turn::Again
-        {
-            turn = Turn::Again;
-        }
-        cx.progress();
-        wait(&mut process, &mut cx, inbox, turn)?;
+        Ok(Turn::Again)
     }
-}
 
-fn wait<P: Commands>(process: &mut P, cx: &mut Context<P>, inbox: &Inbox, turn: Turn) -> Result<(), BoxError> {
-    let no_wait = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let limit = (turn == Turn::Again).then_some(&no_wait);
-    let mut events = [MaybeUninit::<epoll::Event>::uninit(); 32];
-    cx.sleeps(turn == Turn::Sleep);
-    let waited = epoll::wait(&cx.epoll, &mut events, limit);
-    cx.sleeps(false);
-    let (ready, _) = match waited {
-        Ok(ready) => ready,
-        Err(Errno::INTR) => return Ok(()),
-        Err(errno) => return Err(format!("wait for something to do: {errno}").into()),
-    };
-    for event in ready {
-        match event.data.u64() {
-            BELL => cx.bell().quiet(),
-            INBOX => inbox.bell.quiet(),
-            POOL => {} // the bench looks at its line itself
-            token => {
-                // An earlier callback of this round may have ended this watch.
-                let callback = cx.watched.iter().find(|watched| watched.token == token);
-                if let Some(callback) = callback.map(|watched| watched.callback.clone()) {
-                    callback(process, cx)?;
-                }
+    /// Whether it was asked to stop and its asynchronous calls have ended, or have had their time.
+    fn is_over(&self) -> bool {
+        let Some(stop_at) = self.stop_at else { return false };
+        let running = self.calls.running();
+        let is_late = Instant::now() >= stop_at;
+        if running > 0 && is_late {
+            tracing::warn!("{running} asynchronous calls were dropped: the process was to stop before they had ended");
+        }
+        running == 0 || is_late
+    }
+
+    fn wait(&mut self, turn: Turn) -> Result<(), BoxError> {
+        let left = match turn {
+            Turn::Again => Some(Duration::ZERO),
+            Turn::Sleep => self.stop_at.map(|at| at.saturating_duration_since(Instant::now())),
+        };
+        // A time that is too long for the kernel is for ever.
+        let limit = left.and_then(|left| Timespec::try_from(left).ok());
+        let mut events = [MaybeUninit::<epoll::Event>::uninit(); 32];
+        let waited = self.shared.with_context(|_, cx| {
+            cx.sleeps(turn == Turn::Sleep);
+            let waited = epoll::wait(&cx.epoll, &mut events, limit.as_ref());
+            cx.sleeps(false);
+            waited
+        });
+        let (ready, _) = match waited {
+            Ok(ready) => ready,
+            Err(Errno::INTR) => return Ok(()),
+            Err(errno) => return Err(format!("wait for something to do: {errno}").into()),
+        };
+        for event in ready {
+            match event.data.u64() {
+                BELL => self.shared.with_context(|_, cx| cx.bell().quiet()),
+                INBOX => self.inbox.bell.quiet(),
+                POOL => {} // the bench looks at its line itself
+                token => self.shared.with_context(|process, cx| {
+                    // An earlier callback of this round may have ended this watch.
+                    let callback = cx.watched.iter().find(|watched| watched.token == token);
+                    callback.map(|watched| watched.callback.clone()).map_or(Ok(()), |callback| callback(process, cx))
+                })?,
             }
         }
+        Ok(())
     }
-    Ok(())
+
+    fn answer(&mut self, message: &Message) -> Result<(), BoxError> {
+        let plain = |error: &dyn std::fmt::Display| Failure { why: format!("could not {error}"), trace: None };
+        let done = match message.read::<P::Command>() {
+            // A panic in a handler is the error of that call. What it may have left half done is the handler's own.
+            Ok(command) => match catch_unwind(AssertUnwindSafe(|| P::dispatch(self.shared, command))) {
+                Ok(Dispatched::Done(answer)) => answer.map_err(|error| plain(&error)),
+                Ok(Dispatched::Begun(begun)) => match self.calls.take(message.id, begun) {
+                    true => {
+                        if !self.inbox.begun(message.id) {
+                            // It was cancelled in between: that ends it before it has done anything.
+                            self.calls.cancel(message.id);
+                        }
+                        // If it isn't over soon the rest of this is done in the next round.
+                        return self.go_on().map(drop);
+                    }
+                    false => Err(too_many()),
+                },
+                Err(panic) => Err(panics::failure(&*panic)),
+            },
+            Err(error) => Err(plain(&error)),
+        };
+        self.inbox.done();
+        reply(&self.line, message.id, done)
+    }
 }
 
-fn answer<P: Commands>(process: &mut P, cx: &mut Context<P>, message: &Message) -> Result<(), BoxError> {
-    let plain = |error: &dyn std::fmt::Display| Failure { why: format!("could not {error}"), trace: None };
-    let done = match message.read::<P::Command>() {
-        // A panic in a handler is the error of that call. What it may have left half done is the handler's own.
-        Ok(command) => catch_unwind(AssertUnwindSafe(|| process.dispatch(command, cx)))
-            .map_err(|panic| panics::failure(&*panic))
-            .and_then(|answer| answer.map_err(|error| plain(&error))),
-        Err(error) => Err(plain(&error)),
-    };
-    let line = cx.line();
+fn reply(line: &Line, id: u64, done: Result<Packet, Failure>) -> Result<(), BoxError> {
     let answered = match done {
-        Ok(answer) => line.answer(Kind::Answer, message.id, answer),
-        Err(failure) => line.answer(Kind::CallFailed, message.id, Packet::encode(&failure)?),
+        Ok(answer) => line.answer(Kind::Answer, id, answer),
+        Err(failure) => line.answer(Kind::CallFailed, id, Packet::encode(&failure)?),
     };
     match answered {
         Ok(()) => Ok(()),
@@ -117,7 +224,7 @@ fn answer<P: Commands>(process: &mut P, cx: &mut Context<P>, message: &Message) 
         // It could not be sent as it is (too many descriptors, no memory): that is this call's error too.
         Err(error) => {
             let failure = Failure { why: format!("its answer could not be sent: could not {error}"), trace: None };
-            Ok(line.answer(Kind::CallFailed, message.id, Packet::encode(&failure)?)?)
+            Ok(line.answer(Kind::CallFailed, id, Packet::encode(&failure)?)?)
         }
     }
 }

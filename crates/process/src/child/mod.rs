@@ -1,10 +1,13 @@
 //! The child's side: how it becomes what its parent wants, and the loop in which it lives.
 
+mod calls;
 mod context;
 mod control;
 mod emit;
 mod event_loop;
 pub(crate) mod panics;
+pub(crate) mod running;
+mod shared;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -20,6 +23,8 @@ use self::emit::Emitter;
 pub use self::{
     context::{Context, Watch},
     event_loop::Turn,
+    running::Begun,
+    shared::Shared,
 };
 use crate::{
     BoxError, Commands, logs,
@@ -64,7 +69,7 @@ fn live<P: Commands>(line: &Line, kinds: Vec<&'static str>) -> Result<(), BoxErr
     let status = Arc::new(StatusPage::open(hello.status.into_owned()?)?);
     let config: P::Config = expect(line, Kind::Config)?.read()?;
     let emitter = Arc::new(Emitter::new(line.clone(), hello.event_credit));
-    let inbox = control::listen(line.clone(), emitter.clone())?;
+    let inbox = control::listen(line.clone(), emitter.clone(), status.clone())?;
     let mut cx = Context::new(hello.name, line.clone(), status, kinds, emitter, inbox.clone())?;
     let process = catch_unwind(AssertUnwindSafe(|| P::start(config, &mut cx)))
         .map_err(|panic| format!("start: it panicked: {}", panics::text(&*panic)))??;

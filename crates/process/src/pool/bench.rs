@@ -5,19 +5,25 @@ use std::{
     fs,
     os::fd::{AsFd, BorrowedFd},
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
 use shm::{
     lane::{Entry, Lane, Reader, Sleep, Writer},
-    wire::{EncodeError, Packet, ReceiveError, SendError, Socket},
+    wire::{Packet, ReceiveError, SendError, Socket},
 };
 
 use super::offer::{ANSWER, AWAY, FAILED, LANE_BYTES, MAX_SMALL_BYTES, OVER_MEMORY, Offer, Trailer};
 use crate::{
-    BoxError, Commands, Context, Turn,
-    child::panics,
+    BoxError, Commands, Shared, Turn,
+    child::{
+        Begun, panics,
+        running::{End, Running},
+    },
     message::{Failure, Message},
+    process::Dispatched,
 };
 
 /// Short tasks are done in a row for so long; then the event loop has its turn (a stop, a call, a watched descriptor).
@@ -40,11 +46,27 @@ pub(crate) struct Bench {
     body: Vec<u8>,
     max_memory: Option<u64>,
     weighed: Option<Instant>,
+    /// The asynchronous task that it is at, and what its wake-ups ring. One at a time, as with the others: a worker's death
+    /// costs one task.
+    at: Option<At>,
+    waker: Waker,
+}
+
+#[derive(Debug)]
+struct At {
+    running: Running,
+    since: Instant,
+}
+
+/// What came of a task so far.
+enum Performed {
+    Done(Result<Packet, String>),
+    Begun(Begun),
 }
 
 impl Bench {
     /// Takes what the pool offers.
-    pub(crate) fn join(message: &Message) -> Result<Self, BoxError> {
+    pub(crate) fn join(message: &Message, waker: Waker) -> Result<Self, BoxError> {
         let offer: Offer = message.read()?;
         Ok(Self {
             socket: Socket::from_owned(offer.socket.into_owned()?),
@@ -55,15 +77,22 @@ impl Bench {
             body: Vec::new(),
             max_memory: offer.max_memory,
             weighed: None,
+            at: None,
+            waker,
         })
     }
 
-    /// Does tasks for about a millisecond, or one that takes longer.
-    pub(crate) fn work<P: Commands>(&mut self, process: &mut P, cx: &mut Context<P>) -> Result<Turn, BoxError> {
+    /// Does tasks for about a millisecond, or one that takes longer; an asynchronous one until it awaits something.
+    pub(crate) fn work<P: Commands>(&mut self, shared: &Shared<P>) -> Result<Turn, BoxError> {
         self.tasks.awake();
         let begun = Instant::now();
         let mut now = begun;
         while now.duration_since(begun) < SLICE {
+            if self.at.is_some() {
+                let Some(ended) = self.go_on()? else { return Ok(Turn::Sleep) };
+                now = ended;
+                continue;
+            }
             let Some(entry) = self.tasks.begin(&mut self.body)? else {
                 self.tell(Sleep::Napping)?;
                 // What the socket says is only that there is something in the lane, or will be.
@@ -74,17 +103,46 @@ impl Bench {
                 AWAY => self.fetch(entry.id)?,
                 _ => Packet { bytes: std::mem::take(&mut self.body), descriptors: Vec::new() },
             };
-            cx.progress();
-            let done = perform(process, cx, &command);
+            shared.with_context(|_, cx| cx.progress());
+            let performed = perform(shared, &command);
             let ended = Instant::now();
             let took_ns = u64::try_from(ended.duration_since(now).as_nanos()).unwrap_or(u64::MAX);
             // The room is used again, unless it is a large task's: a worker keeps no 100 MB for nothing.
             self.body = if entry.tag == AWAY { Vec::new() } else { command.bytes };
-            self.report(entry.id, took_ns, done, ended)?;
-            self.tasks.finish();
-            now = ended;
+            match performed {
+                Performed::Done(done) => {
+                    self.report(entry.id, took_ns, done, ended)?;
+                    self.tasks.finish();
+                    now = ended;
+                }
+                Performed::Begun(begun) => {
+                    self.at = Some(At { running: Running::new(entry.id, begun), since: now });
+                }
+            }
         }
         Ok(Turn::Again)
+    }
+
+    /// Goes on with the asynchronous task. Gives when it ended, if it has.
+    fn go_on(&mut self) -> Result<Option<Instant>, BoxError> {
+        let Some(at) = &mut self.at else { return Ok(None) };
+        let Poll::Ready((id, end)) = Pin::new(&mut at.running).poll(&mut Context::from_waker(&self.waker)) else {
+            // It may take long: the pool hears of what was done before, and what it sends isn't left to keep us awake.
+            self.tell(Sleep::Napping)?;
+            self.clear_socket()?;
+            return Ok(None);
+        };
+        let ended = Instant::now();
+        let took_ns = u64::try_from(ended.duration_since(at.since).as_nanos()).unwrap_or(u64::MAX);
+        self.at = None;
+        let done = match end {
+            End::Answered(answer) => Ok(answer),
+            End::Failed(failure) => Err(text(failure)),
+            End::Cancelled => Err("it was cancelled".to_owned()),
+        };
+        self.report(id, took_ns, done, ended)?;
+        self.tasks.finish();
+        Ok(Some(ended))
     }
 
     /// The content of a task that was too large for the lane. It was sent before the lane told of it.
@@ -185,22 +243,24 @@ impl AsFd for Bench {
     }
 }
 
-fn perform<P: Commands>(process: &mut P, cx: &mut Context<P>, command: &Packet) -> Result<Packet, String> {
-    let encoded: Result<Packet, EncodeError> = match command.decode::<P::Command>() {
+fn perform<P: Commands>(shared: &Shared<P>, command: &Packet) -> Performed {
+    let done = match command.decode::<P::Command>() {
         // A panic is the error of that task. What it may have left half done is the handler's own.
-        Ok(command) => match catch_unwind(AssertUnwindSafe(|| process.dispatch(command, cx))) {
-            Ok(answer) => answer,
-            Err(panic) => {
-                let Failure { why, trace } = panics::failure(&*panic);
-                return Err(match trace {
-                    Some(trace) => format!("{why} (by way of\n{trace})"),
-                    None => why,
-                });
-            }
+        Ok(command) => match catch_unwind(AssertUnwindSafe(|| P::dispatch(shared, command))) {
+            Ok(Dispatched::Done(answer)) => answer.map_err(|error| format!("could not {error}")),
+            Ok(Dispatched::Begun(begun)) => return Performed::Begun(begun),
+            Err(panic) => Err(text(panics::failure(&*panic))),
         },
-        Err(error) => return Err(format!("could not {error}")),
+        Err(error) => Err(format!("could not {error}")),
     };
-    encoded.map_err(|error| format!("could not {error}"))
+    Performed::Done(done)
+}
+
+fn text(Failure { why, trace }: Failure) -> String {
+    match trace {
+        Some(trace) => format!("{why} (by way of\n{trace})"),
+        None => why,
+    }
 }
 
 fn resident_bytes() -> Option<u64> {

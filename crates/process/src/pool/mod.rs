@@ -61,6 +61,9 @@
 //! - **Memory is bounded**: inputs are read only so far [ahead](Run::ahead) of results.
 //! - **Nothing is left**: when a pool is joined or dropped its workers are gone, with all their own children.
 //!
+//! A worker does one task at a time, also if the command is `async`: more workers are what a pool has for more at once. To
+//! have many awaiting in one process, call it by its handle.
+//!
 //! Exactly once isn't promised, as nobody can: a worker that dies may have had its effect on the world already.
 //!
 //! # Differences from Python's `multiprocessing.Pool`

@@ -148,7 +148,7 @@ impl Child {
 
     /// When it must be looked at, whatever happens.
     pub(super) fn due(&self) -> Option<Instant> {
-        [self.phase_due(), self.look_at(), self.beat_at()].into_iter().flatten().min()
+        [self.phase_due(), self.look_at(), self.beat_at(), self.tell_at()].into_iter().flatten().min()
     }
 
     fn look_at(&self) -> Option<Instant> {
@@ -156,6 +156,11 @@ impl Child {
             Phase::Starting { incarnation, .. } | Phase::Ready { incarnation, .. } => incarnation.look_at,
             _ => None,
         }
+    }
+
+    /// When it is told again what it had no room for.
+    fn tell_at(&self) -> Option<Instant> {
+        matches!(self.phase, Phase::Ready { .. }).then(|| self.plan.connection.tell_at()).flatten()
     }
 
     fn beat_at(&self) -> Option<Instant> {
@@ -246,6 +251,9 @@ impl Child {
         if self.look_at().is_some_and(|at| at <= now) {
             self.look_at_memory(now);
         }
+        if self.tell_at().is_some_and(|at| at <= now) {
+            self.plan.connection.tell_again();
+        }
         if self.phase_due().is_none_or(|due| due > now) {
             return;
         }
@@ -332,7 +340,8 @@ impl Child {
     fn look_at_heart(&mut self, id: u64, orders: &Orders, now: Instant) {
         let Some(limit) = self.plan.responsive_within else { return };
         let beat = self.plan.status.view().get(Number::Heartbeat);
-        let has_something_to_do = beat % 2 == 1 || self.plan.connection.has_pending();
+        let taken = self.plan.status.view().get(Number::CallsTaken);
+        let has_something_to_do = beat % 2 == 1 || self.plan.connection.has_untaken(taken);
         let may_wait = self.plan.connection.events.holds_up();
         let Some(incarnation) = self.incarnation() else { return };
         if incarnation.killed_for == Some(Exit::Unresponsive) {
@@ -499,7 +508,8 @@ impl Child {
                 Phase::Stopping { incarnation, terminate_at: None, kill_at: Instant::now() + grace, pause: false }
             }
             Phase::Starting { incarnation, .. } | Phase::Ready { incarnation, .. } => {
-                let stop = Message::wrap(Kind::Stop, 0, shm::wire::Packet::default());
+                let until_term_ns = u64::try_from((grace / 2).as_nanos()).unwrap_or(u64::MAX);
+                let stop = Message::wrap(Kind::Stop, until_term_ns, shm::wire::Packet::default());
                 // A queue that is full belongs to a process that doesn't read; the signals are for that one.
                 let _ = incarnation.launched.socket.try_send(&stop);
                 let now = Instant::now();

@@ -203,6 +203,7 @@ impl Supervisor {
                     return refuse(&plan, "its group has failed, or is being stopped");
                 }
                 self.children.retain(|_, child| child.name() != name);
+                plan.connection.set_bell(self.orders.bell());
                 self.children.insert(id, Child::new(*plan));
                 self.with(id, |child, watcher| child.launch(id, watcher));
             }

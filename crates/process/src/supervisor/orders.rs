@@ -105,6 +105,11 @@ impl Orders {
         Ok((Self { sender, bell: bell.clone() }, Received { receiver, bell }))
     }
 
+    /// What ends the supervisor's sleep.
+    pub(crate) fn bell(&self) -> &Doorbell {
+        &self.bell
+    }
+
     pub(crate) fn give(&self, order: Order) {
         // The supervisor doesn't end before the process does.
         let _ = self.sender.send(order);
