@@ -20,6 +20,8 @@ cargo xtask tidy             what the compiler doesn't check: edges between crat
 cargo xtask bench [OPTION…]  the benchmarks, in release; `cargo xtask bench --help` names their options
 cargo xtask bench shm [OPTION…]
                              shared memory beside its raw limits and its peers (iceoryx2, ipc-channel, CPython, …)
+cargo xtask bench process [OPTION…]
+                             processes beside their raw limits and their peers (CPython)
 cargo xtask soak [OPTION…]   kills processes around shared memory, and looks for what that broke: `--minutes 10`
 ";
 
@@ -59,6 +61,9 @@ fn bench(arguments: &[String]) -> Outcome {
             const MANIFEST: &str = "bench/shm/Cargo.toml";
             claim.also("framewire-bench-shm", MANIFEST)?;
             program::run(program::cargo(&["run", "--release", "--manifest-path", MANIFEST, "--"]).args(rest))
+        }
+        Some((which, rest)) if which == "process" => {
+            program::run(program::cargo(&["run", "--release", "--package", "framewire-bench-process", "--"]).args(rest))
         }
         _ => program::run(program::cargo(&["run", "--release", "--package", "framewire-bench", "--"]).args(arguments)),
     }

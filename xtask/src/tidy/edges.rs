@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("framewire-process-macros", &[]),
     ("framewire-shm", &[]),
     ("framewire-bench", &["framewire-shm", "framewire-process"]),
+    ("framewire-bench-process", &["framewire-bench", "framewire-shm", "framewire-process"]),
     ("framewire-soak", &["framewire-shm"]),
     ("xtask", &["framewire-shm", "framewire-process"]),
 ];
