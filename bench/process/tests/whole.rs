@@ -8,7 +8,8 @@ const NAMES: [&str; 5] = ["call-round-trip", "spawn-1000-exec", "pool-unchunked"
 
 #[test]
 fn a_quick_run_prints_a_line_of_json_for_each_row() {
-    let output = Command::new(env!("CARGO_BIN_EXE_framewire-bench-process")).args(["--quick", "--json"]).output().unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_framewire-bench-process")).args(["--quick", "--json"]).output().unwrap();
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
 
@@ -27,7 +28,8 @@ fn a_quick_run_prints_a_line_of_json_for_each_row() {
 
 #[test]
 fn a_row_is_chosen_by_name() {
-    let run = Command::new(env!("CARGO_BIN_EXE_framewire-bench-process")).args(["--quick", "--only", "memory"]).output();
+    let run =
+        Command::new(env!("CARGO_BIN_EXE_framewire-bench-process")).args(["--quick", "--only", "memory"]).output();
     let printed = String::from_utf8(run.unwrap().stdout).unwrap();
     assert!(printed.contains("=== idle-child-memory") && !printed.contains("=== call-round-trip"), "{printed}");
 }

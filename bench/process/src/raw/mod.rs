@@ -67,9 +67,8 @@ impl Raw {
         watch::step("start a raw process");
         // What a thread keeps to, its children inherit.
         Core::ANY.pin()?;
-        let (line, theirs) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-                .map_err(|error| format!("make a pair of sockets: {error}"))?;
+        let (line, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .map_err(|error| format!("make a pair of sockets: {error}"))?;
         let child = Command::new("/proc/self/exe")
             .args([RAW, &format!("{role:?}")])
             .stdin(Stdio::from(theirs))

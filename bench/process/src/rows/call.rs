@@ -32,7 +32,8 @@ pub fn row(system: &System, effort: &Effort) -> Outcome<Row> {
         aims: vec![Aim::MostTimes(1.3, "raw-seqpacket"), Aim::MostTimes(0.6, "cpython-pipe")],
         notes: vec![
             "raw-seqpacket: 40 bytes there and back through a pair of sockets, blocking on either side".to_owned(),
-            "cpython-pipe: a number through multiprocessing.Pipe; no call, no identifier, no death to be told of".to_owned(),
+            "cpython-pipe: a number through multiprocessing.Pipe; no call, no identifier, no death to be told of"
+                .to_owned(),
         ],
     })
 }

@@ -33,7 +33,10 @@ pub fn row(system: &System, effort: &Effort) -> Outcome<Row> {
         unit: Unit::WakeUpsASecond,
         tables: vec![Table::new("any core", Unit::WakeUpsASecond, measured)],
         aims: vec![Aim::Most(0.0)],
-        notes: vec![format!("each for {:.1} s; the control ticks to show that the counters count", patience.as_secs_f64())],
+        notes: vec![format!(
+            "each for {:.1} s; the control ticks to show that the counters count",
+            patience.as_secs_f64()
+        )],
     })
 }
 
@@ -45,9 +48,8 @@ struct Idle {
 
 impl Idle {
     fn start(system: &System, patience: Duration) -> Outcome<Self> {
-        let begin = |index| {
-            system.spawn::<Subject>(()).name(format!("idle {index}")).restart(Restart::on_failure()).begin()
-        };
+        let begin =
+            |index| system.spawn::<Subject>(()).name(format!("idle {index}")).restart(Restart::on_failure()).begin();
         let starting = (0..CHILDREN).map(begin).collect::<Result<Vec<_>, _>>()?;
         let children = starting.into_iter().map(|starting| starting.wait()).collect::<Result<Vec<_>, _>>()?;
         let pool = system.pool::<Subject>(2, |_| ())?;
