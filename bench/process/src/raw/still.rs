@@ -33,12 +33,7 @@ impl Contender for Starts {
 }
 
 impl Still {
-    /// One whose memory is looked at.
-    pub fn one() -> Outcome<Self> {
-        Self::of(Role::Idle, 1, None)
-    }
-
-    /// So many whose wake-ups are counted for so long.
+    /// So many, whose wake-ups are counted for so long; without a time, the memory of one is looked at.
     pub fn of(role: Role, count: u32, patience: Option<Duration>) -> Outcome<Self> {
         let processes = (0..count).map(|_| Raw::start(role)).collect::<Outcome<Vec<_>>>()?;
         if role == Role::Idle {
