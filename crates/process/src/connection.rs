@@ -126,10 +126,11 @@ impl Answer {
     fn give(&self, answer: Result<Packet, CallError>) {
         let mut state = lock(&self.state);
         state.answer = Some(answer);
-        self.came.notify_one();
         let waker = state.waker.take();
-        // An executor may poll, or drop, what it wakes right here: no lock may be held.
+        // No lock may be held: who waits would wake up to wait for it, and an executor may poll, or drop, what it wakes
+        // right here.
         drop(state);
+        self.came.notify_one();
         waker.into_iter().for_each(Waker::wake);
     }
 

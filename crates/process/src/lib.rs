@@ -42,6 +42,22 @@
 //! A command that waits for something else (a server, another process, a timer) is an `async fn`, and many of them run in
 //! one process at once: see [`Shared`].
 //!
+//! # Examples to read, in this order
+//!
+//! Each is a program of its own in `examples/`, about one thing: `cargo run -p framewire-process --example ping`.
+//!
+//! | example | what it teaches |
+//! |---|---|
+//! | `ping` | a process, a command, an answer |
+//! | `ping_and_wait` | every way to wait for an answer and for an end: with a limit, cancelled, killed |
+//! | `ping_pong` | structured arguments and results, the handler's own errors, events, panics |
+//! | `shared_array` | numbers that several processes write, and one of them dies in the middle |
+//! | `shared_resource` | something large, lent on demand without a copy; a command with a descriptor in it |
+//! | `async_calls` | commands that wait for something else, many at once |
+//! | `manager` | one thread that waits for many workers, a socket, a clock and the order to stop ([`Select`]) |
+//! | `supervised_service` | restarts, groups, limits, one that hangs, and a program that isn't ours |
+//! | `pool` | many tasks, with a progress bar, while a worker is killed |
+//!
 //! This crate has never heard of a frame.
 
 #![forbid(unsafe_code)]

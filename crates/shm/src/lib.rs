@@ -19,6 +19,7 @@
 //! | [`clock`] | the time that all processes share |
 //! | [`memory`] | memfds, sealed and mapped; the unsafe code that the rest stands on |
 //! | [`life`] | a process by its pidfd, whatever else of it lives on |
+//! | [`parent`] | a process that doesn't outlive its parent, nor does what it has started |
 //! | [`fork`] | how a forked child is kept from its parent's handles |
 //!
 //! # The crate in ten minutes
@@ -123,6 +124,8 @@ pub mod life;
 pub mod lock;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod memory;
+#[cfg(not(all(test, feature = "loom")))]
+pub mod parent;
 pub mod queue;
 pub mod ring;
 #[cfg(not(all(test, feature = "loom")))]

@@ -50,13 +50,15 @@ pub(crate) fn run<P: Commands>(kinds: Vec<&'static str>) -> ExitCode {
 }
 
 fn live<P: Commands>(line: &Line, kinds: Vec<&'static str>) -> Result<(), BoxError> {
-    // The second layer of three against outliving the parent; the first is the control thread, which sees the socket
-    // end, and the third the process group's end.
+    // Until it is known who the parent is; nothing has been started yet that this would leave behind.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let hello: Hello = expect(line, Kind::Hello)?.read()?;
     if getppid().map(Pid::as_raw_pid) != Some(hello.parent) {
         return Err("start: whoever started this process is gone already".into());
     }
+    // The second layer of three against outliving the parent; the first is the control thread, which sees the socket
+    // end, and the third is the process group, which both take along.
+    shm::parent::end_with(hello.parent)?;
     // A parent in another language can't know the number, and a child neither.
     if ![hello.protocol, P::PROTOCOL].contains(&ANY_PROTOCOL) && hello.protocol != P::PROTOCOL {
         return Err(format!("start: parent and child have different commands for {}; use one build", P::KIND).into());

@@ -93,6 +93,11 @@ pub enum ReceiveError {
     System(#[source] io::Error),
 }
 
+/// More than needed, and so much that an allocator takes it from the kernel as it is (glibc: from 128 KiB), instead of clearing
+/// it: then a thread's room costs the pages that its largest message has touched, usually one, and not 64 KiB.
+const UNTOUCHED_BYTES: usize = 256 * 1024;
+const _: () = assert!(UNTOUCHED_BYTES > MAX_INLINE_BYTES);
+
 impl Socket {
     /// Two connected ends. Both close on exec.
     ///
@@ -161,9 +166,9 @@ impl Socket {
     fn receive_with(&self, flags: RecvFlags, unpack: Unpack) -> Result<Packet, ReceiveError> {
         thread_local! {
             /// Every receive needs room for the largest datagram; messages keep only what they are.
-            static ROOM: RefCell<Vec<u8>> = RefCell::new(vec![0; 1 + MAX_INLINE_BYTES]);
+            static ROOM: RefCell<Vec<u8>> = RefCell::new(vec![0; UNTOUCHED_BYTES]);
         }
-        ROOM.with_borrow_mut(|room| receive_over(&self.0, room, flags, unpack))
+        ROOM.with_borrow_mut(|room| receive_over(&self.0, &mut room[..1 + MAX_INLINE_BYTES], flags, unpack))
     }
 }
 
