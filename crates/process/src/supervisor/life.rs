@@ -1,4 +1,9 @@
-//! One process through all its incarnations.
+//! One process through all its incarnations: in which phase it is, and what moves it on.
+
+mod end;
+mod hear;
+mod heart;
+mod incarnation;
 
 use std::{
     sync::Arc,
@@ -6,39 +11,19 @@ use std::{
 };
 
 use rustix::process::Signal;
-use shm::{
-    status::{Number, StatusPage},
-    wire::ReceiveError,
-};
+use shm::status::StatusPage;
 
-use super::{
-    Change, NotStarted, Plan, State,
-    orders::Orders,
-    output::{More, Output, Stream},
-    stacks,
-    watch::{Watcher, What},
-};
+use self::incarnation::Incarnation;
+use super::{Change, Plan, State, orders::Orders, watch::Watcher};
 use crate::{
-    CallError, Exit,
-    launch::{Launched, What as Becomes, launch},
-    logs,
-    memory_limit::{self, LOOK_EVERY, NO_MEMORY},
-    message::{Failure, Kind, Message},
-    restart::{History, Verdict},
+    Exit,
+    launch::{What as Becomes, launch},
+    restart::History,
 };
-
-/// As many messages are taken from one child in a round; then the others get their turn.
-const MESSAGES_A_ROUND: usize = 64;
-
-/// A process whose main function was left by a panic.
-const PANICKED: i32 = 101;
 
 /// How a killed process is given up on: SIGKILL can't be refused, but a process in the kernel's hands (a dead disk)
 /// may take it late. It is asked again after this.
 const KILL_AGAIN_AFTER: Duration = Duration::from_secs(1);
-
-/// An unresponsive process is killed after this even if its stacks can't be read: its successor waits.
-const STACKS_WITHIN: Duration = Duration::from_millis(500);
 
 pub(super) struct Child {
     plan: Plan,
@@ -90,27 +75,6 @@ pub(super) enum Phase {
     Over {
         state: State,
     },
-}
-
-pub(super) struct Incarnation {
-    launched: Launched,
-    output: Output,
-    /// What it said of its end before it came.
-    last_words: Option<Exit>,
-    last_panic: Option<String>,
-    /// Why we killed it.
-    killed_for: Option<Exit>,
-    /// It closed its line first, and was killed for that.
-    hung_up: bool,
-    /// A foreign program that is about to become one: its line closes when it has.
-    announced: bool,
-    /// When its memory is looked at next.
-    look_at: Option<Instant>,
-    stacks: Vec<String>,
-    /// Its heartbeat as it was seen first, and when.
-    beat: (u64, Instant),
-    /// When its heartbeat is looked at next, or, once it was found unresponsive, when it is killed at the latest.
-    beat_at: Option<Instant>,
 }
 
 impl Child {
@@ -216,19 +180,7 @@ impl Child {
         match launched {
             Ok(launched) => {
                 let now = Instant::now();
-                let incarnation = Incarnation {
-                    launched,
-                    output: Output::awaiting(self.plan.ready_line.clone()),
-                    last_words: None,
-                    last_panic: None,
-                    killed_for: None,
-                    hung_up: false,
-                    announced: false,
-                    look_at: self.plan.memory_limit.map(|_| now + LOOK_EVERY),
-                    stacks: Vec::new(),
-                    beat: (0, now),
-                    beat_at: None,
-                };
+                let incarnation = Incarnation::new(launched, &self.plan, now);
                 self.phase = Phase::Starting { incarnation, deadline: now + self.plan.ready_within };
                 self.note(None, None);
             }
@@ -318,52 +270,6 @@ impl Child {
         news
     }
 
-    fn look_at_memory(&mut self, now: Instant) {
-        let limit_bytes = self.plan.memory_limit.unwrap_or(u64::MAX);
-        let Some(incarnation) = self.incarnation() else { return };
-        incarnation.look_at = Some(now + LOOK_EVERY);
-        let has_bytes = memory_limit::private_bytes(incarnation.launched.pid.as_raw_pid());
-        if has_bytes.is_some_and(|bytes| bytes > limit_bytes) {
-            incarnation.killed_for = Some(Exit::OutOfMemory { limit_bytes });
-            incarnation.launched.signal(Signal::KILL);
-        }
-    }
-
-    fn look_at_heart(&mut self, id: u64, orders: &Orders, now: Instant) {
-        let Some(limit) = self.plan.responsive_within else { return };
-        let beat = self.plan.status.view().get(Number::Heartbeat);
-        let has_something_to_do = beat % 2 == 1 || self.plan.connection.has_pending();
-        let may_wait = self.plan.connection.events.holds_up();
-        let Some(incarnation) = self.incarnation() else { return };
-        if incarnation.killed_for == Some(Exit::Unresponsive) {
-            // Its stacks are late.
-            incarnation.beat_at = Some(now + KILL_AGAIN_AFTER);
-            return incarnation.launched.signal(Signal::KILL);
-        }
-        if beat != incarnation.beat.0 || !has_something_to_do || may_wait {
-            incarnation.beat = (beat, now);
-        }
-        incarnation.beat_at = Some(now + look_every(limit));
-        if now.duration_since(incarnation.beat.1) >= limit {
-            incarnation.killed_for = Some(Exit::Unresponsive);
-            incarnation.beat_at = Some(now + STACKS_WITHIN);
-            // Reading them can take a while, as whatever holds the process up may hold up who looks: not here.
-            let asked = stacks::read(id, &incarnation.launched, orders.clone());
-            if asked.is_err() {
-                incarnation.launched.signal(Signal::KILL);
-            }
-        }
-    }
-
-    /// What the threads of an unresponsive process are at: now it can go.
-    pub(super) fn has_stacks(&mut self, pid: i32, lines: Vec<String>) {
-        if let Some(incarnation) = self.incarnation().filter(|incarnation| incarnation.launched.pid.as_raw_pid() == pid)
-        {
-            incarnation.stacks = lines;
-            incarnation.launched.signal(Signal::KILL);
-        }
-    }
-
     /// Sends a signal, if it lives.
     pub(super) fn signal(&mut self, signal: Signal) {
         if let Some(incarnation) = self.incarnation() {
@@ -374,250 +280,6 @@ impl Child {
     fn is_foreign(&self) -> bool {
         self.plan.blueprint.what == Becomes::Foreign
     }
-
-    pub(super) fn on_seen(&mut self, id: u64, what: What, watcher: &mut Watcher) {
-        let name = self.name().to_owned();
-        let Some(incarnation) = self.incarnation() else { return };
-        match what {
-            What::Ended => self.ended(watcher),
-            What::Message => self.hear(id, watcher, MESSAGES_A_ROUND),
-            What::Stdout | What::Stderr => {
-                let (stream, pipe) = match what {
-                    What::Stdout => (Stream::Stdout, &incarnation.launched.stdout),
-                    _ => (Stream::Stderr, &incarnation.launched.stderr),
-                };
-                if incarnation.output.read(&name, stream, pipe) == More::Never {
-                    watcher.remove_one(what, &incarnation.launched);
-                }
-                if incarnation.output.has_awaited() {
-                    self.ready();
-                }
-            }
-        }
-    }
-
-    fn hear(&mut self, id: u64, watcher: &mut Watcher, at_most: usize) {
-        let foreign = self.is_foreign();
-        for _ in 0..at_most {
-            let Some(incarnation) = self.incarnation() else { return };
-            let packet = match incarnation.launched.socket.try_receive() {
-                Ok(packet) => packet,
-                Err(ReceiveError::Empty) => return,
-                Err(ReceiveError::Gone) if foreign => {
-                    watcher.remove_one(What::Message, &incarnation.launched);
-                    // It has become the other program: that closed its line.
-                    let runs = incarnation.announced && incarnation.last_words.is_none();
-                    if runs && self.plan.ready_line.is_none() {
-                        self.ready();
-                    }
-                    return;
-                }
-                Err(error) => {
-                    // It has closed its line, or what it says can't be received. Whoever can't be talked to is
-                    // killed; usually it is dying anyway, and its exit tells more.
-                    if !matches!(error, ReceiveError::Gone) {
-                        incarnation.killed_for = Some(Exit::Failed(format!("its line broke: could not {error}")));
-                    }
-                    watcher.remove_one(What::Message, &incarnation.launched);
-                    incarnation.hung_up = true;
-                    incarnation.launched.signal(Signal::KILL);
-                    return;
-                }
-            };
-            match Message::take_apart(packet) {
-                Ok(message) => self.heard(&message),
-                Err(error) => tracing::warn!(process = self.name(), id, "could not {error}"),
-            }
-        }
-    }
-
-    fn heard(&mut self, message: &Message) {
-        let name = self.name().to_owned();
-        let text = || message.read::<String>().unwrap_or_else(|error| format!("(could not {error})"));
-        match message.kind {
-            Kind::Ready if self.is_foreign() => {
-                if let Some(incarnation) = self.incarnation() {
-                    incarnation.announced = true;
-                }
-            }
-            Kind::Ready => self.ready(),
-            Kind::Answer => self.plan.connection.answer(message.id, Ok(message.body.clone())),
-            Kind::CallFailed => {
-                let failure = message.read::<Failure>();
-                let Failure { why, trace } =
-                    failure.unwrap_or_else(|error| Failure { why: error.to_string(), trace: None });
-                self.plan.connection.answer(message.id, Err(CallError::HandlerFailed { name, why, trace }));
-            }
-            Kind::Event => self.plan.connection.events.put(message.body.clone(), message.id, &self.plan.connection),
-            Kind::Log => match message.read() {
-                Ok(record) => logs::relay(&name, &record),
-                Err(error) => tracing::warn!(process = name, "could not {error}"),
-            },
-            Kind::Failed => {
-                let cause = text();
-                if let Some(incarnation) = self.incarnation() {
-                    incarnation.last_words = Some(Exit::Failed(cause));
-                }
-            }
-            Kind::Panic => {
-                let panic = text();
-                if let Some(incarnation) = self.incarnation() {
-                    incarnation.last_panic = Some(panic);
-                }
-            }
-            other => tracing::warn!(process = name, "a child said {other:?}, which only a parent says"),
-        }
-    }
-
-    fn ready(&mut self) {
-        if matches!(self.phase, Phase::Starting { .. }) {
-            self.news.push(News::Ready);
-        }
-        let phase = std::mem::replace(&mut self.phase, Phase::Over { state: State::Exited });
-        let Phase::Starting { mut incarnation, .. } = phase else { return self.phase = phase };
-        let now = Instant::now();
-        incarnation.beat = (0, now);
-        incarnation.beat_at = self.plan.responsive_within.map(|limit| now + look_every(limit));
-        let socket = incarnation.launched.socket.clone();
-        self.phase = Phase::Ready { incarnation, since: now };
-        self.note(None, None);
-        if !self.is_foreign() {
-            self.plan.connection.open(socket);
-        }
-        if !std::mem::replace(&mut self.started, true) {
-            let _ = self.plan.ready.send(Ok(()));
-        }
-    }
-
-    pub(super) fn stop(&mut self, grace: Duration) {
-        let foreign = self.is_foreign();
-        let phase = std::mem::replace(&mut self.phase, Phase::Over { state: State::Exited });
-        self.phase = match phase {
-            Phase::Starting { incarnation, .. } | Phase::Ready { incarnation, .. } if foreign => {
-                // It can't be asked but by the signal.
-                incarnation.launched.signal(Signal::TERM);
-                Phase::Stopping { incarnation, terminate_at: None, kill_at: Instant::now() + grace, pause: false }
-            }
-            Phase::Starting { incarnation, .. } | Phase::Ready { incarnation, .. } => {
-                let stop = Message::wrap(Kind::Stop, 0, shm::wire::Packet::default());
-                // A queue that is full belongs to a process that doesn't read; the signals are for that one.
-                let _ = incarnation.launched.socket.try_send(&stop);
-                let now = Instant::now();
-                let (terminate_at, kill_at) = (Some(now + grace / 2), now + grace);
-                Phase::Stopping { incarnation, terminate_at, kill_at, pause: false }
-            }
-            Phase::Restarting { .. } => {
-                self.plan.connection.end();
-                Phase::Over { state: State::Exited }
-            }
-            // Whoever is in a greater hurry decides.
-            Phase::Stopping { incarnation, terminate_at, kill_at, .. } => {
-                let now = Instant::now();
-                let terminate_at = terminate_at.map(|at| at.min(now + grace / 2));
-                let kill_at = kill_at.min(now + grace);
-                Phase::Stopping { incarnation, terminate_at, kill_at, pause: false }
-            }
-            other @ Phase::Over { .. } => other,
-        };
-    }
-
-    fn ended(&mut self, watcher: &mut Watcher) {
-        let name = self.name().to_owned();
-        // What it said before it ended is still to be heard, but not what a child of its own goes on to say.
-        if let Some(incarnation) = self.incarnation() {
-            incarnation.launched.signal(Signal::KILL);
-        }
-        self.hear(0, watcher, usize::MAX);
-        let phase = std::mem::replace(&mut self.phase, Phase::Over { state: State::Exited });
-        let (mut incarnation, since, stopping, pause) = match phase {
-            Phase::Starting { incarnation, .. } => (incarnation, None, false, false),
-            Phase::Ready { incarnation, since } => (incarnation, Some(since), false, false),
-            Phase::Stopping { incarnation, pause, .. } => (incarnation, None, true, pause),
-            other => return self.phase = other,
-        };
-        incarnation.output.finish(&name, Stream::Stdout, &incarnation.launched.stdout);
-        incarnation.output.finish(&name, Stream::Stderr, &incarnation.launched.stderr);
-        watcher.remove(&incarnation.launched);
-        let exit = match (incarnation.launched.reap(), incarnation.last_panic, incarnation.last_words) {
-            (exit, ..) if incarnation.killed_for.is_some() => incarnation.killed_for.unwrap_or(exit),
-            (Exit::Code(PANICKED), Some(panic), _) => Exit::Panic(panic),
-            (Exit::Code(_), _, Some(last_words)) => last_words,
-            // Our signal overtook its own end.
-            (Exit::Signal(_), _, Some(last_words)) if incarnation.hung_up => last_words,
-            (exit, ..) => exit,
-        };
-        let mut lines = incarnation.output.take_last();
-        lines.append(&mut incarnation.stacks);
-        let no_memory = |limit_bytes| match &exit {
-            Exit::Signal(_) if lines.iter().any(|line| line.starts_with(NO_MEMORY)) => {
-                Some(Exit::OutOfMemory { limit_bytes })
-            }
-            _ => None,
-        };
-        let exit = self.plan.memory_limit.and_then(no_memory).unwrap_or(exit);
-        let exit = if since.is_none() && !stopping { exit.before_ready() } else { exit };
-        if pause {
-            self.phase = Phase::Restarting { at: None };
-            self.news.push(News::Down);
-        }
-        if stopping {
-            self.note(Some((exit.clone(), lines)), None);
-        } else {
-            self.follow(exit.clone(), lines, since);
-        }
-        if stopping && !self.started {
-            let _ = self.plan.ready.send(Err("it was stopped before it was ready".into()));
-        }
-        self.plan.connection.close(&exit);
-        self.end_if_over();
-    }
-
-    /// The last that is told of it: why it isn't ready, and how it ended, were told before.
-    fn end_if_over(&self) {
-        if self.is_over() {
-            self.plan.connection.end();
-        }
-    }
-
-    /// Decides what comes after an end that nobody asked for.
-    fn follow(&mut self, exit: Exit, lines: Vec<String>, since: Option<Instant>) {
-        let now = Instant::now();
-        if self.started && self.has_group() && self.plan.restart.wants(&exit) {
-            // How often, and who goes with it, is its group's affair.
-            self.news.push(News::Died { worked: since.map(|since| now.duration_since(since)) });
-            self.phase = Phase::Restarting { at: None };
-            return self.note(Some((exit, lines)), None);
-        }
-        let verdict = match self.started {
-            true => self.history.judge(self.plan.restart, &exit, now, since, chance()),
-            false => Verdict::GiveUp,
-        };
-        let mut wait = None;
-        self.phase = match verdict {
-            Verdict::Again { delay } => {
-                wait = Some(delay);
-                Phase::Restarting { at: Some(now + delay) }
-            }
-            Verdict::Enough => Phase::Over { state: State::Exited },
-            Verdict::GiveUp => Phase::Over { state: State::Failed },
-        };
-        let told = not_ready(&exit, &lines);
-        self.note(Some((exit, lines)), wait);
-        if !self.started {
-            // Whoever starts it waits for this, unless it is gone itself.
-            let _ = self.plan.ready.send(Err(told));
-        }
-    }
-}
-
-/// How often a heartbeat is looked at: so that the limit is kept by a quarter.
-fn look_every(limit: Duration) -> Duration {
-    (limit / 4).clamp(Duration::from_millis(5), Duration::from_secs(1))
-}
-
-fn not_ready(exit: &Exit, lines: &[String]) -> NotStarted {
-    let said = if lines.is_empty() { String::new() } else { format!("; it wrote: {}", lines.join(" | ")) };
-    NotStarted { why: format!("{exit}{said}"), exit: Some(exit.clone()) }
 }
 
 /// A random number from 0 to 1.
