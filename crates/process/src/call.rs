@@ -182,10 +182,7 @@ impl Drop for Sent {
         if self.answered {
             return;
         }
-        self.connection.forget(self.id);
-        // Only a favour to the process: without it the answer comes and is dropped.
-        let cancel = Message::wrap(Kind::Cancel, self.id, Packet::default());
-        let _ = self.connection.send(self.id, &cancel, None, Some(Instant::now()));
+        self.connection.cancel(self.id);
     }
 }
 

@@ -44,6 +44,8 @@
 #![forbid(unsafe_code)]
 
 mod call;
+mod cgroup;
+mod changes;
 mod child;
 mod connection;
 mod events;
@@ -59,6 +61,7 @@ pub mod pool;
 mod process;
 mod program;
 mod reap;
+mod recycle;
 mod restart;
 mod select;
 mod spawn;
@@ -68,6 +71,7 @@ mod system;
 
 pub use self::{
     call::{Call, CallError, CallFuture, DuringRestart},
+    changes::{Changes, ChangesIter, NextChange},
     child::{Context, Turn, Watch},
     events::{EventFuture, Events, Overflow},
     exit::Exit,
@@ -77,10 +81,11 @@ pub use self::{
     pool::Pool,
     process::{BoxError, Commands, Process},
     program::Program,
+    recycle::Recycle,
     restart::Restart,
     select::{Asked, Key, Select, SelectError, Stopper},
     spawn::{Spawn, StartError, Starting},
-    supervisor::{Change, State},
+    supervisor::{Change, Due, Replacement, State},
     surroundings::Limit,
     system::System,
 };

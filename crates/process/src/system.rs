@@ -5,7 +5,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc::{self, Receiver},
+        mpsc,
     },
     time::Duration,
 };
@@ -13,7 +13,8 @@ use std::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
-    Change, Commands, Foreign, Spawn,
+    Changes, Commands, Foreign, Spawn,
+    cgroup::Tree,
     supervisor::{self, Order, Orders, Which},
 };
 
@@ -31,12 +32,18 @@ struct Inner {
     next_id: AtomicU64,
     /// The limit of open descriptors as it was before we raised ours.
     open_files: Option<u64>,
+    /// Where control groups for processes are made.
+    tree: Option<Tree>,
 }
 
 impl System {
-    pub(crate) fn start(kinds: Vec<&'static str>) -> std::io::Result<Self> {
-        let open_files = raise_descriptor_limit();
-        Ok(Self(Arc::new(Inner { orders: supervisor::start()?, kinds, next_id: AtomicU64::new(0), open_files })))
+    pub(crate) fn start(kinds: Vec<&'static str>, tree: Option<Tree>) -> std::io::Result<Self> {
+        let (open_files, orders) = (raise_descriptor_limit(), supervisor::start(tree.clone())?);
+        Ok(Self(Arc::new(Inner { orders, kinds, next_id: AtomicU64::new(0), open_files, tree })))
+    }
+
+    pub(crate) fn tree(&self) -> Option<&Tree> {
+        self.0.tree.as_ref()
     }
 
     /// Prepares a process with this configuration; [`Spawn::start`] starts it.
@@ -65,10 +72,10 @@ impl System {
 
     /// Every change in the state of a process from now on.
     #[must_use]
-    pub fn changes(&self) -> Receiver<Change> {
-        let (sender, receiver) = mpsc::channel();
-        self.give(Order::Watch(sender));
-        receiver
+    pub fn changes(&self) -> Changes {
+        let changes = Changes::new();
+        self.give(Order::Watch(changes.writer()));
+        changes
     }
 
     /// Stops these processes for good, all at once: asks, sends SIGTERM to their groups after half of `grace`, and

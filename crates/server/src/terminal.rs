@@ -104,7 +104,7 @@ pub fn supervise(system: &System, graph: Graph, greeting: &str, printer: &Printe
 }
 
 fn show(change: &Change, printer: &Printer) {
-    let Change { name, state, pid, restarts, exit, delay } = change;
+    let Change { name, state, pid, restarts, exit, delay, .. } = change;
     let pid = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
     let how = exit.as_ref().map_or_else(|| "ended".to_owned(), |(exit, _)| exit.to_string());
     match (state, delay) {

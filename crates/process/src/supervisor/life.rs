@@ -1,5 +1,6 @@
 //! One process through all its incarnations: in which phase it is, and what moves it on.
 
+mod beside;
 mod end;
 mod hear;
 mod heart;
@@ -11,13 +12,16 @@ use std::{
 };
 
 use rustix::process::Signal;
-use shm::status::StatusPage;
+use shm::status::{Number, StatusPage};
 
-use self::incarnation::Incarnation;
-use super::{Change, Plan, State, orders::Orders, watch::Watcher};
+use self::{beside::Beside, incarnation::Incarnation};
+use super::{Change, Plan, Replacement, State, orders::Orders, watch::Watcher};
 use crate::{
     Exit,
+    cgroup::{Leaf, NoTree},
     launch::{What as Becomes, launch},
+    memory_limit,
+    recycle::Recycling,
     restart::History,
 };
 
@@ -28,13 +32,32 @@ const KILL_AGAIN_AFTER: Duration = Duration::from_secs(1);
 pub(super) struct Child {
     plan: Plan,
     phase: Phase,
+    /// Another incarnation: the replacement to come, or a predecessor that finishes. Never while it is over.
+    beside: Option<Beside>,
+    /// Which part of the status page the incarnation of `phase` writes, and by which mark the watcher knows it: 0 or 1. The
+    /// one beside has the other.
+    slot: u64,
+    /// How many incarnations were launched.
+    launched: u64,
+    /// The number of the one that is at work, or was last.
+    working: u64,
     history: History,
+    recycling: Option<Recycling>,
     restarts: u64,
+    recycled: u64,
+    /// It is decided how it ends; what remains is the end of a predecessor.
+    outcome: Option<Outcome>,
     /// Whether the first start succeeded: from then on it is restarted by its policy.
     started: bool,
     changes: Vec<Change>,
     news: Vec<News>,
     told_over: bool,
+}
+
+/// How a process ended for good.
+struct Outcome {
+    state: State,
+    exit: Option<(Exit, Vec<String>)>,
 }
 
 /// What a process's group must hear.
@@ -52,7 +75,7 @@ pub(super) enum News {
 }
 
 /// The states of [`State`], each with what only it has.
-pub(super) enum Phase {
+enum Phase {
     Starting {
         incarnation: Incarnation,
         deadline: Instant,
@@ -80,8 +103,24 @@ pub(super) enum Phase {
 impl Child {
     pub(super) fn new(plan: Plan) -> Self {
         let phase = Phase::Over { state: State::Exited };
-        let (changes, news) = (Vec::new(), Vec::new());
-        Self { plan, phase, history: History::default(), restarts: 0, started: false, changes, news, told_over: false }
+        let recycling = plan.recycle.map(Recycling::new);
+        Self {
+            plan,
+            phase,
+            beside: None,
+            slot: 0,
+            launched: 0,
+            working: 0,
+            history: History::default(),
+            recycling,
+            restarts: 0,
+            recycled: 0,
+            outcome: None,
+            started: false,
+            changes: Vec::new(),
+            news: Vec::new(),
+            told_over: false,
+        }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -112,7 +151,8 @@ impl Child {
 
     /// When it must be looked at, whatever happens.
     pub(super) fn due(&self) -> Option<Instant> {
-        [self.phase_due(), self.look_at(), self.beat_at()].into_iter().flatten().min()
+        let beside = self.beside.as_ref().map(Beside::due);
+        [self.phase_due(), self.look_at(), self.beat_at(), self.recycle_at(), beside].into_iter().flatten().min()
     }
 
     fn look_at(&self) -> Option<Instant> {
@@ -142,18 +182,40 @@ impl Child {
     pub(super) fn take_changes(&mut self, before: State) -> Vec<Change> {
         let changed = self.changes.last().map_or(before, |change| change.state) != self.state();
         if changed {
-            self.note(None, None);
+            self.note(None);
         }
         std::mem::take(&mut self.changes)
     }
 
-    fn note(&mut self, exit: Option<(Exit, Vec<String>)>, delay: Option<Duration>) {
+    /// Takes down that something has changed.
+    fn note(&mut self, exit: Option<(Exit, Vec<String>)>) {
+        let change = self.change();
+        self.take_down(Change { exit, ..change });
+    }
+
+    fn note_replacement(&mut self, replacement: Replacement, delay: Option<Duration>) {
+        let change = self.change();
+        self.take_down(Change { replacement: Some(replacement), delay, ..change });
+    }
+
+    fn change(&mut self) -> Change {
         let pid = self.incarnation().map(|incarnation| incarnation.launched.pid.as_raw_pid());
-        let (name, state) = (self.name().to_owned(), self.state());
-        let change = Change { name, state, pid, restarts: self.restarts, exit, delay };
+        let change = Change::of(self.name().to_owned(), self.state());
+        Change { pid, restarts: self.restarts, recycled: self.recycled, ..change }
+    }
+
+    fn take_down(&mut self, change: Change) {
         // Before anybody hears of it who could ask.
         self.plan.connection.take_down(&change);
         self.changes.push(change);
+    }
+
+    /// The incarnation with this mark.
+    fn at(&mut self, slot: u64) -> Option<&mut Incarnation> {
+        match slot == self.slot {
+            true => self.incarnation(),
+            false => self.beside.as_mut().map(|beside| &mut beside.incarnation),
+        }
     }
 
     fn incarnation(&mut self) -> Option<&mut Incarnation> {
@@ -166,29 +228,66 @@ impl Child {
     }
 
     pub(super) fn launch(&mut self, id: u64, watcher: &mut Watcher) {
-        let launched =
-            launch(&self.plan.blueprint, &self.plan.status, self.plan.connection.event_credit()).and_then(|launched| {
-                match watcher.add(id, &launched) {
-                    Ok(()) => Ok(launched),
-                    Err(error) => {
-                        watcher.remove(&launched);
-                        launched.reap();
-                        Err(error.into())
-                    }
-                }
-            });
-        match launched {
-            Ok(launched) => {
-                let now = Instant::now();
-                let incarnation = Incarnation::new(launched, &self.plan, now);
-                self.phase = Phase::Starting { incarnation, deadline: now + self.plan.ready_within };
-                self.note(None, None);
+        self.plan.status.set(Number::Part, self.slot);
+        // What its predecessor has said and nobody has read counts.
+        match self.incarnate(id, self.slot, Some(self.working), watcher) {
+            Ok(incarnation) => {
+                self.working = incarnation.number;
+                self.phase = Phase::Starting { deadline: incarnation.begun + self.plan.ready_within, incarnation };
+                self.note(None);
             }
-            Err(error) => {
-                self.follow(Exit::Failed(format!("it could not be started: {error}")), Vec::new(), None);
+            Err(exit) => {
+                self.follow(exit, Vec::new(), None);
                 self.end_if_over();
             }
         }
+    }
+
+    /// Makes an incarnation, in one of the two slots.
+    fn incarnate(
+        &mut self,
+        id: u64,
+        slot: u64,
+        former: Option<u64>,
+        watcher: &mut Watcher,
+    ) -> Result<Incarnation, Exit> {
+        self.launched += 1;
+        let number = self.launched;
+        let group = self.own_group();
+        self.plan.blueprint.surroundings.status_part = slot;
+        let credit = self.plan.connection.event_credit(number, former);
+        let launched = launch(&self.plan.blueprint, &self.plan.status, credit).and_then(|launched| {
+            match watcher.add(id, slot, &launched) {
+                Ok(()) => Ok(launched),
+                Err(error) => {
+                    watcher.remove(&launched);
+                    launched.reap();
+                    Err(error.into())
+                }
+            }
+        });
+        match launched {
+            Ok(launched) => Ok(Incarnation::new(number, launched, group, &self.plan, Instant::now())),
+            Err(error) => {
+                self.plan.tree.iter().zip(group).for_each(|(tree, group)| tree.bury(group));
+                Err(Exit::Failed(format!("it could not be started: {error}")))
+            }
+        }
+    }
+
+    /// A control group for the next incarnation, where there are such. Where the kernel doesn't keep the memory limit,
+    /// a resource limit bounds what happens between two looks.
+    fn own_group(&mut self) -> Option<Leaf> {
+        let (limit, name) = (self.plan.memory_limit, self.name());
+        let group = self.plan.tree.as_ref().and_then(|tree| {
+            let told = |error: &NoTree| tracing::warn!(process = name, "it has no control group: could not {error}");
+            tree.leaf(name, limit).inspect_err(told).ok()
+        });
+        let is_kept = group.as_ref().is_some_and(|group| group.limit_bytes().is_some());
+        let surroundings = &mut self.plan.blueprint.surroundings;
+        surroundings.bound = limit.filter(|_| !is_kept).map(memory_limit::resource);
+        surroundings.group = group.as_ref().map(Leaf::door);
+        group
     }
 
     pub(super) fn on_time(&mut self, id: u64, watcher: &mut Watcher, orders: &Orders, now: Instant) {
@@ -196,8 +295,10 @@ impl Child {
             self.look_at_heart(id, orders, now);
         }
         if self.look_at().is_some_and(|at| at <= now) {
-            self.look_at_memory(now);
+            self.look_at_memory(self.slot, now);
         }
+        self.recycle_if_due(id, watcher, now);
+        self.on_time_beside(now);
         if self.phase_due().is_none_or(|due| due > now) {
             return;
         }
@@ -233,21 +334,23 @@ impl Child {
         let delay = self.history.backoff.next(worked, self.plan.restart.longest(), chance());
         if let Phase::Restarting { at } = &mut self.phase {
             *at = Some(Instant::now() + delay);
-            self.note(None, Some(delay));
+            let change = self.change();
+            self.take_down(Change { delay: Some(delay), ..change });
         }
     }
 
     /// Stops it, to be started again when its group says so.
     pub(super) fn pause(&mut self, grace: Duration) {
         match &mut self.phase {
-            Phase::Restarting { at } => {
+            Phase::Restarting { at } if self.beside.is_none() => {
                 *at = None;
                 self.news.push(News::Down);
             }
-            Phase::Starting { .. } | Phase::Ready { .. } => {
+            Phase::Restarting { .. } | Phase::Starting { .. } | Phase::Ready { .. } => {
                 self.stop(grace);
                 if let Phase::Stopping { pause, .. } = &mut self.phase {
                     *pause = self.started;
+                    self.outcome = None;
                 }
             }
             Phase::Stopping { .. } | Phase::Over { .. } => {}
@@ -257,8 +360,8 @@ impl Child {
     /// Its group has given up.
     pub(super) fn give_up(&mut self) {
         if matches!(self.phase, Phase::Restarting { .. }) {
-            self.phase = Phase::Over { state: State::Failed };
-            self.plan.connection.end();
+            self.conclude(Outcome { state: State::Failed, exit: None });
+            self.end_if_over();
         }
     }
 
@@ -270,7 +373,7 @@ impl Child {
         news
     }
 
-    /// Sends a signal, if it lives.
+    /// Sends a signal to the incarnation at work, if it lives.
     pub(super) fn signal(&mut self, signal: Signal) {
         if let Some(incarnation) = self.incarnation() {
             incarnation.launched.signal(signal);

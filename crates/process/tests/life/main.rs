@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's unwrap is an assertion")]
 
 mod calls;
+mod changes;
 mod deaths;
 mod events;
 mod foreign;
@@ -11,6 +12,7 @@ mod groups;
 mod handles;
 mod heavy;
 mod orphans;
+mod recycling;
 mod select;
 mod subject;
 mod unresponsive;
@@ -49,6 +51,8 @@ fn main() -> ExitCode {
             select::TESTS,
             groups::TESTS,
             unresponsive::TESTS,
+            recycling::TESTS,
+            changes::TESTS,
             orphans::TESTS,
         ]
         .concat();

@@ -1,11 +1,11 @@
 //! What a process says, by its line and by its output.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use rustix::process::Signal;
-use shm::wire::ReceiveError;
+use shm::wire::{ReceiveError, Socket};
 
-use super::{Child, News, Phase, heart::look_every};
+use super::{Child, News, Phase, heart::look_every, incarnation::Incarnation};
 use crate::{
     CallError, Exit, State, logs,
     message::{Failure, Kind, Message},
@@ -19,12 +19,18 @@ use crate::{
 const MESSAGES_A_ROUND: usize = 64;
 
 impl Child {
-    pub(in crate::supervisor) fn on_seen(&mut self, id: u64, what: What, watcher: &mut Watcher) {
+    pub(in crate::supervisor) fn on_seen(&mut self, id: u64, slot: u64, what: What, watcher: &mut Watcher) {
         let name = self.name().to_owned();
-        let Some(incarnation) = self.incarnation() else { return };
+        let is_at_work = slot == self.slot;
+        let Some(incarnation) = self.at(slot) else { return };
         match what {
-            What::Ended => self.ended(watcher),
-            What::Message => self.hear(id, watcher, MESSAGES_A_ROUND),
+            What::Ended if is_at_work => self.ended(watcher),
+            What::Ended => self.beside_ended(watcher),
+            What::Message => {
+                self.hear(id, slot, watcher, MESSAGES_A_ROUND);
+                self.finish_beside(Instant::now());
+                self.recycle_if_due(id, watcher, Instant::now());
+            }
             What::Stdout | What::Stderr => {
                 let (stream, pipe) = match what {
                     What::Stdout => (Stream::Stdout, &incarnation.launched.stdout),
@@ -34,16 +40,16 @@ impl Child {
                     watcher.remove_one(what, &incarnation.launched);
                 }
                 if incarnation.output.has_awaited() {
-                    self.ready();
+                    self.is_ready(slot);
                 }
             }
         }
     }
 
-    pub(super) fn hear(&mut self, id: u64, watcher: &mut Watcher, at_most: usize) {
+    pub(super) fn hear(&mut self, id: u64, slot: u64, watcher: &mut Watcher, at_most: usize) {
         let foreign = self.is_foreign();
         for _ in 0..at_most {
-            let Some(incarnation) = self.incarnation() else { return };
+            let Some(incarnation) = self.at(slot) else { return };
             let packet = match incarnation.launched.socket.try_receive() {
                 Ok(packet) => packet,
                 Err(ReceiveError::Empty) => return,
@@ -52,7 +58,7 @@ impl Child {
                     // It has become the other program: that closed its line.
                     let runs = incarnation.announced && incarnation.last_words.is_none();
                     if runs && self.plan.ready_line.is_none() {
-                        self.ready();
+                        self.is_ready(slot);
                     }
                     return;
                 }
@@ -69,48 +75,47 @@ impl Child {
                 }
             };
             match Message::take_apart(packet) {
-                Ok(message) => self.heard(&message),
+                Ok(message) => self.heard(slot, &message),
                 Err(error) => tracing::warn!(process = self.name(), id, "could not {error}"),
             }
         }
     }
 
-    fn heard(&mut self, message: &Message) {
+    fn heard(&mut self, slot: u64, message: &Message) {
         let name = self.name().to_owned();
+        let is_foreign = self.is_foreign();
+        let Some(incarnation) = self.at(slot) else { return };
         let text = || message.read::<String>().unwrap_or_else(|error| format!("(could not {error})"));
         match message.kind {
-            Kind::Ready if self.is_foreign() => {
-                if let Some(incarnation) = self.incarnation() {
-                    incarnation.announced = true;
-                }
+            Kind::Ready if is_foreign => incarnation.announced = true,
+            Kind::Ready => self.is_ready(slot),
+            Kind::Answer => {
+                incarnation.answered += 1;
+                self.plan.connection.answer(message.id, Ok(message.body.clone()));
             }
-            Kind::Ready => self.ready(),
-            Kind::Answer => self.plan.connection.answer(message.id, Ok(message.body.clone())),
             Kind::CallFailed => {
+                incarnation.answered += 1;
                 let failure = message.read::<Failure>();
                 let Failure { why, trace } =
                     failure.unwrap_or_else(|error| Failure { why: error.to_string(), trace: None });
                 self.plan.connection.answer(message.id, Err(CallError::HandlerFailed { name, why, trace }));
             }
-            Kind::Event => self.plan.connection.events.put(message.body.clone(), message.id, &self.plan.connection),
+            Kind::Event => {
+                let (number, connection) = (incarnation.number, &self.plan.connection);
+                connection.events.put(number, message.body.clone(), message.id, connection);
+            }
             Kind::Log => match message.read() {
                 Ok(record) => logs::relay(&name, &record),
                 Err(error) => tracing::warn!(process = name, "could not {error}"),
             },
-            Kind::Failed => {
-                let cause = text();
-                if let Some(incarnation) = self.incarnation() {
-                    incarnation.last_words = Some(Exit::Failed(cause));
-                }
-            }
-            Kind::Panic => {
-                let panic = text();
-                if let Some(incarnation) = self.incarnation() {
-                    incarnation.last_panic = Some(panic);
-                }
-            }
+            Kind::Failed => incarnation.last_words = Some(Exit::Failed(text())),
+            Kind::Panic => incarnation.last_panic = Some(text()),
             other => tracing::warn!(process = name, "a child said {other:?}, which only a parent says"),
         }
+    }
+
+    fn is_ready(&mut self, slot: u64) {
+        if slot == self.slot { self.ready() } else { self.take_over() }
     }
 
     fn ready(&mut self) {
@@ -120,16 +125,26 @@ impl Child {
         let phase = std::mem::replace(&mut self.phase, Phase::Over { state: State::Exited });
         let Phase::Starting { mut incarnation, .. } = phase else { return self.phase = phase };
         let now = Instant::now();
-        incarnation.beat = (0, now);
-        incarnation.beat_at = self.plan.responsive_within.map(|limit| now + look_every(limit));
-        let socket = incarnation.launched.socket.clone();
+        self.begin_work(&mut incarnation, now);
+        let (number, socket) = (incarnation.number, incarnation.launched.socket.clone());
         self.phase = Phase::Ready { incarnation, since: now };
-        self.note(None, None);
-        if !self.is_foreign() {
-            self.plan.connection.open(socket);
-        }
+        self.note(None);
+        self.open(number, socket);
         if !std::mem::replace(&mut self.started, true) {
             let _ = self.plan.ready.send(Ok(()));
+        }
+    }
+
+    /// An incarnation's heart is looked at from now on.
+    pub(super) fn begin_work(&self, incarnation: &mut Incarnation, now: Instant) {
+        incarnation.beat = (0, now);
+        incarnation.beat_at = self.plan.responsive_within.map(|limit| now + look_every(limit));
+    }
+
+    /// Calls go to this incarnation from now on.
+    pub(super) fn open(&self, number: u64, socket: Arc<Socket>) {
+        if !self.is_foreign() {
+            self.plan.connection.open(number, socket);
         }
     }
 }

@@ -16,12 +16,14 @@ use crate::{
 const STACKS_WITHIN: Duration = Duration::from_millis(500);
 
 impl Child {
-    pub(super) fn look_at_memory(&mut self, now: Instant) {
-        let limit_bytes = self.plan.memory_limit.unwrap_or(u64::MAX);
-        let Some(incarnation) = self.incarnation() else { return };
+    pub(super) fn look_at_memory(&mut self, slot: u64, now: Instant) {
+        let limit_bytes = self.plan.memory_limit;
+        let Some(incarnation) = self.at(slot) else { return };
         incarnation.look_at = Some(now + LOOK_EVERY);
-        let has_bytes = memory_limit::private_bytes(incarnation.launched.pid.as_raw_pid());
-        if has_bytes.is_some_and(|bytes| bytes > limit_bytes) {
+        incarnation.memory_bytes = memory_limit::private_bytes(incarnation.launched.pid.as_raw_pid());
+        if let (Some(limit_bytes), Some(has)) = (limit_bytes, incarnation.memory_bytes)
+            && has > limit_bytes
+        {
             incarnation.killed_for = Some(Exit::OutOfMemory { limit_bytes });
             incarnation.launched.signal(Signal::KILL);
         }
@@ -30,8 +32,9 @@ impl Child {
     pub(super) fn look_at_heart(&mut self, id: u64, orders: &Orders, now: Instant) {
         let Some(limit) = self.plan.responsive_within else { return };
         let beat = self.plan.status.view().get(Number::Heartbeat);
-        let has_something_to_do = beat % 2 == 1 || self.plan.connection.has_pending();
         let may_wait = self.plan.connection.events.holds_up();
+        let Some(number) = self.incarnation().map(|incarnation| incarnation.number) else { return };
+        let has_something_to_do = beat % 2 == 1 || self.plan.connection.has_pending(number);
         let Some(incarnation) = self.incarnation() else { return };
         if incarnation.killed_for == Some(Exit::Unresponsive) {
             // Its stacks are late.
@@ -55,10 +58,12 @@ impl Child {
 
     /// What the threads of an unresponsive process are at: now it can go.
     pub(in crate::supervisor) fn has_stacks(&mut self, pid: i32, lines: Vec<String>) {
-        if let Some(incarnation) = self.incarnation().filter(|incarnation| incarnation.launched.pid.as_raw_pid() == pid)
-        {
-            incarnation.stacks = lines;
-            incarnation.launched.signal(Signal::KILL);
+        for slot in [self.slot, self.slot ^ 1] {
+            let incarnation = self.at(slot).filter(|incarnation| incarnation.launched.pid.as_raw_pid() == pid);
+            if let Some(incarnation) = incarnation {
+                incarnation.stacks = lines;
+                return incarnation.launched.signal(Signal::KILL);
+            }
         }
     }
 }
