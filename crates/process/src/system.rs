@@ -84,8 +84,15 @@ impl System {
         self.stop_which(Which::Names(names.iter().map(|name| (*name).to_owned()).collect()), grace);
     }
 
-    /// Stops all processes for good, all at once, and lets nobody start another. A start that is under way ends in an
-    /// error. Returns when they are gone.
+    /// Stops all processes for good, and lets nobody start another. A start that is under way ends in an error. Returns when
+    /// they are gone.
+    ///
+    /// All stop at once, but for what was said of their order: one that was spawned [`after`](Spawn::after) another is gone
+    /// before that is asked to stop, and a [group](System::group) stops in its own order. Each has `grace` from when it is
+    /// asked: SIGTERM follows after half of it, SIGKILL when it is over.
+    ///
+    /// Whoever is in a hurry (a second SIGTERM) calls this again, with less grace: all that are left are stopped at once then,
+    /// and with none they are killed.
     pub fn stop_all(&self, grace: Duration) {
         self.stop_which(Which::All, grace);
     }

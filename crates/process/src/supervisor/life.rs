@@ -131,6 +131,11 @@ impl Child {
         &self.plan.status
     }
 
+    /// Whom it was spawned after.
+    pub(super) fn after(&self) -> &[u64] {
+        &self.plan.after
+    }
+
     pub(super) fn has_group(&self) -> bool {
         self.plan.group.is_some()
     }

@@ -1,6 +1,7 @@
 //! The supervisor: one thread that starts, watches, restarts and stops processes, and never waits for one of them.
 
 mod change;
+mod departure;
 mod groups;
 mod life;
 mod orders;
@@ -11,7 +12,10 @@ mod watch;
 use std::{
     collections::{HashMap, VecDeque},
     io::{self, Write},
-    sync::{Arc, Weak, mpsc::Sender},
+    sync::{
+        Arc, Weak,
+        mpsc::{self, Sender},
+    },
     thread,
     time::Instant,
 };
@@ -26,6 +30,7 @@ pub(crate) use self::groups::GroupPlan;
 use self::life::chance;
 pub(crate) use self::orders::{NotStarted, Order, Orders, Plan, Which};
 use self::{
+    departure::{Departure, Whole},
     groups::{Action, Groups, Outcome},
     life::{Child, News},
     watch::{Seen, Watcher},
@@ -49,6 +54,7 @@ pub(crate) fn start(tree: Option<Tree>) -> io::Result<Orders> {
         news: VecDeque::new(),
         fatal: None,
         stopping: false,
+        departure: None,
     };
     thread::Builder::new().name("supervisor".to_owned()).spawn(move || {
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| supervisor.run(&received)));
@@ -75,8 +81,9 @@ struct Supervisor {
     news: VecDeque<(u64, News)>,
     /// The group without which the application ends.
     fatal: Option<String>,
-    /// All were told to stop; nobody is started any more.
+    /// All are to stop; nobody is started any more.
     stopping: bool,
+    departure: Option<Departure>,
 }
 
 /// A stop that somebody waits for.
@@ -105,6 +112,7 @@ impl Supervisor {
                 self.act(actions);
             }
             self.settle();
+            self.depart();
             self.answer_stops();
             self.forget();
             self.end_if_fatal();
@@ -151,11 +159,25 @@ impl Supervisor {
                 self.with(id, |child, watcher| child.launch(id, watcher));
             }
             Order::Stop { which, grace, done } => {
-                self.stopping |= matches!(which, Which::All);
                 let wanted = |(id, child): &(&u64, &Child)| which.includes(**id, child.name());
                 let children: Vec<u64> = self.children.iter().filter(wanted).map(|(id, _)| *id).collect();
-                for id in &children {
-                    self.with(*id, |child, _| child.stop(grace));
+                if matches!(which, Which::All) && !std::mem::replace(&mut self.stopping, true) {
+                    let living = self.children.iter().filter(|(_, child)| !child.is_over());
+                    let of = |(id, child): (&u64, &'_ Child)| {
+                        (
+                            *id,
+                            self.groups.outermost(*id).map_or(Whole::Process(*id), Whole::Group),
+                            child.after().to_vec(),
+                        )
+                    };
+                    self.departure = Some(Departure::of(grace, &living.map(of).collect::<Vec<_>>()));
+                } else {
+                    // Asked a second time for all, there is no time for an order.
+                    let all = matches!(which, Which::All);
+                    self.departure.iter_mut().filter(|_| all).for_each(Departure::hurry);
+                    for id in &children {
+                        self.with(*id, |child, _| child.stop(grace));
+                    }
                 }
                 match done {
                     Some(done) => self.stops.push(Stopping { children, done }),
@@ -229,6 +251,29 @@ impl Supervisor {
                     let _ = done.send(());
                 }
             }
+        }
+    }
+
+    /// Tells those to stop whose time has come, if all are to.
+    fn depart(&mut self) {
+        while let Some(departure) = &mut self.departure {
+            let (children, grace) = (&self.children, departure.grace);
+            let next = departure.next(|id| children.get(&id).is_none_or(Child::is_over));
+            if next.is_empty() {
+                return;
+            }
+            for whole in next {
+                match whole {
+                    Whole::Process(id) => self.with(id, |child, _| child.stop(grace)),
+                    Whole::Group(id) => {
+                        // Whoever waits, waits for all processes, not for this.
+                        let (mut actions, (done, _)) = (Vec::new(), mpsc::channel());
+                        self.groups.stop(id, grace, done, Instant::now(), &mut actions);
+                        self.act(actions);
+                    }
+                }
+            }
+            self.settle();
         }
     }
 

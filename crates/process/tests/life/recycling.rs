@@ -35,7 +35,8 @@ pub const TESTS: &[Test] = &[
 ];
 
 fn spawn(system: &System, name: &str, config: Config, policy: Recycle) -> SubjectHandle {
-    let spawn = system.spawn::<Subject>(config).name(name).restart(Restart::always().at_most(1000));
+    let policy_of_restart = Restart::always().at_most(1000).longest_delay(Duration::from_millis(5));
+    let spawn = system.spawn::<Subject>(config).name(name).restart(policy_of_restart);
     spawn.recycle(policy).start().unwrap()
 }
 
@@ -98,16 +99,11 @@ fn the_old_one_finishes(system: &System) {
     subject.stop(LIMIT);
     // One that never finishes has a limit.
     let limit = Recycle::after_calls(1).finish_within(Duration::from_millis(100));
-    let subject = spawn(system, "r.finish", Config::default(), limit);
-    let old = pid(&subject);
-    subject.add(1).wait().unwrap();
-    let spins = subject.spin(600_000);
-    let begin = Instant::now();
-    match spins.wait_for(LIMIT) {
-        // It went to the old one in time, or to the new one, which is replaced only after an answer.
-        Err(CallError::Died { .. }) => assert!(begin.elapsed() >= Duration::from_millis(100)),
-        other => panic!("{other:?} of {old}, now {subject:?}"),
-    }
+    let (begin, (subject, old, _)) = (Instant::now(), with_both(system, "r.limit", false, limit));
+    wait_until("it is gone", || is_gone(old) && subject.last_exit().is_some());
+    assert!(begin.elapsed() >= Duration::from_millis(100));
+    // It was asked, then told by SIGTERM.
+    assert_eq!((subject.last_exit().unwrap().0, subject.state()), (Exit::Signal(15), State::Ready));
 }
 
 fn told(system: &System) {
@@ -204,11 +200,11 @@ fn the_page(system: &System) {
 }
 
 /// A subject that was told to be replaced by one that takes its time, and the identifiers of both.
-fn with_both(system: &System, name: &str, while_coming: bool) -> (SubjectHandle, i32, i32) {
+fn with_both(system: &System, name: &str, while_coming: bool, policy: Recycle) -> (SubjectHandle, i32, i32) {
     let marker = std::env::temp_dir().join(format!("framewire-wait-{name}-{}", std::process::id()));
     let config = Config { manner: Manner::WaitsWhileThere(marker.clone()), file: None };
     let changes = system.changes();
-    let subject = spawn(system, name, config, Recycle::after_calls(1));
+    let subject = spawn(system, name, config, policy);
     std::fs::write(&marker, "").unwrap();
     let old = pid(&subject);
     subject.add(1).wait().unwrap();
@@ -243,7 +239,7 @@ fn wait_for_child_beside(other: i32) -> i32 {
 }
 
 fn old_killed_before(system: &System) {
-    let (subject, old, new) = with_both(system, "r.k1", true);
+    let (subject, old, new) = with_both(system, "r.k1", true, Recycle::after_calls(1));
     kill(old);
     wait_until("its end is known", || subject.restarts() == 1);
     assert_eq!(subject.last_exit().unwrap().0, Exit::Signal(9));
@@ -254,7 +250,7 @@ fn old_killed_before(system: &System) {
 }
 
 fn old_killed_after(system: &System) {
-    let (subject, old, new) = with_both(system, "r.k2", false);
+    let (subject, old, new) = with_both(system, "r.k2", false, Recycle::after_calls(1));
     let begin = Instant::now();
     kill(old);
     wait_until("its end is known", || {
@@ -266,7 +262,7 @@ fn old_killed_after(system: &System) {
 }
 
 fn new_killed_after(system: &System) {
-    let (subject, old, new) = with_both(system, "r.k3", false);
+    let (subject, old, new) = with_both(system, "r.k3", false, Recycle::after_calls(1));
     kill(new);
     wait_until("it is started again", || subject.restarts() == 1 && subject.state() == State::Ready);
     assert!(!is_gone(old), "it has a call to finish");
@@ -291,7 +287,10 @@ fn killed_at_random(system: &System) {
                 while !over.load(Ordering::Relaxed) {
                     let count = match subject.pid().wait_for(LIMIT) {
                         Ok(_) => &answered,
-                        Err(CallError::Died { how: Exit::Signal(9) | Exit::LostBeforeReady(_), .. }) => &died,
+                        Err(CallError::Died { how: Exit::Signal(9) | Exit::LostBeforeReady(_), .. }) => {
+                            std::thread::yield_now();
+                            &died
+                        }
                         Err(CallError::NotRunning { over: false, .. }) => &refused,
                         Err(other) => panic!("{other}"),
                     };
@@ -320,7 +319,7 @@ fn killed_at_random(system: &System) {
 
 fn a_stop(system: &System) {
     for (name, while_coming) in [("r.s1", true), ("r.s2", false)] {
-        let (subject, old, new) = with_both(system, name, while_coming);
+        let (subject, old, new) = with_both(system, name, while_coming, Recycle::after_calls(1));
         let begin = Instant::now();
         subject.stop(Duration::from_millis(200));
         assert!(begin.elapsed() < LIMIT / 2);

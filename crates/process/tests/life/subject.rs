@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::Read,
+    os::unix::process::CommandExt,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -162,6 +163,12 @@ impl Subject {
     /// Starts a process of its own, which would live for ever, and gives its identifier.
     pub fn grandchild(&mut self) -> Result<u32, String> {
         let child = std::process::Command::new("sleep").arg("1000").spawn();
+        child.map(|child| child.id()).map_err(|error| error.to_string())
+    }
+
+    /// As [`grandchild`](Self::grandchild), in a session of its own, where signals to the process group don't reach it.
+    pub fn stray(&mut self) -> Result<u32, String> {
+        let child = std::process::Command::new("setsid").args(["sleep", "1000"]).process_group(0).spawn();
         child.map(|child| child.id()).map_err(|error| error.to_string())
     }
 

@@ -122,19 +122,16 @@ impl Child {
 
     /// The replacement is ready: it gets the calls from now on.
     pub(super) fn take_over(&mut self) {
-        let (beside, phase) =
-            (self.beside.take(), std::mem::replace(&mut self.phase, Phase::Over { state: State::Exited }));
-        let (Beside { mut incarnation, stage: Stage::Coming { why, .. } }, Phase::Ready { incarnation: old, since }) =
-            (match (beside, phase) {
-                (Some(beside @ Beside { stage: Stage::Coming { .. }, .. }), phase @ Phase::Ready { .. }) => {
-                    (beside, phase)
-                }
-                // It was killed, and said this before that reached it.
-                (beside, phase) => return (self.beside, self.phase) = (beside, phase),
-            })
-        else {
+        // One that was killed meanwhile may have said that it is ready before.
+        let is_coming = |beside: &mut Beside| matches!(beside.stage, Stage::Coming { .. });
+        if !matches!(self.phase, Phase::Ready { .. }) {
+            return;
+        }
+        let Some(Beside { mut incarnation, stage: Stage::Coming { why, .. } }) = self.beside.take_if(is_coming) else {
             return;
         };
+        let phase = std::mem::replace(&mut self.phase, Phase::Over { state: State::Exited });
+        let Phase::Ready { incarnation: old, since } = phase else { return self.phase = phase };
         let now = Instant::now();
         self.slot ^= 1;
         self.working = incarnation.number;

@@ -29,7 +29,6 @@ impl Child {
             What::Message => {
                 self.hear(id, slot, watcher, MESSAGES_A_ROUND);
                 self.finish_beside(Instant::now());
-                self.recycle_if_due(id, watcher, Instant::now());
             }
             What::Stdout | What::Stderr => {
                 let (stream, pipe) = match what {
@@ -44,6 +43,8 @@ impl Child {
                 }
             }
         }
+        // It may have answered a call more, or its predecessor be gone.
+        self.recycle_if_due(id, watcher, Instant::now());
     }
 
     pub(super) fn hear(&mut self, id: u64, slot: u64, watcher: &mut Watcher, at_most: usize) {
