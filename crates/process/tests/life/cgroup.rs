@@ -40,6 +40,8 @@ pub fn application(system: &System) -> Result<(), BoxError> {
     assert_eq!(groups().len(), 1);
     // A grandchild that has left the process group, and the session, and would live for ever.
     let stray = subject.stray().wait()??;
+    let session = |pid: u32| rustix::process::getsid(rustix::process::Pid::from_raw(pid as i32));
+    wait_until("it has a session of its own", || session(stray) != session(first));
     assert_eq!(group(stray), group(first));
     subject.kill();
     wait_until("it is ready again", || subject.restarts() == 1 && subject.state() == State::Ready);

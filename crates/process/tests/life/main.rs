@@ -41,7 +41,9 @@ fn main() -> ExitCode {
         return program.run(groups::essential);
     }
     if std::env::args().nth(1).as_deref() == Some(stop_order::APPLICATION) {
-        return program.run(stop_order::application);
+        let code = program.run(stop_order::application);
+        stop_order::finish();
+        return code;
     }
     if let (Some(cgroup::APPLICATION), Some(group)) = (std::env::args().nth(1).as_deref(), std::env::args().nth(2)) {
         return program.control_group(group).run(cgroup::application);

@@ -3,7 +3,6 @@
 use std::{
     fs::File,
     io::Read,
-    os::unix::process::CommandExt,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -168,7 +167,7 @@ impl Subject {
 
     /// As [`grandchild`](Self::grandchild), in a session of its own, where signals to the process group don't reach it.
     pub fn stray(&mut self) -> Result<u32, String> {
-        let child = std::process::Command::new("setsid").args(["sleep", "1000"]).process_group(0).spawn();
+        let child = std::process::Command::new("setsid").args(["sleep", "1000"]).spawn();
         child.map(|child| child.id()).map_err(|error| error.to_string())
     }
 
