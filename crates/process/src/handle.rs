@@ -160,7 +160,8 @@ impl Handle {
     }
 
     /// Sends SIGTERM to it and its process group, and returns at once. As with all signals, what follows from its end
-    /// is its restart policy's affair; [`stop`](Self::stop) ends it for good.
+    /// is its restart policy's affair; [`stop`](Self::stop) ends it for good. While it is being
+    /// [replaced](crate::Spawn::recycle), signals go to the incarnation at work.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
     }

@@ -162,6 +162,7 @@ impl Supervisor {
                 let wanted = |(id, child): &(&u64, &Child)| which.includes(**id, child.name());
                 let children: Vec<u64> = self.children.iter().filter(wanted).map(|(id, _)| *id).collect();
                 if matches!(which, Which::All) && !std::mem::replace(&mut self.stopping, true) {
+                    self.children.values_mut().for_each(Child::recycle_no_more);
                     let living = self.children.iter().filter(|(_, child)| !child.is_over());
                     let of = |(id, child): (&u64, &'_ Child)| {
                         (

@@ -7,7 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use process::{CallError, Change, Due, Exit, Overflow, Recycle, Replacement, Restart, Select, State, Strategy, System};
+use process::{
+    CallError, Change, Due, Exit, Group, Overflow, Recycle, Replacement, Restart, Select, State, Strategy, System,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use shm::status::Number;
 
@@ -31,14 +33,19 @@ pub const TESTS: &[Test] = &[
     ("recycling_killed_at_any_moment_nothing_else_is_lost", killed_at_random),
     ("recycling_a_stop_takes_both_along", a_stop),
     ("recycling_in_a_group_concerns_the_member_alone", in_a_group),
+    ("recycling_in_a_group_that_is_restarted_meanwhile", in_a_group_that_restarts),
     ("recycling_events_that_must_not_be_lost_go_on", events),
     ("recycling_a_foreign_program", foreign),
 ];
 
 fn spawn(system: &System, name: &str, config: Config, policy: Recycle) -> SubjectHandle {
+    spawn_in(None, system, name, config, policy)
+}
+
+fn spawn_in(group: Option<&Group>, system: &System, name: &str, config: Config, policy: Recycle) -> SubjectHandle {
     let policy_of_restart = Restart::always().at_most(1000).longest_delay(Duration::from_millis(5));
-    let spawn = system.spawn::<Subject>(config).name(name).restart(policy_of_restart);
-    spawn.recycle(policy).start().unwrap()
+    let spawn = system.spawn::<Subject>(config).name(name).restart(policy_of_restart).recycle(policy);
+    group.into_iter().fold(spawn, |spawn, group| spawn.in_group(group)).start().unwrap()
 }
 
 fn pid(subject: &SubjectHandle) -> i32 {
@@ -206,10 +213,20 @@ fn marker(name: &str) -> PathBuf {
 
 /// A subject that was told to be replaced by one that takes its time, and the identifiers of both.
 fn with_both(system: &System, name: &str, while_coming: bool, policy: Recycle) -> (SubjectHandle, i32, i32) {
+    with_both_in(None, system, name, while_coming, policy)
+}
+
+fn with_both_in(
+    group: Option<&Group>,
+    system: &System,
+    name: &str,
+    while_coming: bool,
+    policy: Recycle,
+) -> (SubjectHandle, i32, i32) {
     let marker = marker(name);
     let config = Config { manner: Manner::WaitsWhileThere(marker.clone()), file: None };
     let changes = system.changes();
-    let subject = spawn(system, name, config, policy);
+    let subject = spawn_in(group, system, name, config, policy);
     std::fs::write(&marker, "").unwrap();
     let old = pid(&subject);
     subject.add(1).wait().unwrap();
@@ -356,6 +373,25 @@ fn in_a_group(system: &System) {
     group.stop(LIMIT);
 }
 
+/// A member in the middle of its replacement is taken down with the others, both incarnations of it, and up again.
+fn in_a_group_that_restarts(system: &System) {
+    for (name, while_coming) in [("r.both1", true), ("r.both2", false)] {
+        let group = system.group(name).strategy(Strategy::OneForAll).create();
+        let first = group.spawn::<Subject>(Config::default()).name(format!("{name}.first")).restart(Restart::always());
+        let first = first.start().unwrap();
+        let (subject, old, new) = with_both_in(Some(&group), system, name, while_coming, Recycle::after_calls(1));
+        let _ = std::fs::remove_file(marker(name));
+        first.kill();
+        wait_until("both are up again", || {
+            let up = |handle: &process::Handle| handle.restarts() == 1 && handle.state() == State::Ready;
+            up(&first) && up(&subject)
+        });
+        assert!(is_gone(old) && is_gone(new), "{name}");
+        assert!(subject.pid().wait_for(LIMIT).is_ok());
+        group.stop(LIMIT);
+    }
+}
+
 /// With a queue of four: the process waits for the reader, over all its incarnations, and nothing is lost.
 fn events(system: &System) {
     let spawn = system.spawn::<Subject>(Config::default()).name("r.events").overflow(Overflow::Wait(4));
@@ -383,7 +419,7 @@ fn foreign(system: &System) {
     let program = system.spawn_program(&shell).name("r.program").ready_line("up");
     let program = program.recycle(Recycle::after(Duration::from_millis(100))).start().unwrap();
     let old = program.process_id().unwrap();
-    wait_until("it is replaced", || program.recycled() >= 1 && is_gone(old));
+    wait_until("it is replaced", || program.recycled() >= 1 && is_gone(old) && program.last_exit().is_some());
     assert_eq!((program.restarts(), program.state()), (0, State::Ready));
     assert_eq!(program.last_exit().unwrap().0, Exit::Signal(15));
     program.stop(LIMIT);

@@ -96,6 +96,11 @@ impl Child {
         self.recycling.as_ref()?.next_look(&self.service()?)
     }
 
+    /// Everything is being stopped: nobody is replaced any more.
+    pub(in crate::supervisor) fn recycle_no_more(&mut self) {
+        self.recycling = None;
+    }
+
     /// What the incarnation at work has done, if it could be replaced now.
     fn service(&self) -> Option<Service> {
         let Phase::Ready { incarnation, since } = &self.phase else { return None };
