@@ -36,6 +36,7 @@ pub const TESTS: &[Test] = &[
     ("recycling_in_a_group_that_is_restarted_meanwhile", in_a_group_that_restarts),
     ("recycling_events_that_must_not_be_lost_go_on", events),
     ("recycling_a_foreign_program", foreign),
+    ("recycling_again_and_again_leaves_nothing", leaves_nothing),
 ];
 
 fn spawn(system: &System, name: &str, config: Config, policy: Recycle) -> SubjectHandle {
@@ -423,4 +424,38 @@ fn foreign(system: &System) {
     assert_eq!((program.restarts(), program.state()), (0, State::Ready));
     assert_eq!(program.last_exit().unwrap().0, Exit::Signal(15));
     program.stop(LIMIT);
+}
+
+fn leaves_nothing(system: &System) {
+    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let subject = spawn(system, "r.many", Config::default(), Recycle::after_calls(1));
+    let events = subject.events::<u64>();
+    for times in 1..=3 {
+        subject.count(1).wait().unwrap();
+        wait_until("it is replaced", || subject.recycled() >= times);
+    }
+    wait_until("the former one is gone", || children_called("r.many") == 1);
+    let before = descriptors();
+    for times in 4..=20 {
+        subject.count(1).wait().unwrap();
+        wait_until("it is replaced", || subject.recycled() >= times);
+    }
+    wait_until("nothing is left of the former ones", || children_called("r.many") == 1 && descriptors() == before);
+    // What each of them said is there, once.
+    (0..20).for_each(|_| assert_eq!(events.next_for(LIMIT).unwrap(), Some(1)));
+    subject.stop(LIMIT);
+    wait_until("nothing is left", || children_called("r.many") == 0);
+}
+
+/// Our children of that name, zombies too.
+fn children_called(name: &str) -> usize {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let stats = processes.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+    let us = std::process::id().to_string();
+    stats
+        .filter(|stat| {
+            let (before, after) = stat.rsplit_once(')').unwrap_or_default();
+            before.ends_with(&format!("({name}")) && after.split_whitespace().nth(1) == Some(us.as_str())
+        })
+        .count()
 }
