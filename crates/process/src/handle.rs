@@ -103,10 +103,16 @@ impl Handle {
         self.connection.record().pid
     }
 
-    /// How often it was started again.
+    /// How often it was started again after an end that wasn't planned.
     #[must_use]
     pub fn restarts(&self) -> u64 {
         self.connection.record().restarts
+    }
+
+    /// How often it was replaced as planned ([`Spawn::recycle`](crate::Spawn::recycle)).
+    #[must_use]
+    pub fn recycled(&self) -> u64 {
+        self.connection.record().recycled
     }
 
     /// How it ended, if it has ended and won't be started again.
@@ -154,7 +160,8 @@ impl Handle {
     }
 
     /// Sends SIGTERM to it and its process group, and returns at once. As with all signals, what follows from its end
-    /// is its restart policy's affair; [`stop`](Self::stop) ends it for good.
+    /// is its restart policy's affair; [`stop`](Self::stop) ends it for good. While it is being
+    /// [replaced](crate::Spawn::recycle), signals go to the incarnation at work.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
     }

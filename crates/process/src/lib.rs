@@ -63,6 +63,8 @@
 #![forbid(unsafe_code)]
 
 mod call;
+mod cgroup;
+mod changes;
 mod child;
 mod connection;
 mod events;
@@ -79,6 +81,7 @@ pub mod pool;
 mod process;
 mod program;
 mod reap;
+mod recycle;
 mod restart;
 mod select;
 mod spawn;
@@ -88,6 +91,7 @@ mod system;
 
 pub use self::{
     call::{Call, CallError, CallFuture, DuringRestart},
+    changes::{Changes, ChangesIter, NextChange},
     child::{Context, Shared, Turn, Watch},
     events::{EventFuture, Events, Overflow},
     executable::Executable,
@@ -98,10 +102,11 @@ pub use self::{
     pool::Pool,
     process::{BoxError, Commands, Process},
     program::Program,
+    recycle::Recycle,
     restart::Restart,
     select::{Asked, Key, Select, SelectError, Stopper},
     spawn::{Spawn, StartError, Starting},
-    supervisor::{Change, State},
+    supervisor::{Change, Due, Replacement, State},
     surroundings::Limit,
     system::System,
 };

@@ -1,9 +1,11 @@
 //! The table of all that this executable can become.
 
-use std::{collections::BTreeMap, io::Write, process::ExitCode};
+use std::{collections::BTreeMap, io::Write, path::PathBuf, process::ExitCode};
 
 use crate::{
-    BoxError, Commands, System, child,
+    BoxError, Commands, System,
+    cgroup::{self, NoTree, Tree},
+    child,
     foreign::{self, FOREIGN},
 };
 
@@ -15,6 +17,7 @@ pub(crate) const CHILD: &str = "__process";
 #[must_use]
 pub struct Program {
     kinds: BTreeMap<&'static str, fn(Vec<&'static str>) -> ExitCode>,
+    control_group: Option<PathBuf>,
 }
 
 impl Program {
@@ -34,15 +37,30 @@ impl Program {
         self
     }
 
+    /// The control group (version 2) in which each process gets one of its own, where the kernel keeps its
+    /// [memory limit](crate::Spawn::memory_limit), and where all that it has started ends with it. Whoever starts this program
+    /// has made it for that: nobody else's processes are in it, this user may write to it, and memory is among its
+    /// `cgroup.controllers`.
+    ///
+    /// It needn't be said where the service manager has delegated the program's own group to it (`Delegate=yes` in a unit of
+    /// systemd's): that is seen by the mark that it sets, and taken. Without either nothing is touched: that root *may* write
+    /// to a group doesn't mean that it is ours.
+    pub fn control_group(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.control_group = Some(folder.into());
+        self
+    }
+
     /// Becomes what the command line says: a process of the table, or, without such words, the application, under
     /// which `app` runs. When `app` returns, all processes are stopped. An error that it returns is printed.
     pub fn run(self, app: impl FnOnce(&System) -> Result<(), BoxError>) -> ExitCode {
         if let Some(ended) = self.run_child(std::env::args().skip(1)) {
             return ended;
         }
-        let done = System::start(self.kinds.keys().copied().collect()).map_err(BoxError::from).and_then(|system| {
+        let done = self.tree().and_then(|tree| {
+            let system = System::start(self.kinds.keys().copied().collect(), tree.clone())?;
             let done = app(&system);
             system.stop_all(crate::system::GRACE);
+            tree.iter().for_each(Tree::close);
             done
         });
         match done {
@@ -66,6 +84,25 @@ impl Program {
             }
             FOREIGN => Some(foreign::become_it()),
             _ => None,
+        }
+    }
+
+    /// Where control groups are made, if anywhere.
+    fn tree(&self) -> Result<Option<Tree>, BoxError> {
+        if let Some(folder) = &self.control_group {
+            let unusable = |error| format!("use the control group {}: could not {error}", folder.display());
+            return Ok(Some(Tree::at(folder).map_err(unusable)?));
+        }
+        match cgroup::find() {
+            Ok(tree) => Ok(Some(tree)),
+            Err(why @ (NoTree::None | NoTree::NotDelegated(_))) => {
+                tracing::debug!("processes have no control groups of their own: {why}");
+                Ok(None)
+            }
+            Err(why) => {
+                tracing::warn!("processes have no control groups of their own, though they should: {why}");
+                Ok(None)
+            }
         }
     }
 }

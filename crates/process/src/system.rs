@@ -5,7 +5,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc::{self, Receiver},
+        mpsc,
     },
     time::Duration,
 };
@@ -13,7 +13,8 @@ use std::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
-    Change, Commands, Foreign, Spawn,
+    Changes, Commands, Foreign, Spawn,
+    cgroup::Tree,
     supervisor::{self, Order, Orders, Which},
 };
 
@@ -31,6 +32,8 @@ struct Inner {
     next_id: AtomicU64,
     /// The limit of open descriptors as it was before we raised ours.
     open_files: Option<u64>,
+    /// Where control groups for processes are made.
+    tree: Option<Tree>,
 }
 
 impl System {
@@ -41,12 +44,16 @@ impl System {
     ///
     /// If the supervisor's thread or descriptors can't be had.
     pub fn for_host() -> std::io::Result<Self> {
-        Self::start(Vec::new())
+        Self::start(Vec::new(), None)
     }
 
-    pub(crate) fn start(kinds: Vec<&'static str>) -> std::io::Result<Self> {
-        let open_files = raise_descriptor_limit();
-        Ok(Self(Arc::new(Inner { orders: supervisor::start()?, kinds, next_id: AtomicU64::new(0), open_files })))
+    pub(crate) fn start(kinds: Vec<&'static str>, tree: Option<Tree>) -> std::io::Result<Self> {
+        let (open_files, orders) = (raise_descriptor_limit(), supervisor::start(tree.clone())?);
+        Ok(Self(Arc::new(Inner { orders, kinds, next_id: AtomicU64::new(0), open_files, tree })))
+    }
+
+    pub(crate) fn tree(&self) -> Option<&Tree> {
+        self.0.tree.as_ref()
     }
 
     /// Prepares a process with this configuration; [`Spawn::start`] starts it.
@@ -75,10 +82,10 @@ impl System {
 
     /// Every change in the state of a process from now on.
     #[must_use]
-    pub fn changes(&self) -> Receiver<Change> {
-        let (sender, receiver) = mpsc::channel();
-        self.give(Order::Watch(sender));
-        receiver
+    pub fn changes(&self) -> Changes {
+        let changes = Changes::new();
+        self.give(Order::Watch(changes.writer()));
+        changes
     }
 
     /// Stops these processes for good, all at once: asks, sends SIGTERM to their groups after half of `grace`, and
@@ -87,8 +94,15 @@ impl System {
         self.stop_which(Which::Names(names.iter().map(|name| (*name).to_owned()).collect()), grace);
     }
 
-    /// Stops all processes for good, all at once, and lets nobody start another. A start that is under way ends in an
-    /// error. Returns when they are gone.
+    /// Stops all processes for good, and lets nobody start another. A start that is under way ends in an error. Returns when
+    /// they are gone.
+    ///
+    /// All stop at once, but for what was said of their order: one that was spawned [`after`](Spawn::after) another is gone
+    /// before that is asked to stop, and a [group](System::group) stops in its own order. Each has `grace` from when it is
+    /// asked: SIGTERM follows after half of it, SIGKILL when it is over.
+    ///
+    /// Whoever is in a hurry (a second SIGTERM) calls this again, with less grace: all that are left are stopped at once then,
+    /// and with none they are killed.
     pub fn stop_all(&self, grace: Duration) {
         self.stop_which(Which::All, grace);
     }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use graph::{Change, Graph, LostWire, State};
-use process::{BoxError, System};
+use process::{BoxError, Replacement, System};
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     iterator::Signals,
@@ -104,8 +104,17 @@ pub fn supervise(system: &System, graph: Graph, greeting: &str, printer: &Printe
 }
 
 fn show(change: &Change, printer: &Printer) {
-    let Change { name, state, pid, restarts, exit, delay } = change;
+    let Change { name, state, pid, restarts, exit, delay, replacement, .. } = change;
     let pid = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+    match replacement {
+        None => {}
+        Some(Replacement::TookOver) => return printer.say(&format!("{name}: replaced as planned{pid}")),
+        Some(Replacement::NotReady(why)) => {
+            return printer.say(&format!("{name}: goes on, since its planned replacement isn't ready: {why}"));
+        }
+        Some(_) if *state == State::Ready => return,
+        Some(_) => {}
+    }
     let how = exit.as_ref().map_or_else(|| "ended".to_owned(), |(exit, _)| exit.to_string());
     match (state, delay) {
         (State::Starting | State::Stopping, _) => return,

@@ -131,7 +131,7 @@ impl<P: Process> Context<P> {
     pub fn system(&self) -> io::Result<&System> {
         if self.children.get().is_none() {
             // Nobody else can come in between: a context belongs to one thread.
-            let _ = self.children.set(System::start(self.kinds.clone())?);
+            let _ = self.children.set(System::start(self.kinds.clone(), None)?);
         }
         self.children.get().ok_or_else(|| io::Error::other("no system"))
     }

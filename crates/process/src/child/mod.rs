@@ -68,7 +68,7 @@ fn live<P: Commands>(line: &Line, kinds: Vec<&'static str>) -> Result<(), BoxErr
     rustix::thread::set_name(&std::ffi::CString::new(hello.name.as_str())?)?;
     panics::tell(line.clone());
     logs::forward(line.clone());
-    let status = Arc::new(StatusPage::open(hello.status.into_owned()?)?);
+    let status = Arc::new(StatusPage::open_part(hello.status.into_owned()?, hello.surroundings.status_part)?);
     let config: P::Config = expect(line, Kind::Config)?.read()?;
     let emitter = Arc::new(Emitter::new(line.clone(), hello.event_credit));
     let inbox = control::listen(line.clone(), emitter.clone(), status.clone())?;

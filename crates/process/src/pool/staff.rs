@@ -143,6 +143,9 @@ impl<P: Commands> Staff<P> {
         if let Some(limit) = self.workers.ready_within {
             spawn = spawn.ready_within(limit);
         }
+        if let Some(bytes) = self.workers.memory_limit {
+            spawn = spawn.memory_limit(bytes);
+        }
         let office = self.office.clone();
         let witness = Witness(Box::new(move |life| office.give(Order::Life(number, life))));
         match spawn.witness(witness).begin() {

@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test's unwrap is an assertion")]
 
 mod calls;
+mod cgroup;
+mod changes;
 mod deaths;
 mod events;
 mod executables;
@@ -12,7 +14,9 @@ mod groups;
 mod handles;
 mod heavy;
 mod orphans;
+mod recycling;
 mod select;
+mod stop_order;
 mod subject;
 mod unresponsive;
 
@@ -37,6 +41,14 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(groups::ESSENTIAL) {
         return program.run(groups::essential);
     }
+    if std::env::args().nth(1).as_deref() == Some(stop_order::APPLICATION) {
+        let code = program.run(stop_order::application);
+        stop_order::finish();
+        return code;
+    }
+    if let (Some(cgroup::APPLICATION), Some(group)) = (std::env::args().nth(1).as_deref(), std::env::args().nth(2)) {
+        return program.control_group(group).run(cgroup::application);
+    }
     program.run(|system| {
         let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
         let all = std::env::args().any(|argument| argument == "--include-ignored");
@@ -51,11 +63,16 @@ fn main() -> ExitCode {
             select::TESTS,
             groups::TESTS,
             unresponsive::TESTS,
+            recycling::TESTS,
+            changes::TESTS,
+            stop_order::TESTS,
+            cgroup::TESTS,
             orphans::TESTS,
         ]
         .concat();
         let light = light.into_iter().filter(|_| all || !heavy);
-        let tests: Vec<Test> = light.chain(heavy::TESTS.iter().copied().filter(|_| heavy)).collect();
+        let tests: Vec<Test> =
+            light.chain(heavy::TESTS.iter().chain(stop_order::HEAVY).copied().filter(|_| heavy)).collect();
         let chosen = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| name.contains(wanted.as_str()));
         run(system, tests.into_iter().filter(|(name, _)| chosen(name)))
     })

@@ -9,7 +9,7 @@ use std::{
 };
 
 use process::{
-    Pool, StartError, System,
+    Exit, Pool, StartError, System,
     pool::{PoolError, TaskError, Workers},
 };
 
@@ -27,6 +27,7 @@ pub const TESTS: &[Test] = &[
     ("workers_that_die_idle_again_and_again_end_the_pool", die_soon),
     ("a_configuration_that_panics_is_an_error", configuration_panics),
     ("a_worker_over_its_memory_is_replaced_and_nothing_lost", over_memory),
+    ("a_task_that_takes_too_much_memory_is_lost_alone", far_over_memory),
 ];
 
 fn with(
@@ -118,4 +119,19 @@ fn over_memory(system: &System) {
     distinct.dedup();
     // Each may take nine before it is over, and a few more until it looks.
     assert!((3..=20).contains(&distinct.len()), "{pids:?}");
+}
+
+/// Too fast to be looked at between two tasks.
+fn far_over_memory(system: &System) {
+    const ALLOWED: u64 = 100 << 20;
+    let pool = pool(system, Workers::new(2).memory_limit(ALLOWED));
+    let results = pool.map(0..20, |worker, number| worker.keep(if number == 7 { 2 << 30 } else { 1 << 10 })).unwrap();
+    for (number, result) in results.into_iter().enumerate() {
+        match result {
+            Err(TaskError::WorkerLost { how, .. }) if number == 7 => {
+                assert_eq!(how, Exit::OutOfMemory { limit_bytes: ALLOWED });
+            }
+            result => assert!(number != 7 && result.is_ok(), "{number}: {result:?}"),
+        }
+    }
 }
