@@ -21,7 +21,8 @@ use crate::{
 
 /// A process under supervision, over all its incarnations. Clones are handles on the same one.
 ///
-/// Handles own their process: when the last one is dropped it is stopped, without anybody waiting for that. After
+/// Handles own their process: when the last one is dropped it is stopped, without anybody waiting for that, unless a process
+/// lives that was spawned [`after`](crate::Spawn::after) it: then when that is gone. After
 /// [`detach`](Self::detach) it ends with [`stop`](Self::stop), or with its [`System`].
 #[derive(Clone, Debug)]
 pub struct Handle {

@@ -281,9 +281,10 @@ impl<'s, P> Spawn<'s, P> {
         self
     }
 
-    /// It needs `other`, so when everything is stopped ([`System::stop_all`]) it is stopped before, and `other` is asked
-    /// to stop when it is gone. (Start it when `other` is ready: then its start is in order too.) For processes that are also
-    /// to be *restarted* together there are groups.
+    /// It needs `other`: when everything is stopped ([`System::stop_all`], and the end of
+    /// [`Program::run`](crate::Program::run)) it is stopped before, and `other` is asked to stop when it is gone. It also keeps
+    /// `other` when the last handle on that goes, until it is gone itself. (Start it when `other` is ready: then its start is
+    /// in order too.) For processes that are also to be *restarted* together there are groups.
     pub fn after(mut self, other: &Handle) -> Self {
         self.after.push(other.owner.id);
         self

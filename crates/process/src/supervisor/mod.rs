@@ -17,7 +17,7 @@ use std::{
         mpsc::{self, Sender},
     },
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use shm::{
@@ -55,6 +55,7 @@ pub(crate) fn start(tree: Option<Tree>) -> io::Result<Orders> {
         fatal: None,
         stopping: false,
         departure: None,
+        kept: Vec::new(),
     };
     thread::Builder::new().name("supervisor".to_owned()).spawn(move || {
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| supervisor.run(&received)));
@@ -84,6 +85,8 @@ struct Supervisor {
     /// All are to stop; nobody is started any more.
     stopping: bool,
     departure: Option<Departure>,
+    /// Whose last handle is gone, and whom others need still.
+    kept: Vec<(u64, Duration)>,
 }
 
 /// A stop that somebody waits for.
@@ -178,7 +181,11 @@ impl Supervisor {
                     let all = matches!(which, Which::All);
                     self.departure.iter_mut().filter(|_| all).for_each(Departure::hurry);
                     for id in &children {
-                        self.with(*id, |child, _| child.stop(grace));
+                        if done.is_none() && self.is_needed(*id) {
+                            self.kept.push((*id, grace));
+                        } else {
+                            self.with(*id, |child, _| child.stop(grace));
+                        }
                     }
                 }
                 match done {
@@ -256,8 +263,19 @@ impl Supervisor {
         }
     }
 
-    /// Tells those to stop whose time has come, if all are to.
+    /// Whether one lives that was spawned after it.
+    fn is_needed(&self, id: u64) -> bool {
+        self.children.values().any(|child| !child.is_over() && child.after().contains(&id))
+    }
+
+    /// Tells those to stop whose time has come.
     fn depart(&mut self) {
+        for (id, grace) in std::mem::take(&mut self.kept) {
+            match self.is_needed(id) {
+                true => self.kept.push((id, grace)),
+                false => self.with(id, |child, _| child.stop(grace)),
+            }
+        }
         while let Some(departure) = &mut self.departure {
             let (children, grace) = (&self.children, departure.grace);
             let next = departure.next(|id| children.get(&id).is_none_or(Child::is_over));

@@ -46,6 +46,9 @@ fn main() -> ExitCode {
         stop_order::finish();
         return code;
     }
+    if std::env::args().nth(1).as_deref() == Some(cgroup::LOOKING) {
+        return program.run(cgroup::application);
+    }
     if let (Some(cgroup::APPLICATION), Some(group)) = (std::env::args().nth(1).as_deref(), std::env::args().nth(2)) {
         return program.control_group(group).run(cgroup::application);
     }

@@ -18,6 +18,7 @@ use super::{
 pub const TESTS: &[Test] = &[
     ("stop_all_goes_by_what_needs_what", in_order),
     ("stop_all_at_the_end_of_the_program_too", at_the_end),
+    ("stop_all_after_the_handles_were_dropped", dropped),
     ("stop_all_a_second_time_kills", in_a_hurry),
     ("stop_all_of_a_hundred_strangers_is_at_once", strangers),
 ];
@@ -50,8 +51,8 @@ pub fn application(system: &System) -> Result<(), BoxError> {
     // It takes a while to stop, and so must hold up whom it needs, and nobody else.
     web.spin(150).detach();
     let stranger = start("stranger", &[])?;
-    for handle in [&database, &both[0], &both[1], &web, &stranger] {
-        handle.detach();
+    if manner != "drop" {
+        [&database, &both[0], &both[1], &web, &stranger].iter().for_each(|handle| handle.detach());
     }
     // The end of `app` is a stop of all as well; a thread tells of it as long as there is one.
     let telling = thread::spawn(move || {
@@ -134,6 +135,14 @@ fn at_the_end(_system: &System) {
     let lines = run(&["end"]);
     check(&lines);
     assert_eq!(lines.len(), 5);
+}
+
+fn dropped(_system: &System) {
+    let order = run(&["drop"]);
+    let place = |name: &str| order.iter().position(|told| told == name).unwrap();
+    assert!(place("web") < place("first") && place("first") < place("database"), "{order:?}");
+    assert!(place("second") < place("database"), "{order:?}");
+    assert_eq!(order.len(), 5);
 }
 
 fn in_a_hurry(_system: &System) {
