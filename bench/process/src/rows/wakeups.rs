@@ -49,7 +49,7 @@ struct Idle {
 impl Idle {
     fn start(system: &System, patience: Duration) -> Outcome<Self> {
         let begin =
-            |index| system.spawn::<Subject>(()).name(format!("idle {index}")).restart(Restart::on_failure()).begin();
+            |index| system.spawn::<Subject>(()).name(format!("resting {index}")).restart(Restart::on_failure()).begin();
         let starting = (0..CHILDREN).map(begin).collect::<Result<Vec<_>, _>>()?;
         let children = starting.into_iter().map(|starting| starting.wait()).collect::<Result<Vec<_>, _>>()?;
         let pool = system.pool::<Subject>(2, |_| ())?;
