@@ -31,12 +31,13 @@ fn row(name: &'static str, ours: Starts, aims: Vec<Aim>, effort: &Effort) -> Out
     let mut entrants = [
         Entrant::new("framewire", Part::Ours, Ok(ours)),
         Entrant::new("raw-posix-spawn", Part::Limit, Ok(raw::Starts)),
-        Entrant::new("cpython-fork", Part::Peer, python::start("fork")),
-        // Minutes, otherwise; what a thousand would take is computed from fewer.
-        Entrant::new("cpython-spawn", Part::Peer, python::start("spawn")).slower(20),
+        // Gigabytes, and minutes, otherwise; what a thousand would take is computed from fewer.
+        Entrant::new("cpython-fork", Part::Peer, python::start("fork")).slower(5),
+        Entrant::new("cpython-spawn", Part::Peer, python::start("spawn")).slower(50),
     ];
     let measured = in_turns(anywhere()?, &mut entrants, effort.few_rounds(), effort.of(COUNT))?;
-    let counted = format!("{} at a time in this run; cpython-spawn a twentieth of that", effort.of(COUNT));
+    let counted =
+        format!("{} at a time in this run; cpython-fork a fifth of that, cpython-spawn a fiftieth", effort.of(COUNT));
     Ok(Row {
         name,
         what: "1,000 processes started at once, until the last has said that it is ready",

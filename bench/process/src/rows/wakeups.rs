@@ -29,7 +29,7 @@ pub fn row(system: &System, effort: &Effort) -> Outcome<Row> {
     let measured = in_turns(anywhere()?, &mut entrants, 1, 1)?;
     Ok(Row {
         name: "idle-wakeups",
-        what: "50 supervised children, a pool, and nothing to do: how often any thread of theirs, or of this process, wakes",
+        what: "50 supervised children, a pool, and nothing to do: how often any thread of theirs, or the supervisor's or the pool's, wakes",
         unit: Unit::WakeUpsASecond,
         tables: vec![Table::new("any core", Unit::WakeUpsASecond, measured)],
         aims: vec![Aim::Most(0.0)],
@@ -49,7 +49,7 @@ struct Idle {
 impl Idle {
     fn start(system: &System, patience: Duration) -> Outcome<Self> {
         let begin =
-            |index| system.spawn::<Subject>(()).name(format!("idle {index}")).restart(Restart::on_failure()).begin();
+            |index| system.spawn::<Subject>(()).name(format!("resting {index}")).restart(Restart::on_failure()).begin();
         let starting = (0..CHILDREN).map(begin).collect::<Result<Vec<_>, _>>()?;
         let children = starting.into_iter().map(|starting| starting.wait()).collect::<Result<Vec<_>, _>>()?;
         let pool = system.pool::<Subject>(2, |_| ())?;
@@ -62,7 +62,7 @@ impl Contender for Idle {
     fn turn(&mut self, _place: Placement, _count: u32) -> Outcome<Turn> {
         let children = self.children.iter().filter_map(|child| child.process_id());
         let workers = self.pool.workers().into_iter().filter_map(|worker| worker.pid);
-        let pids: Vec<u32> = children.chain(workers).map(|pid| pid as u32).collect();
+        let pids: Vec<u32> = children.chain(workers).map(|pid| pid as u32).chain([std::process::id()]).collect();
         let theirs = switches_a_second(&pids, self.patience)?;
         Ok(Turn { samples: vec![theirs], ..Turn::default() })
     }

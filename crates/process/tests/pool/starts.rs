@@ -98,7 +98,9 @@ fn die_soon(system: &System) {
     let (pool, asked) = with(system, Workers::new(2), |_| Manner::DiesSoon).unwrap();
     super::wait_until("the idle pool gives up", || pool.join_for(Duration::ZERO) != Err(PoolError::StillOpen));
     let told = pool.join().unwrap_err();
-    assert!(told.to_string().contains("without having done anything"), "{told}");
+    // On a busy machine one may die even before it is heard to be ready.
+    let told = told.to_string();
+    assert!(told.contains("without having done anything") || told.contains("lost before it was ready"), "{told}");
     assert!(asked.load(Ordering::Relaxed) <= 10, "{asked:?}");
 }
 
