@@ -15,7 +15,7 @@ use std::{
 use shm::{status::StatusPage, wire::Packet};
 
 use crate::{
-    Commands, DuringRestart, Exit, Foreign, Group, Handle, Limit, Overflow, Restart, System,
+    Commands, DuringRestart, Exit, Foreign, Group, Handle, Launcher, Limit, Overflow, Restart, System,
     connection::{Connection, Witness},
     foreign,
     handle::Owner,
@@ -50,6 +50,7 @@ pub struct Spawn<'s, P> {
     environment: Vec<(OsString, Option<OsString>)>,
     folder: Option<PathBuf>,
     surroundings: Surroundings,
+    launcher: Launcher,
     restart: Restart,
     group: Option<u64>,
     level: Option<u32>,
@@ -165,6 +166,7 @@ impl<'s, P> Spawn<'s, P> {
             environment: Vec::new(),
             folder: None,
             surroundings: Surroundings::default(),
+            launcher: system.launcher(),
             restart: Restart::never(),
             group: None,
             level: None,
@@ -235,6 +237,13 @@ impl<'s, P> Spawn<'s, P> {
         self
     }
 
+    /// How it is started; by default as the program says ([`Program::launcher`](crate::Program::launcher)). A program that isn't
+    /// ours is always started by exec.
+    pub fn launcher(mut self, launcher: Launcher) -> Self {
+        self.launcher = launcher;
+        self
+    }
+
     /// Its nice value: from -20 (which needs the right to) to 19, the most modest; by default ours.
     pub fn nice(mut self, value: i32) -> Self {
         self.surroundings.nice = Some(value);
@@ -298,6 +307,8 @@ impl<'s, P> Spawn<'s, P> {
             environment: self.environment,
             folder: self.folder,
             surroundings,
+            launcher: self.launcher,
+            launchers: self.system.launchers().clone(),
         };
         let plan = Plan {
             id,

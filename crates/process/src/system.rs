@@ -13,7 +13,9 @@ use std::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
-    Change, Commands, Foreign, Spawn,
+    Change, Commands, Foreign, Launcher, Spawn,
+    launch::Launchers,
+    program::Table,
     supervisor::{self, Order, Orders, Which},
 };
 
@@ -27,16 +29,18 @@ pub struct System(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     orders: Orders,
-    kinds: Vec<&'static str>,
+    table: Table,
+    launchers: Launchers,
     next_id: AtomicU64,
     /// The limit of open descriptors as it was before we raised ours.
     open_files: Option<u64>,
 }
 
 impl System {
-    pub(crate) fn start(kinds: Vec<&'static str>) -> std::io::Result<Self> {
+    pub(crate) fn start(table: Table) -> std::io::Result<Self> {
         let open_files = raise_descriptor_limit();
-        Ok(Self(Arc::new(Inner { orders: supervisor::start()?, kinds, next_id: AtomicU64::new(0), open_files })))
+        let (launchers, next_id) = (Launchers::default(), AtomicU64::new(0));
+        Ok(Self(Arc::new(Inner { orders: supervisor::start()?, table, launchers, next_id, open_files })))
     }
 
     /// Prepares a process with this configuration; [`Spawn::start`] starts it.
@@ -81,6 +85,7 @@ impl System {
     /// error. Returns when they are gone.
     pub fn stop_all(&self, grace: Duration) {
         self.stop_which(Which::All, grace);
+        self.0.launchers.end();
     }
 
     pub(crate) fn stop_which(&self, which: Which, grace: Duration) {
@@ -94,12 +99,21 @@ impl System {
     }
 
     pub(crate) fn can_become(&self, kind: &str) -> bool {
-        self.0.kinds.contains(&kind)
+        self.0.table.kinds.contains(&kind)
     }
 
     /// A number for a process; it names it also when another one has its name.
     pub(crate) fn next_id(&self) -> u64 {
         self.0.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// How children are started if nothing else is said.
+    pub(crate) fn launcher(&self) -> Launcher {
+        self.0.table.launcher
+    }
+
+    pub(crate) fn launchers(&self) -> &Launchers {
+        &self.0.launchers
     }
 
     pub(crate) fn original_open_files(&self) -> Option<u64> {
