@@ -133,7 +133,11 @@ impl Nursery {
                         self.state = State::Fit(zygote);
                     }
                 }
-                Ok(false) if zygote.started.elapsed() < START_WITHIN => {}
+                Ok(false) if zygote.started.elapsed() < START_WITHIN => {
+                    if !std::mem::replace(&mut zygote.is_late, true) {
+                        tracing::info!("children are started by exec until the zygote is ready");
+                    }
+                }
                 Ok(false) => self.give_up(&Trouble::Silent),
                 Err(trouble) => self.give_up(&trouble),
             }
@@ -149,6 +153,10 @@ impl Nursery {
         let next = if let Trouble::Unfit(why) = trouble {
             tracing::info!("children are started by exec, since a zygote can't be: {why}");
             State::Never
+        } else if matches!((trouble, &self.state), (Trouble::Gone, State::Fit(zygote)) if zygote.has_worked.get()) {
+            // Somebody has killed it, and nothing says that the next one would fare as badly.
+            tracing::info!("a child is started by exec: the zygote {trouble}");
+            State::None
         } else {
             let delay = self.delay.map_or(FIRST_DELAY, |delay| (2 * delay).min(LONGEST_DELAY));
             tracing::warn!("children are started by exec for {delay:?}: the zygote {trouble}");

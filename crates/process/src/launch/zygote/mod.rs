@@ -18,6 +18,7 @@ mod trial;
 mod words;
 
 use std::{
+    cell::Cell,
     io,
     os::fd::{AsFd, OwnedFd},
     path::Path,
@@ -80,6 +81,10 @@ pub(super) struct Zygote {
     /// What it was started with.
     pub environment: Environment,
     pub standing: Standing,
+    /// The log has it that it takes its time.
+    pub is_late: bool,
+    /// It has made a child.
+    pub has_worked: Cell<bool>,
     trial: Trial,
 }
 
@@ -100,8 +105,8 @@ impl Zygote {
         // What its `main` says is said once more in each child that is started by exec, and so it is of no use.
         let child = command.stdout(Stdio::null()).spawn()?;
         let (pid, pidfd) = exec::identify(child)?;
-        let (started, trial) = (Instant::now(), Trial::default());
-        Ok(Self { pid, pidfd, socket: ours, started, environment, standing, trial })
+        let (started, is_late, has_worked, trial) = (Instant::now(), false, Cell::new(false), Trial::default());
+        Ok(Self { pid, pidfd, socket: ours, started, environment, standing, is_late, has_worked, trial })
     }
 
     pub(super) fn pid(&self) -> i32 {
@@ -157,6 +162,7 @@ impl Zygote {
                 let pidfd = pidfd.into_owned().map_err(|error| broken(&error))?;
                 // From here on it is on its own. It may have died already: whoever watches it will see.
                 let _ = setpgid(Some(pid), Some(pid));
+                self.has_worked.set(true);
                 Ok((pid, pidfd))
             }
             Word::Failed(why) => Err(Trouble::Refused(why)),
