@@ -141,34 +141,53 @@ pub fn set_environment(changes: &[(OsString, Option<OsString>)]) -> Result<(), C
     Ok(())
 }
 
-/// Replaces this process's arguments, as `ps` and `/proc/PID/cmdline` show them, by these words. What doesn't fit into the
-/// room of the original ones is cut.
-///
-/// # Errors
-///
-/// [`CloneError::Threads`] if there are other threads: they could be reading them; and if `/proc` isn't there.
-pub fn set_title(words: &[&[u8]]) -> Result<(), CloneError> {
-    /// Far beyond any title, and far below what could reach out of the stack's mapping by mistake.
-    const MAX_BYTES: usize = 128 * 1024;
-    alone()?;
-    let stat = fs::read_to_string("/proc/self/stat").map_err(call::failed("read /proc/self/stat"))?;
-    // Fields 48 and 49. The second one, which may hold anything, ends with the last parenthesis.
-    let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(45);
-    let mut field = || fields.next().and_then(|field| field.parse::<usize>().ok()).unwrap_or(0);
-    let (start, end) = (field(), field());
-    let room = end.saturating_sub(start);
-    if start == 0 || room == 0 || room > MAX_BYTES {
-        return Err(CloneError::System(io::Error::other(format!("arguments at {start:#x} to {end:#x}"))));
+/// Where this process's arguments are, as `ps` and `/proc/PID/cmdline` show them. A copy has its own at the same place.
+#[derive(Clone, Copy, Debug)]
+pub struct Title {
+    start: usize,
+    room: usize,
+}
+
+impl Title {
+    /// Asks the kernel.
+    ///
+    /// # Errors
+    ///
+    /// If `/proc` isn't there, or says nothing that can be.
+    pub fn of_this_process() -> Result<Self, CloneError> {
+        /// Far beyond any title, and far below what could reach out of the stack's mapping by mistake.
+        const MAX_BYTES: usize = 128 * 1024;
+        let stat = fs::read_to_string("/proc/self/stat").map_err(call::failed("read /proc/self/stat"))?;
+        // Fields 48 and 49. The second one, which may hold anything, ends with the last parenthesis.
+        let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(45);
+        let mut field = || fields.next().and_then(|field| field.parse::<usize>().ok()).unwrap_or(0);
+        let (start, end) = (field(), field());
+        let room = end.saturating_sub(start);
+        if start == 0 || room == 0 || room > MAX_BYTES {
+            return Err(CloneError::System(io::Error::other(format!("arguments at {start:#x} to {end:#x}"))));
+        }
+        Ok(Self { start, room })
     }
-    let mut title = words.join(&0);
-    // The last byte stays zero: otherwise the kernel takes what is behind it (the environment) for a part of it.
-    title.resize(room - 1, 0);
-    title.push(0);
-    // SAFETY: the kernel says that the strings of this process's arguments are there: writable memory at the bottom of its
-    // first thread's stack, which is never unmapped. Rust has no references to it (`std::env::args` copies), and this is
-    // the only thread. C code that kept a pointer to an argument finds a string there that ends within the room.
-    unsafe { ptr::copy_nonoverlapping(title.as_ptr(), ptr::with_exposed_provenance_mut::<u8>(start), room) };
-    Ok(())
+
+    /// Replaces them by these words. What doesn't fit into the room of the original ones is cut.
+    ///
+    /// # Errors
+    ///
+    /// [`CloneError::Threads`] if there are other threads: they could be reading them.
+    pub fn set(self, words: &[&[u8]]) -> Result<(), CloneError> {
+        alone()?;
+        let mut title = words.join(&0);
+        // The last byte stays zero: otherwise the kernel takes what is behind it (the environment) for a part of it.
+        title.resize(self.room - 1, 0);
+        title.push(0);
+        let place = ptr::with_exposed_provenance_mut::<u8>(self.start);
+        // SAFETY: the kernel said, to this process or to the one that it is a copy of, that the strings of its arguments are
+        // there: writable memory at the bottom of the first thread's stack, which is never unmapped. Rust has no references
+        // to it (`std::env::args` copies), and this is the only thread. C code that kept a pointer to an argument finds a
+        // string there that ends within the room.
+        unsafe { ptr::copy_nonoverlapping(title.as_ptr(), place, self.room) };
+        Ok(())
+    }
 }
 
 /// The kernel's `struct clone_args` of its first version (Linux 5.3).
@@ -239,6 +258,11 @@ impl Kept {
 
 /// Says whether this thread is the only one. If it is, none can come to be but by what this thread does.
 fn alone() -> Result<(), CloneError> {
+    // SAFETY: `unshare` of a thread from its group does nothing at all if it is alone there, and fails if it isn't.
+    if unsafe { libc::unshare(libc::CLONE_THREAD) } == 0 {
+        return Ok(());
+    }
+    // Others are there; or a filter forbids the call, and they must be counted, which takes ten times as long.
     match fs::read_dir("/proc/self/task").map_err(call::failed("read /proc/self/task"))?.count() {
         1 => Ok(()),
         threads => Err(CloneError::Threads(threads)),
@@ -257,7 +281,8 @@ mod tests {
             scope.spawn(move || {
                 assert!(threads(twin().err()));
                 assert!(threads(check().err()));
-                assert!(threads(set_title(&[b"title"]).err()));
+                let title = Title::of_this_process().unwrap();
+                assert!(threads(title.set(&[b"title"]).err()));
                 assert!(threads(set_environment(&[(OsString::from("A"), None)]).err()));
             });
         });

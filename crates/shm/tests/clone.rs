@@ -15,7 +15,7 @@ use rustix::{
     process::{Pid, Signal, WaitId, WaitIdOptions, getpid, getppid, kill_process, waitid},
     thread::gettid,
 };
-use shm::clone::{CloneError, Twin, check, set_environment, set_title, twin};
+use shm::clone::{CloneError, Title, Twin, check, set_environment, twin};
 
 const CODE: i32 = 42;
 
@@ -60,7 +60,7 @@ fn threads() {
     let (end, ended) = std::sync::mpsc::channel::<()>();
     let other = std::thread::spawn(move || ended.recv());
     assert!(matches!(twin(), Err(CloneError::Threads(2))));
-    assert!(matches!(set_title(&[b"a"]), Err(CloneError::Threads(2))));
+    assert!(matches!(Title::of_this_process().unwrap().set(&[b"a"]), Err(CloneError::Threads(2))));
     drop(end);
     let _ = other.join().unwrap();
     // `join` returns a moment before the kernel has taken the thread out of its table.
@@ -96,9 +96,10 @@ fn copy(mutex: &Robust, is_killed: bool) -> ! {
     let parent = getppid();
     check().unwrap();
     assert_eq!(getpid(), gettid());
-    set_environment(&[(OsString::from("CLONE_TEST"), None), (OsString::from("NEW"), Some(OsString::from("1")))]).unwrap();
+    set_environment(&[(OsString::from("CLONE_TEST"), None), (OsString::from("NEW"), Some(OsString::from("1")))])
+        .unwrap();
     assert_eq!((std::env::var("CLONE_TEST").ok(), std::env::var("NEW").ok()), (None, Some("1".to_owned())));
-    set_title(&[b"title", "a ".repeat(200).as_bytes()]).unwrap();
+    Title::of_this_process().unwrap().set(&[b"title", "a ".repeat(200).as_bytes()]).unwrap();
     let title = std::fs::read_to_string("/proc/self/cmdline").unwrap().replace('\0', " ");
     println!("{}\n{}", getpid().as_raw_nonzero(), title.trim_end());
     std::io::stdout().flush().unwrap();

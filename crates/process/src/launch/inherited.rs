@@ -3,8 +3,7 @@
 
 use std::{
     ffi::OsString,
-    fs,
-    io,
+    fs, io,
     os::{fd::OwnedFd, unix::ffi::OsStringExt},
     path::Path,
 };

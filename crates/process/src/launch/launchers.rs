@@ -46,7 +46,9 @@ enum State {
     Young(Zygote),
     Fit(Zygote),
     /// One has failed.
-    Off { until: Instant },
+    Off {
+        until: Instant,
+    },
     /// There can be none.
     Never,
 }

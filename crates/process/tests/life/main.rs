@@ -67,7 +67,8 @@ fn main() -> ExitCode {
 /// Runs the same tests with a zygote for all children, also for children's children.
 fn once_more_by_zygote() -> Result<(), BoxError> {
     println!("by zygote:");
-    let again = Command::new(std::env::current_exe()?).args(std::env::args_os().skip(1)).env(BY_ZYGOTE, "1").status()?;
+    let again =
+        Command::new(std::env::current_exe()?).args(std::env::args_os().skip(1)).env(BY_ZYGOTE, "1").status()?;
     if again.success() { Ok(()) } else { Err("pass all tests with a zygote".into()) }
 }
 

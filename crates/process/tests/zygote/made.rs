@@ -82,7 +82,8 @@ fn variables_and_folder(system: &System) {
 }
 
 fn its_title(system: &System) {
-    let (copy, exec) = (start(system, "m.a name that is rather long"), "m.a name that is too long for its room".repeat(9));
+    let (copy, exec) =
+        (start(system, "m.a name that is rather long"), "m.a name that is too long for its room".repeat(9));
     let title_of_copy = title(pid(&copy));
     let words: Vec<&str> = title_of_copy.trim_end_matches('\0').split('\0').collect();
     assert_eq!(words, ["framewire", "__process", "subject", "m.a name that is rather long"]);
@@ -108,7 +109,8 @@ fn descriptors(system: &System) {
     let mut all = BTreeSet::new();
     let is_private = |open: &&String| open.starts_with("socket:") || open.starts_with("pipe:");
     // What everybody inherits from whoever started the tests (cargo has a pipe there), each by exec has too.
-    let own = std::fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    let own =
+        std::fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
     let own: Vec<String> = own.map(|target| target.to_string_lossy().into_owned()).collect();
     let inherited = |open: &String| by_exec.contains(open) && own.contains(open);
     for copy in &copies {
@@ -124,7 +126,8 @@ fn signals_and_rights(system: &System) {
     let exec = system.spawn::<Subject>(Config::default()).name("m.sig").launcher(Launcher::Exec).start().unwrap();
     let copy = start(system, "m.sig2");
     assert_eq!(copy.status().wait().unwrap(), exec.status().wait().unwrap());
-    let group = |pid: i32| rustix::process::getpgid(rustix::process::Pid::from_raw(pid)).unwrap().as_raw_nonzero().get();
+    let group =
+        |pid: i32| rustix::process::getpgid(rustix::process::Pid::from_raw(pid)).unwrap().as_raw_nonzero().get();
     assert_eq!(group(pid(&copy)), pid(&copy));
     assert_eq!(group(our_zygote()), our_zygote());
 }

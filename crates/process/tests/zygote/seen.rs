@@ -57,7 +57,10 @@ pub fn title(pid: i32) -> String {
 
 /// The living zygotes of a process.
 pub fn zygotes(parent: i32) -> Vec<i32> {
-    children(parent).into_iter().filter(|pid| !is_gone(*pid) && title(*pid).starts_with("framewire\0__zygote")).collect()
+    children(parent)
+        .into_iter()
+        .filter(|pid| !is_gone(*pid) && title(*pid).starts_with("framewire\0__zygote"))
+        .collect()
 }
 
 pub fn our_zygote() -> i32 {

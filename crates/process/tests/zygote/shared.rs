@@ -12,8 +12,10 @@ use super::{
     seen::{is_copy, pid, start},
 };
 
-pub const TESTS: &[Test] =
-    &[("a_queue_and_a_lock_in_two_copies", a_queue_and_a_lock), ("a_killed_copys_lock_is_taken_over", a_killed_copys_lock)];
+pub const TESTS: &[Test] = &[
+    ("a_queue_and_a_lock_in_two_copies", a_queue_and_a_lock),
+    ("a_killed_copys_lock_is_taken_over", a_killed_copys_lock),
+];
 
 fn a_queue_and_a_lock(system: &System) {
     let arena = Arena::create(1 << 20).unwrap();

@@ -9,7 +9,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, fchdir, getppid, set_parent_process_death_signal};
 use shm::{
-    clone::{self, Twin},
+    clone::{self, Title, Twin},
     wire::{Packet, Passed, ReceiveError, Socket},
 };
 
@@ -37,7 +37,8 @@ pub(crate) fn serve(parent: &str) -> Role {
     let application = match attach(parent) {
         Ok(application) => application,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "error: could not start a zygote: {error}; framewire does that, not a person");
+            let _ =
+                writeln!(io::stderr(), "error: could not start a zygote: {error}; framewire does that, not a person");
             return Role::Over(ExitCode::FAILURE);
         }
     };
@@ -45,6 +46,8 @@ pub(crate) fn serve(parent: &str) -> Role {
         tell(&application, &Word::Unfit(error.to_string()));
         return Role::Over(ExitCode::FAILURE);
     }
+    // Its title is for people; without it, a child is one all the same.
+    let title = Title::of_this_process().ok();
     loop {
         let errand = match application.receive().map(|packet| packet.decode::<Errand>()) {
             Ok(Ok(errand)) => errand,
@@ -66,7 +69,7 @@ pub(crate) fn serve(parent: &str) -> Role {
             Ok(Twin::Copy(sound)) => {
                 // Whoever holds this would hide the zygote's end.
                 drop(application);
-                return become_child(errand, sound.map_err(BoxError::from));
+                return become_child(errand, title, sound.map_err(BoxError::from));
             }
             Err(error) => tell(&application, &Word::Failed(error.to_string())),
         }
@@ -95,7 +98,7 @@ fn take_stdin() -> io::Result<Socket> {
 }
 
 /// The copy becomes what the errand says, as if it had been started by exec. What goes wrong, its line tells.
-fn become_child(errand: Errand, sound: Result<(), BoxError>) -> Role {
+fn become_child(errand: Errand, title: Option<Title>, sound: Result<(), BoxError>) -> Role {
     let Errand { kind, name, line, stdout, stderr, folder, variables } = errand;
     let Ok(line) = line.into_owned() else { return Role::Over(ExitCode::FAILURE) };
     let line = Line::over(Socket::from_owned(line));
@@ -105,8 +108,9 @@ fn become_child(errand: Errand, sound: Result<(), BoxError>) -> Role {
         rustix::stdio::dup2_stderr(&stderr).map_err(system("dup2"))?;
         fchdir(&folder).map_err(system("fchdir"))?;
         clone::set_environment(&variables.into_changes())?;
-        // Its title is for people; without it, it is a child all the same.
-        let _ = clone::set_title(&[TITLE.as_bytes(), CHILD.as_bytes(), kind.as_bytes(), name.as_bytes()]);
+        if let Some(title) = title {
+            title.set(&[TITLE.as_bytes(), CHILD.as_bytes(), kind.as_bytes(), name.as_bytes()])?;
+        }
         Ok(())
     };
     match settle() {

@@ -30,17 +30,18 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     process::{
-        Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, getpid, kill_process_group, pidfd_send_signal, setpgid, waitid,
+        Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, getpid, kill_process_group, pidfd_send_signal, setpgid,
+        waitid,
     },
 };
 use shm::wire::{Packet, ReceiveError, Socket};
 
 pub(super) use self::words::Errand;
+use self::words::Word;
 pub(crate) use self::{
     inside::{Role, serve},
     words::ZYGOTE,
 };
-use self::words::Word;
 use super::{
     exec,
     inherited::{Environment, Standing},

@@ -11,11 +11,7 @@ use shm::{
     wire::{Passed, Socket},
 };
 
-use super::{
-    TRIAL_CODE,
-    inside::tell,
-    words::Word,
-};
+use super::{TRIAL_CODE, inside::tell, words::Word};
 use crate::BoxError;
 
 /// Makes the trial child. An error says why there can be no zygote; the child itself says what it has found out.
