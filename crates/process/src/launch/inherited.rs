@@ -10,7 +10,7 @@ use std::{
 
 use rustix::{
     fs::{Mode, OFlags},
-    process::{Resource, getrlimit},
+    process::{Resource, getpriority_process, getrlimit},
 };
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,7 @@ pub(super) struct Standing {
     limits: Vec<(Option<u64>, Option<u64>)>,
     places: Vec<Option<(u64, u64)>>,
     cgroup: String,
+    nice: Option<i32>,
 }
 
 impl Standing {
@@ -56,7 +57,9 @@ impl Standing {
         let places = std::iter::once(place("/")).chain(namespaces).collect();
         // A kernel without control groups has no such file.
         let cgroup = fs::read_to_string("/proc/thread-self/cgroup").unwrap_or_default();
-        Ok(Self { status: status.collect::<Vec<_>>().join("\n"), limits, places, cgroup })
+        // Of this thread, although it says process.
+        let nice = getpriority_process(None).ok();
+        Ok(Self { status: status.collect::<Vec<_>>().join("\n"), limits, places, cgroup, nice })
     }
 }
 

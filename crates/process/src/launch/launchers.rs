@@ -108,13 +108,15 @@ impl Nursery {
     /// The zygote, if one can be asked.
     fn zygote(&mut self) -> Option<&Zygote> {
         self.graves.retain_mut(|grave| !grave.is_closed(Instant::now()));
+        // Out of descriptors, for example: then nothing is known, and exec will say what is wrong.
+        let standing = Standing::now().ok()?;
         match &self.state {
             State::Fit(zygote) if zygote.is_over() => {
                 tracing::info!(pid = zygote.pid(), "the zygote has ended; there will be another one");
                 self.bury(State::None);
             }
             // It may have rights that we have given up.
-            State::Fit(zygote) | State::Young(zygote) if Standing::now().ok().as_ref() != Some(&zygote.standing) => {
+            State::Fit(zygote) | State::Young(zygote) if standing != zygote.standing => {
                 tracing::debug!("rights or limits have changed, and so the zygote");
                 self.bury(State::None);
             }
