@@ -72,7 +72,7 @@ fn raw(count: u64) -> Result<Duration, BoxError> {
     let mut before = None;
     for _ in 0..count {
         let next = Command::new("/proc/self/exe").arg(NOTHING).stdin(Stdio::null()).spawn()?;
-        if let Some(mut before) = std::mem::replace(&mut before, Some(next)) {
+        if let Some(mut before) = before.replace(next) {
             before.wait()?;
         }
     }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use process::{BoxError, Program, System};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 use super::{
     Test,
@@ -57,10 +58,12 @@ pub fn report(system: &System) -> Result<(), BoxError> {
 
 /// As a container without `clone3` answers: that there is no such call. The C library then uses `clone`.
 pub fn forbidden(program: Program) -> ExitCode {
-    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+    /// The number of `clone3`, which is the same on all architectures.
+    const CLONE3: i64 = 435;
+
     let errno = SeccompAction::Errno(rustix::io::Errno::NOSYS.raw_os_error() as u32);
     let architecture = std::env::consts::ARCH.try_into().unwrap();
-    let rules = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+    let rules = BTreeMap::from([(CLONE3, Vec::new())]);
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, errno, architecture).unwrap();
     let filter: BpfProgram = filter.try_into().unwrap();
     seccompiler::apply_filter(&filter).unwrap();
