@@ -10,7 +10,7 @@
 //! |---|---|
 //! | the thread's cached number is written anew (`CLONE_CHILD_SETTID` to its place) | the same, place and flag |
 //! | the kernel clears it at the thread's end (`CLONE_CHILD_CLEARTID`) | the same |
-//! | the robust list is registered again: the kernel forgets it in a copy | the same, [`Kept::restore`] |
+//! | the robust list is registered again: the kernel forgets it in a copy | the same, `Kept::restore` |
 //! | locks of the allocator, of streams and of the loader are taken, so that no other thread holds them | there is none |
 //! | `pthread_atfork` handlers are called | they aren't; what needs them can't be started by a launcher |
 //! | random numbers of the vDSO are thrown away | the kernel wipes their page itself |

@@ -13,7 +13,7 @@ use shm::{arena::Arena, lock::Lock};
 
 use super::{
     LIMIT, Test,
-    seen::{children, is_copy, is_gone, is_reaped, log, our_zygote, pid, start, zygotes},
+    seen::{children, is_copy, is_gone, is_reaped, log, our_zygote, pid, start, start_somehow, zygotes},
     subject::{Config, Subject},
     wait_until,
 };
@@ -78,44 +78,33 @@ fn killed_at_any_instant(system: &System) {
             assert_eq!(subject.join_for(LIMIT), Some(Exit::Signal(9)));
         }
         enough.store(true, Ordering::Relaxed);
-        println!("     ({} zygotes killed, {copies} of {started} children were copies)", killer.join().unwrap());
+        let killed = killer.join().unwrap();
+        println!("     ({killed} zygotes killed, {copies} of {started} children were copies)");
+        assert!(killed > 0 && copies > 0);
     });
     assert_eq!(*begun.lock().or_else(shm::lock::LockError::into_guard).unwrap(), started, "only known ones have begun");
     let own = std::process::id() as i32;
     wait_until("nobody is left but a zygote, and with the next child that is a new one", || {
-        drop(start(system, "d.last"));
-        system.stop(&["d.last"], LIMIT);
+        start_somehow(system, "d.last").stop(LIMIT);
         children(own) == zygotes(own) && zygotes(own).len() == 1
     });
 }
 
 fn one_that_is_stopped(system: &System) {
     let before = start(system, "d.before");
-    // The last test may have it that there is none for a while.
-    wait_until("there is a zygote", || {
-        drop(start(system, "d.wait"));
-        system.stop(&["d.wait"], LIMIT);
-        !zygotes(std::process::id() as i32).is_empty()
-    });
     let zygote = our_zygote();
     send(zygote, Signal::STOP);
     let begin = Instant::now();
-    let subject = start(system, "d.by_exec");
+    let subject = start_somehow(system, "d.by_exec");
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     assert!(!is_copy(pid(&subject)), "by exec");
     assert!(log().contains("the zygote doesn't answer"), "{}", log());
     assert_eq!((before.half(2).wait().unwrap(), subject.half(2).wait().unwrap()), (1, 1));
     wait_until("and so it is no more", || {
-        drop(start(system, "d.wait"));
-        system.stop(&["d.wait"], LIMIT);
+        start_somehow(system, "d.wait").stop(LIMIT);
         is_reaped(zygote)
     });
-    wait_until("and after a while there is another", || {
-        let next = start(system, "d.again");
-        let copy = is_copy(pid(&next));
-        next.stop(LIMIT);
-        copy
-    });
+    start(system, "d.again").stop(LIMIT); // after a while there is another
 }
 
 /// The argument that makes this program an application to be killed.

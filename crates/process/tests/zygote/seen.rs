@@ -8,10 +8,29 @@ use std::{
 
 use process::{Handle, System};
 
-use super::subject::{Config, Subject, SubjectHandle};
+use super::{
+    LIMIT,
+    subject::{Config, Subject, SubjectHandle},
+    wait_until,
+};
 
-/// Starts one, by the zygote.
+/// Starts one, by the zygote. On a machine so loaded that the zygote doesn't answer in time it is exec for a while.
 pub fn start(system: &System, name: &str) -> SubjectHandle {
+    let mut started = None;
+    wait_until("the zygote makes a child", || {
+        let subject = start_somehow(system, name);
+        if is_copy(pid(&subject)) {
+            started = Some(subject);
+        } else {
+            subject.stop(LIMIT);
+        }
+        started.is_some()
+    });
+    started.unwrap()
+}
+
+/// Starts one, by exec if the zygote can't.
+pub fn start_somehow(system: &System, name: &str) -> SubjectHandle {
     system.spawn::<Subject>(Config::default()).name(name).start().unwrap()
 }
 
@@ -63,10 +82,14 @@ pub fn zygotes(parent: i32) -> Vec<i32> {
         .collect()
 }
 
+/// Ours; one that was killed takes a moment to go.
 pub fn our_zygote() -> i32 {
-    let zygotes = zygotes(std::process::id() as i32);
-    assert_eq!(zygotes.len(), 1, "{zygotes:?}; the log: {}", log());
-    zygotes[0]
+    let mut all = Vec::new();
+    wait_until("there is one zygote", || {
+        all = zygotes(std::process::id() as i32);
+        all.len() == 1
+    });
+    all[0]
 }
 
 pub fn descriptors() -> usize {

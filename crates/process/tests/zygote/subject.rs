@@ -108,8 +108,7 @@ impl Subject {
         if levels > 0 {
             let system = cx.system().map_err(|error| error.to_string())?;
             let name = format!("{}.{levels}", cx.name());
-            let inner = system.spawn::<Subject>(Config::default()).name(name);
-            let inner = inner.start().map_err(|error| error.to_string())?;
+            let inner = super::seen::start(system, &name);
             let theirs = inner.nest(levels - 1).wait_for(Duration::from_secs(20));
             pids.extend(theirs.map_err(|error| error.to_string())??);
             self.inner = Some(inner);
