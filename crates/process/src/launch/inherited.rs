@@ -34,13 +34,14 @@ const RESOURCES: [Resource; 11] = [
     Resource::Stack,
 ];
 
-/// What can't be told to a child, because it couldn't take it: rights, limits, and the places that it sees. If it has changed,
-/// there must be a new zygote.
+/// What can't be told to a child, because it couldn't take it: rights, limits, and the root folder. If it has changed, there
+/// must be a new zygote. Namespaces aren't here: they are a thread's own, and this one never leaves its.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Standing {
     status: String,
     limits: Vec<(Option<u64>, Option<u64>)>,
-    places: Vec<Option<(u64, u64)>>,
+    /// Device and number of the root folder.
+    root: Option<(u64, u64)>,
     cgroup: String,
     nice: Option<i32>,
 }
@@ -51,15 +52,12 @@ impl Standing {
         let status = fs::read_to_string("/proc/thread-self/status")?;
         let status = status.lines().filter(|line| LINES.iter().any(|wanted| line.starts_with(wanted)));
         let limits = RESOURCES.map(getrlimit).map(|limit| (limit.current, limit.maximum)).to_vec();
-        let place = |path: &str| rustix::fs::stat(path).ok().map(|place| (place.st_dev, place.st_ino));
-        let namespaces = ["cgroup", "ipc", "mnt", "net", "pid_for_children", "user", "uts"];
-        let namespaces = namespaces.iter().map(|name| place(&format!("/proc/thread-self/ns/{name}")));
-        let places = std::iter::once(place("/")).chain(namespaces).collect();
+        let root = rustix::fs::stat("/").ok().map(|root| (root.st_dev, root.st_ino));
         // A kernel without control groups has no such file.
         let cgroup = fs::read_to_string("/proc/thread-self/cgroup").unwrap_or_default();
         // Of this thread, although it says process.
         let nice = getpriority_process(None).ok();
-        Ok(Self { status: status.collect::<Vec<_>>().join("\n"), limits, places, cgroup, nice })
+        Ok(Self { status: status.collect::<Vec<_>>().join("\n"), limits, root, cgroup, nice })
     }
 }
 
