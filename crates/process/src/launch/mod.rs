@@ -30,12 +30,12 @@ use crate::{
 /// ([`Spawn::launcher`](crate::Spawn::launcher)). It makes no difference to what they can do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Launcher {
-    /// This executable is started anew for each: nothing that it has done before is there, whatever that was. Half a
-    /// millisecond to one.
+    /// This executable is started anew for each: nothing that it has done before is there, whatever that was. It costs some two
+    /// milliseconds of work, most of them the kernel's and the dynamic linker's.
     #[default]
     Exec,
     /// A *zygote* copies itself: this executable, started once, having come as far as [`Program::run`](crate::Program::run) with
-    /// one thread. A tenth of a millisecond or two, and what `main` has loaded before is there already, in shared memory.
+    /// one thread. A quarter of that work, half of the private memory, and what `main` has loaded before is there already.
     ///
     /// Not for what a copy can't have: CUDA, and libraries that start threads when they are loaded. If `main` starts threads,
     /// or the system forbids copying (`clone3`), [`Exec`](Self::Exec) is used, and a line of the log says why. Children are the
