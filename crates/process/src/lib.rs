@@ -99,6 +99,7 @@ pub use self::{
     foreign::Foreign,
     group::{Group, NewGroup, Strategy},
     handle::{Ended, Handle},
+    launch::Launcher,
     pool::Pool,
     process::{BoxError, Commands, Process},
     program::Program,

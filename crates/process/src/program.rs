@@ -3,11 +3,15 @@
 use std::{collections::BTreeMap, io::Write, path::PathBuf, process::ExitCode};
 
 use crate::{
-    BoxError, Commands, System,
+    BoxError, Commands, Launcher, System,
     cgroup::{self, NoTree, Tree},
     child,
     foreign::{self, FOREIGN},
+    launch::zygote::{self, Role, ZYGOTE},
 };
+
+/// What children are called before they have their name.
+pub(crate) const TITLE: &str = "framewire";
 
 /// How a child process is told apart from the application: its first argument.
 pub(crate) const CHILD: &str = "__process";
@@ -16,8 +20,16 @@ pub(crate) const CHILD: &str = "__process";
 #[derive(Debug, Default)]
 #[must_use]
 pub struct Program {
-    kinds: BTreeMap<&'static str, fn(Vec<&'static str>) -> ExitCode>,
+    kinds: BTreeMap<&'static str, fn(child::Line, Table) -> ExitCode>,
+    launcher: Launcher,
     control_group: Option<PathBuf>,
+}
+
+/// What each process of this program knows of it, for children of its own.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Table {
+    pub kinds: Vec<&'static str>,
+    pub launcher: Launcher,
 }
 
 impl Program {
@@ -50,6 +62,20 @@ impl Program {
         self
     }
 
+    /// How children are started, unless it is said for one of them ([`Spawn::launcher`](crate::Spawn::launcher)); by default by
+    /// [`Launcher::Exec`]. It holds for children's children too.
+    ///
+    /// ```no_run
+    /// use process::{Launcher, Program};
+    /// fn main() -> std::process::ExitCode {
+    ///     Program::new().launcher(Launcher::Zygote).run(|system| Ok(()))
+    /// }
+    /// ```
+    pub fn launcher(mut self, launcher: Launcher) -> Self {
+        self.launcher = launcher;
+        self
+    }
+
     /// Becomes what the command line says: a process of the table, or, without such words, the application, under
     /// which `app` runs. When `app` returns, all processes are stopped. An error that it returns is printed.
     pub fn run(self, app: impl FnOnce(&System) -> Result<(), BoxError>) -> ExitCode {
@@ -57,7 +83,7 @@ impl Program {
             return ended;
         }
         let done = self.tree().and_then(|tree| {
-            let system = System::start(self.kinds.keys().copied().collect(), tree.clone())?;
+            let system = System::start(self.table(), tree.clone())?;
             let done = app(&system);
             system.stop_all(crate::system::GRACE);
             tree.iter().for_each(Tree::close);
@@ -77,14 +103,31 @@ impl Program {
         match arguments.next()?.as_str() {
             CHILD => {
                 let kind = arguments.next().unwrap_or_default();
-                Some(match self.kinds.get(kind.as_str()) {
-                    Some(run) => run(self.kinds.keys().copied().collect()),
-                    None => fail(&format!("could not become a {kind:?}: this program can't; see Program::process")),
+                Some(match child::Line::take_over_stdin() {
+                    Ok(line) => self.live(&kind, line),
+                    Err(error) => {
+                        fail(&format!("could not start as a {kind}: {error}; it is started by framewire, not by hand"))
+                    }
                 })
             }
+            ZYGOTE => Some(match zygote::serve(&arguments.next().unwrap_or_default()) {
+                Role::Over(code) => code,
+                Role::Child { kind, line } => self.live(&kind, line),
+            }),
             FOREIGN => Some(foreign::become_it()),
             _ => None,
         }
+    }
+
+    fn live(&self, kind: &str, line: child::Line) -> ExitCode {
+        match self.kinds.get(kind) {
+            Some(run) => run(line, self.table()),
+            None => fail(&format!("could not become a {kind:?}: this program can't; see Program::process")),
+        }
+    }
+
+    fn table(&self) -> Table {
+        Table { kinds: self.kinds.keys().copied().collect(), launcher: self.launcher }
     }
 
     /// Where control groups are made, if anywhere.

@@ -15,7 +15,7 @@ use std::{
 use shm::{status::StatusPage, wire::Packet};
 
 use crate::{
-    Commands, DuringRestart, Executable, Exit, Foreign, Group, Handle, Limit, Overflow, Recycle, Restart, System,
+    Commands, DuringRestart, Executable, Exit, Foreign, Group, Handle, Launcher, Limit, Overflow, Recycle, Restart, System,
     connection::{Connection, Witness},
     foreign,
     handle::Owner,
@@ -51,6 +51,7 @@ pub struct Spawn<'s, P> {
     environment: Vec<(OsString, Option<OsString>)>,
     folder: Option<PathBuf>,
     surroundings: Surroundings,
+    launcher: Launcher,
     restart: Restart,
     group: Option<u64>,
     level: Option<u32>,
@@ -176,6 +177,7 @@ impl<'s, P> Spawn<'s, P> {
             environment: Vec::new(),
             folder: None,
             surroundings: Surroundings::default(),
+            launcher: system.launcher(),
             restart: Restart::never(),
             group: None,
             level: None,
@@ -245,6 +247,13 @@ impl<'s, P> Spawn<'s, P> {
     /// Its working folder; by default ours.
     pub fn current_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
+        self
+    }
+
+    /// How it is started; by default as the program says ([`Program::launcher`](crate::Program::launcher)). A program that isn't
+    /// ours is always started by exec.
+    pub fn launcher(mut self, launcher: Launcher) -> Self {
+        self.launcher = launcher;
         self
     }
 
@@ -366,6 +375,8 @@ impl<'s, P> Spawn<'s, P> {
             environment: self.environment,
             folder: self.folder,
             surroundings,
+            launcher: self.launcher,
+            launchers: self.system.launchers().clone(),
         };
         let plan = Plan {
             id,

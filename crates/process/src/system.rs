@@ -13,8 +13,10 @@ use std::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
-    Changes, Commands, Foreign, Spawn,
+    Changes, Commands, Foreign, Launcher, Spawn,
     cgroup::Tree,
+    launch::Launchers,
+    program::Table,
     supervisor::{self, Order, Orders, Which},
 };
 
@@ -28,7 +30,8 @@ pub struct System(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     orders: Orders,
-    kinds: Vec<&'static str>,
+    table: Table,
+    launchers: Launchers,
     next_id: AtomicU64,
     /// The limit of open descriptors as it was before we raised ours.
     open_files: Option<u64>,
@@ -44,12 +47,13 @@ impl System {
     ///
     /// If the supervisor's thread or descriptors can't be had.
     pub fn for_host() -> std::io::Result<Self> {
-        Self::start(Vec::new(), None)
+        Self::start(Table::default(), None)
     }
 
-    pub(crate) fn start(kinds: Vec<&'static str>, tree: Option<Tree>) -> std::io::Result<Self> {
+    pub(crate) fn start(table: Table, tree: Option<Tree>) -> std::io::Result<Self> {
         let (open_files, orders) = (raise_descriptor_limit(), supervisor::start(tree.clone())?);
-        Ok(Self(Arc::new(Inner { orders, kinds, next_id: AtomicU64::new(0), open_files, tree })))
+        let (launchers, next_id) = (Launchers::default(), AtomicU64::new(0));
+        Ok(Self(Arc::new(Inner { orders, table, launchers, next_id, open_files, tree })))
     }
 
     pub(crate) fn tree(&self) -> Option<&Tree> {
@@ -105,6 +109,7 @@ impl System {
     /// and with none they are killed.
     pub fn stop_all(&self, grace: Duration) {
         self.stop_which(Which::All, grace);
+        self.0.launchers.end();
     }
 
     pub(crate) fn stop_which(&self, which: Which, grace: Duration) {
@@ -118,12 +123,21 @@ impl System {
     }
 
     pub(crate) fn can_become(&self, kind: &str) -> bool {
-        self.0.kinds.contains(&kind)
+        self.0.table.kinds.contains(&kind)
     }
 
     /// A number for a process; it names it also when another one has its name.
     pub(crate) fn next_id(&self) -> u64 {
         self.0.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// How children are started if nothing else is said.
+    pub(crate) fn launcher(&self) -> Launcher {
+        self.0.table.launcher
+    }
+
+    pub(crate) fn launchers(&self) -> &Launchers {
+        &self.0.launchers
     }
 
     pub(crate) fn original_open_files(&self) -> Option<u64> {

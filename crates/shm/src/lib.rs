@@ -17,6 +17,7 @@
 //! | [`lane`] | small messages between two processes at no system call, that outlive either |
 //! | [`status`] | one page a process, in which it says how it does, and which outlives it |
 //! | [`clock`] | the time that all processes share |
+//! | [`clone`] | how a launcher makes its parent children by copying itself |
 //! | [`memory`] | memfds, sealed and mapped; the unsafe code that the rest stands on |
 //! | [`life`] | a process by its pidfd, whatever else of it lives on |
 //! | [`parent`] | a process that doesn't outlive its parent, nor does what it has started |
@@ -108,6 +109,8 @@ mod attendant;
 mod call;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod clock;
+#[cfg(not(all(test, feature = "loom")))]
+pub mod clone;
 #[cfg(feature = "crash-points")]
 pub mod crash;
 #[cfg(not(feature = "crash-points"))]

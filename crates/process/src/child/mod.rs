@@ -29,18 +29,12 @@ pub use self::{
 use crate::{
     BoxError, Commands, logs,
     message::{ANY_PROTOCOL, Hello, Kind, Message},
+    program::Table,
 };
 
 /// Lives as a `P`, from the first message to the last.
-pub(crate) fn run<P: Commands>(kinds: Vec<&'static str>) -> ExitCode {
-    let line = match Line::take_over_stdin() {
-        Ok(line) => line,
-        Err(error) => {
-            eprintln!("error: could not start as a {}: {error}; it is started by framewire, not by hand", P::KIND);
-            return ExitCode::FAILURE;
-        }
-    };
-    match live::<P>(&line, kinds) {
+pub(crate) fn run<P: Commands>(line: Line, table: Table) -> ExitCode {
+    match live::<P>(&line, table) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             line.say_surely(Kind::Failed, &error.to_string());
@@ -49,7 +43,7 @@ pub(crate) fn run<P: Commands>(kinds: Vec<&'static str>) -> ExitCode {
     }
 }
 
-fn live<P: Commands>(line: &Line, kinds: Vec<&'static str>) -> Result<(), BoxError> {
+fn live<P: Commands>(line: &Line, table: Table) -> Result<(), BoxError> {
     // Until it is known who the parent is; nothing has been started yet that this would leave behind.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let hello: Hello = expect(line, Kind::Hello)?.read()?;
@@ -72,7 +66,7 @@ fn live<P: Commands>(line: &Line, kinds: Vec<&'static str>) -> Result<(), BoxErr
     let config: P::Config = expect(line, Kind::Config)?.read()?;
     let emitter = Arc::new(Emitter::new(line.clone(), hello.event_credit));
     let inbox = control::listen(line.clone(), emitter.clone(), status.clone())?;
-    let mut cx = Context::new(hello.name, line.clone(), status, kinds, emitter, inbox.clone())?;
+    let mut cx = Context::new(hello.name, line.clone(), status, table, emitter, inbox.clone())?;
     let process = catch_unwind(AssertUnwindSafe(|| P::start(config, &mut cx)))
         .map_err(|panic| format!("start: it panicked: {}", panics::text(&*panic)))??;
     line.say_surely(Kind::Ready, &());

@@ -1,5 +1,5 @@
 //! Processes as an application uses them: real children, real deaths. This program is its own children, so it has a
-//! `main` and no test harness.
+//! `main` and no test harness. All of it is run twice: with children that are started by exec, and with a zygote's.
 
 #![expect(clippy::unwrap_used, reason = "a test's unwrap is an assertion")]
 
@@ -22,19 +22,23 @@ mod unresponsive;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    process::ExitCode,
+    process::{Command, ExitCode},
     time::{Duration, Instant},
 };
 
-use process::{BoxError, Program, System};
+use process::{BoxError, Launcher, Program, System};
 
 /// Long enough for a loaded machine; only failures take so long.
 pub const LIMIT: Duration = Duration::from_secs(20);
 
+/// The variable that makes this program use a zygote.
+const BY_ZYGOTE: &str = "FRAMEWIRE_TEST_BY_ZYGOTE";
+
 type Test = (&'static str, fn(&System));
 
 fn main() -> ExitCode {
-    let program = Program::new().process::<subject::Subject>();
+    let launcher = if std::env::var_os(BY_ZYGOTE).is_some() { Launcher::Zygote } else { Launcher::Exec };
+    let program = Program::new().process::<subject::Subject>().launcher(launcher);
     if std::env::args().nth(1).as_deref() == Some(orphans::PARENT) {
         return program.run(orphans::parent);
     }
@@ -77,8 +81,17 @@ fn main() -> ExitCode {
         let tests: Vec<Test> =
             light.chain(heavy::TESTS.iter().chain(stop_order::HEAVY).copied().filter(|_| heavy)).collect();
         let chosen = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| name.contains(wanted.as_str()));
-        run(system, tests.into_iter().filter(|(name, _)| chosen(name)))
+        run(system, tests.into_iter().filter(|(name, _)| chosen(name)))?;
+        if launcher == Launcher::Exec { once_more_by_zygote() } else { Ok(()) }
     })
+}
+
+/// Runs the same tests with a zygote for all children, also for children's children.
+fn once_more_by_zygote() -> Result<(), BoxError> {
+    println!("by zygote:");
+    let again =
+        Command::new(std::env::current_exe()?).args(std::env::args_os().skip(1)).env(BY_ZYGOTE, "1").status()?;
+    if again.success() { Ok(()) } else { Err("pass all tests with a zygote".into()) }
 }
 
 fn run(system: &System, tests: impl Iterator<Item = Test>) -> Result<(), BoxError> {

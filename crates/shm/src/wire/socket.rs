@@ -28,6 +28,11 @@ pub const MAX_DESCRIPTORS: usize = 253;
 /// several of this size must fit into.
 const MAX_INLINE_BYTES: usize = 64 * 1024;
 
+/// More than is needed, and so much that the allocator has the kernel map it (glibc from 128 KiB on): then only the pages that
+/// messages have filled exist, usually one. In a process with two threads that saves a third of its private memory.
+const ROOM_BYTES: usize = 256 * 1024;
+const _: () = assert!(ROOM_BYTES > MAX_INLINE_BYTES);
+
 /// The largest message. Streams are for rings; what is larger than this is a file, and can be passed as one.
 pub const MAX_MESSAGE_BYTES: usize = 256 << 20;
 
@@ -92,11 +97,6 @@ pub enum ReceiveError {
     #[error("receive a message: {0}")]
     System(#[source] io::Error),
 }
-
-/// More than needed, and so much that an allocator takes it from the kernel as it is (glibc: from 128 KiB), instead of clearing
-/// it: then a thread's room costs the pages that its largest message has touched, usually one, and not 64 KiB.
-const UNTOUCHED_BYTES: usize = 256 * 1024;
-const _: () = assert!(UNTOUCHED_BYTES > MAX_INLINE_BYTES);
 
 impl Socket {
     /// Two connected ends. Both close on exec.
@@ -166,9 +166,9 @@ impl Socket {
     fn receive_with(&self, flags: RecvFlags, unpack: Unpack) -> Result<Packet, ReceiveError> {
         thread_local! {
             /// Every receive needs room for the largest datagram; messages keep only what they are.
-            static ROOM: RefCell<Vec<u8>> = RefCell::new(vec![0; UNTOUCHED_BYTES]);
+            static ROOM: RefCell<Vec<u8>> = RefCell::new(vec![0; ROOM_BYTES]);
         }
-        ROOM.with_borrow_mut(|room| receive_over(&self.0, &mut room[..1 + MAX_INLINE_BYTES], flags, unpack))
+        ROOM.with_borrow_mut(|room| receive_over(&self.0, &mut room[..=MAX_INLINE_BYTES], flags, unpack))
     }
 }
 
