@@ -23,6 +23,7 @@ use crate::{
     message::{Hello, Kind, Message},
     program::CHILD,
     surroundings::Surroundings,
+    systemd,
 };
 
 /// What doesn't change from one incarnation to the next.
@@ -86,16 +87,12 @@ pub(crate) fn launch(
         .arg0("framewire")
         .args(first)
         .arg(&blueprint.name)
-        // Readiness and the watchdog are the supervisor's own affair with systemd.
-        .env_remove("NOTIFY_SOCKET")
-        .env_remove("WATCHDOG_USEC")
-        .env_remove("WATCHDOG_PID")
-        .env_remove("LISTEN_FDS")
         // A group of its own: a terminal's Ctrl-C reaches the supervisor alone, and grandchildren can be found.
         .process_group(0)
         .stdin(Stdio::from(theirs.into_owned()))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    systemd::VARIABLES.iter().for_each(|name| _ = command.env_remove(name));
     for (name, value) in &blueprint.environment {
         match value {
             Some(value) => command.env(name, value),

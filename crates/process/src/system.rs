@@ -15,6 +15,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::{
     Change, Commands, Foreign, Spawn,
     supervisor::{self, Order, Orders, Which},
+    systemd::Inherited,
 };
 
 /// How long a process has to stop, if nothing else is said.
@@ -31,12 +32,15 @@ struct Inner {
     next_id: AtomicU64,
     /// The limit of open descriptors as it was before we raised ours.
     open_files: Option<u64>,
+    /// What systemd left open for us.
+    inherited: Inherited,
 }
 
 impl System {
     pub(crate) fn start(kinds: Vec<&'static str>) -> std::io::Result<Self> {
-        let open_files = raise_descriptor_limit();
-        Ok(Self(Arc::new(Inner { orders: supervisor::start()?, kinds, next_id: AtomicU64::new(0), open_files })))
+        let (open_files, inherited) = (raise_descriptor_limit(), Inherited::take());
+        let (orders, next_id) = (supervisor::start()?, AtomicU64::new(0));
+        Ok(Self(Arc::new(Inner { orders, kinds, next_id, open_files, inherited })))
     }
 
     /// Prepares a process with this configuration; [`Spawn::start`] starts it.
@@ -100,6 +104,10 @@ impl System {
     /// A number for a process; it names it also when another one has its name.
     pub(crate) fn next_id(&self) -> u64 {
         self.0.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn inherited(&self) -> &Inherited {
+        &self.0.inherited
     }
 
     pub(crate) fn original_open_files(&self) -> Option<u64> {

@@ -12,7 +12,7 @@ use shm::{
 };
 
 use super::{
-    Change, NotStarted, Plan, State,
+    Change, NotStarted, Plan, Standing, State,
     orders::Orders,
     output::{More, Output, Stream},
     stacks,
@@ -122,6 +122,19 @@ impl Child {
 
     pub(super) fn name(&self) -> &str {
         &self.plan.blueprint.name
+    }
+
+    pub(super) fn restarts(&self) -> u64 {
+        self.restarts
+    }
+
+    pub(super) fn standing(&self, id: u64) -> Standing {
+        let connection = &self.plan.connection;
+        let beat = self.plan.status.view().get(Number::Heartbeat);
+        let has_something_to_do = (beat % 2 == 1 || connection.has_pending()) && !connection.events.holds_up();
+        let heart = matches!(self.phase, Phase::Ready { .. }) && !self.is_foreign();
+        let heart = heart.then_some((beat, has_something_to_do));
+        Standing { id, name: self.name().to_owned(), state: self.state(), heart }
     }
 
     pub(super) fn status(&self) -> &Arc<StatusPage> {
@@ -450,7 +463,7 @@ impl Child {
             }
             Kind::Event => self.plan.connection.events.put(message.body.clone(), message.id, &self.plan.connection),
             Kind::Log => match message.read() {
-                Ok(record) => logs::relay(&name, &record),
+                Ok(record) => logs::relay(&name, record),
                 Err(error) => tracing::warn!(process = name, "could not {error}"),
             },
             Kind::Failed => {

@@ -1,5 +1,6 @@
 //! The supervisor: one thread that starts, watches, restarts and stops processes, and never waits for one of them.
 
+mod census;
 mod groups;
 mod life;
 mod orders;
@@ -17,18 +18,22 @@ use std::{
 
 use shm::{
     clock::monotonic_ns,
+    doorbell::Doorbell,
     status::{Number, StatusPage, Text},
 };
 
-pub(crate) use self::groups::GroupPlan;
 use self::life::chance;
 pub(crate) use self::orders::{NotStarted, Order, Orders, Plan, Which};
+pub(crate) use self::{
+    census::{Census, Standing},
+    groups::GroupPlan,
+};
 use self::{
     groups::{Action, Groups, Outcome},
     life::{Child, News},
     watch::{Seen, Watcher},
 };
-use crate::Exit;
+use crate::{Exit, logs};
 
 /// Where a process is in its life.
 ///
@@ -106,6 +111,7 @@ pub(crate) fn start() -> io::Result<Orders> {
         orders: own_orders,
         children: HashMap::new(),
         watching: Vec::new(),
+        attending: Vec::new(),
         stops: Vec::new(),
         forgotten: Vec::new(),
         groups: Groups::default(),
@@ -128,6 +134,8 @@ struct Supervisor {
     orders: Orders,
     children: HashMap<u64, Child>,
     watching: Vec<Sender<Change>>,
+    /// Rung with each change.
+    attending: Vec<Doorbell>,
     stops: Vec<Stopping>,
     /// Whose last handle is gone.
     forgotten: Vec<u64>,
@@ -226,6 +234,11 @@ impl Supervisor {
                 self.act(actions);
             }
             Order::ForgetGroup(id) => self.groups.forget_group(id),
+            Order::Attend(bell) => self.attending.push(bell),
+            Order::Census(asks) => {
+                let standings = self.children.iter().map(|(id, child)| child.standing(*id)).collect();
+                let _ = asks.send(Census { standings, stopping: self.stopping });
+            }
             Order::Stacks { id, pid, lines } => self.with(id, |child, _| child.has_stacks(pid, lines)),
             Order::Signal { id, signal } => self.with(id, |child, _| child.signal(signal)),
         }
@@ -234,6 +247,7 @@ impl Supervisor {
     /// Lets something happen to a child, then tells the world what has become of it.
     fn with(&mut self, id: u64, happen: impl FnOnce(&mut Child, &mut Watcher)) {
         let Some(child) = self.children.get_mut(&id) else { return };
+        let _about = logs::about(child.restarts());
         let before = child.state();
         happen(child, &mut self.watcher);
         if child.has_group() {
@@ -241,6 +255,7 @@ impl Supervisor {
         }
         for change in child.take_changes(before) {
             publish(child.status(), &change);
+            self.attending.iter().for_each(Doorbell::ring);
             self.watching.retain(|watching| watching.send(change.clone()).is_ok());
         }
     }

@@ -12,7 +12,7 @@ use std::{
 use rustix::process::Signal;
 use shm::{doorbell::Doorbell, status::StatusPage};
 
-use super::{Change, GroupPlan};
+use super::{Census, Change, GroupPlan};
 use crate::{Exit, Restart, connection::Connection, launch::Blueprint};
 
 #[derive(Debug)]
@@ -33,6 +33,10 @@ pub(crate) enum Order {
     Signal { id: u64, signal: Signal },
     /// Tell of every change from now on.
     Watch(Sender<Change>),
+    /// Ring with every change from now on.
+    Attend(Doorbell),
+    /// Say how all of them do.
+    Census(Sender<Census>),
 }
 
 /// Which processes.
