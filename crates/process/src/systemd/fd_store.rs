@@ -124,11 +124,14 @@ impl Service {
         other.try_send(&packet).map_err(|source| KeepError::Pack { name: name.to_owned(), source })?;
 
         let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let names = self.0.system.inherited().names();
-        let older = generations(&names, name).chain(kept.get(name).copied()).max();
-        let generation = older.map_or(0, |older| older + 1);
+        // Of this run only the last one is there still; of earlier ones there may be several.
+        let older: Vec<u64> = match kept.get(name) {
+            Some(last) => vec![*last],
+            None => generations(&self.0.system.inherited().names(), name).collect(),
+        };
+        let generation = older.iter().max().map_or(0, |older| older + 1);
         // For a moment there are both.
-        let values = kept.len() + usize::from(!kept.contains_key(name)) + usize::from(older.is_some());
+        let values = kept.len() + usize::from(!kept.contains_key(name)) + usize::from(!older.is_empty());
         check_room(name, std::env::var("FDSTORE").ok(), values * 2)?;
         // Both ends, or the message would hang up in systemd's hands, which then throws it away (before version 246 also if
         // it is told not to look).
@@ -136,7 +139,7 @@ impl Service {
         manager.socket.hand_over(&text, &[shelf.as_fd(), other.as_fd()], TAKEN_WITHIN).map_err(system)?;
         kept.insert(name.to_owned(), generation);
         // Only now: whoever starts between these two lines takes the later one.
-        for older in generations(&names, name).chain(older).filter(|older| *older < generation) {
+        for older in older {
             let text = format!("FDSTOREREMOVE=1\nFDNAME={}", stored(name, older));
             manager.socket.hand_over(&text, &[], TAKEN_WITHIN).map_err(system)?;
         }

@@ -77,13 +77,8 @@ impl Journal {
     /// or if it can't be reached: then log to standard error, as ever.
     #[must_use]
     pub fn of_stderr() -> Option<Self> {
-        let (device, inode) = parse_stream(&std::env::var("JOURNAL_STREAM").ok()?)?;
-        let found = fstat(stderr()).ok()?;
         // The variable is inherited also by whoever's standard error was redirected since.
-        if (found.st_dev, found.st_ino) != (device, inode) {
-            return None;
-        }
-        Self::to(SOCKET).ok()
+        is_stream(&std::env::var("JOURNAL_STREAM").ok()?, stderr()).then(|| Self::to(SOCKET).ok())?
     }
 
     /// Whatever listens at this socket.
@@ -219,14 +214,31 @@ fn sealed(entry: &[u8]) -> io::Result<OwnedFd> {
     Ok(memory)
 }
 
-/// `DEVICE:INODE`.
-fn parse_stream(text: &str) -> Option<(u64, u64)> {
-    let (device, inode) = text.split_once(':')?;
-    Some((device.parse().ok()?, inode.parse().ok()?))
+/// Whether a descriptor is what `DEVICE:INODE` says.
+fn is_stream(text: &str, descriptor: impl AsFd) -> bool {
+    let said = text.split_once(':').and_then(|(device, inode)| Some((device.parse().ok()?, inode.parse().ok()?)));
+    let found = fstat(descriptor).map(|stat| (stat.st_dev, stat.st_ino)).ok();
+    said.is_some() && said == found
 }
 
 fn own_name() -> String {
     let file = std::env::current_exe().ok();
     let name = file.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
     name.unwrap_or_else(|| "framewire".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_very_stream_that_is_said_is_the_journal() {
+        let (one, other) = (std::io::pipe().unwrap(), std::io::pipe().unwrap());
+        let stat = fstat(&one.1).unwrap();
+        let said = format!("{}:{}", stat.st_dev, stat.st_ino);
+        assert!(is_stream(&said, &one.1) && !is_stream(&said, &other.1));
+        for nonsense in ["", ":", "1", "a:b", "-1:2", &format!("{said}:1")] {
+            assert!(!is_stream(nonsense, &one.1), "{nonsense}");
+        }
+    }
 }

@@ -39,6 +39,7 @@ pub fn run(system: &System) -> Result<(), BoxError> {
         "signs" => signs(system, &folder),
         "store" => store(system, &folder),
         "journal" => journal(system, &folder),
+        "keeps" => keeps(system),
         "sockets" => sockets(system),
         other => Err(format!("play {other}: there is no such scenario").into()),
     }
@@ -160,6 +161,18 @@ fn store(system: &System, folder: &Path) -> Result<(), BoxError> {
     loop {
         thread::park();
     }
+}
+
+/// Keeps a greater number, with a descriptor beside it, again and again.
+fn keeps(system: &System) -> Result<(), BoxError> {
+    let service = Service::of(system).join()?;
+    let restored: Option<(u64, Passed)> = service.restore("value")?;
+    say(&restored.as_ref().map_or("restored nothing".to_owned(), |(number, _)| format!("restored {number}")));
+    let first = restored.map_or(1, |(number, _)| number + 1);
+    for number in first.. {
+        service.keep("value", &(number, Passed::new(File::open("/dev/null")?)))?;
+    }
+    Ok(())
 }
 
 /// Writes into a fake journal.

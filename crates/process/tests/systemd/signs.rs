@@ -106,7 +106,7 @@ fn watchdog_and_one_that_may_hang() {
     for _ in 0..8 {
         manager.wait_for("WATCHDOG=1");
     }
-    assert!(!manager.has_heard("stuck"));
+    assert!(!manager.has_heard("stuck: a"), "{:?}", manager.heard);
 }
 
 fn watchdog_and_a_supervisor_that_hangs() {

@@ -1,6 +1,12 @@
 //! What outlives the supervisor, in systemd's hands.
 
-use std::{collections::BTreeSet, fs, net::TcpListener, os::fd::OwnedFd};
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::TcpListener,
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
 
 use rustix::{fs::fstat, process::Signal};
 
@@ -8,6 +14,7 @@ use super::{Test, manager::Manager, service::ITEMS, wait_until};
 
 pub const TESTS: &[Test] = &[
     ("a_queue_outlives_the_supervisors_sigkill", outlives),
+    ("what_is_kept_anew_all_the_time_is_never_lost", kept_anew),
     ("a_store_that_is_too_small_keeps_what_it_had", too_small),
     ("sockets_are_handed_out_by_name_and_not_to_children", sockets),
 ];
@@ -89,6 +96,26 @@ fn notes_without_files(manager: &Manager) -> (Vec<u64>, Vec<u64>) {
     let of =
         |what: &str| -> Vec<u64> { notes.lines().filter_map(|line| line.strip_prefix(what)?.parse().ok()).collect() };
     (of("done "), of("holds "))
+}
+
+/// Killed at any instant, also between a new value and the removal of the old one.
+fn kept_anew() {
+    let mut manager = Manager::new();
+    let mut last = None;
+    for run in 0..25 {
+        manager.start("keeps");
+        manager.wait_for("FDSTORE=1");
+        let end = Instant::now() + Duration::from_micros(700 * run);
+        while manager.hear_within(end.saturating_duration_since(Instant::now())).is_some() {}
+        manager.signal(Signal::KILL);
+        manager.wait_end();
+        let restored = manager.wait_for_line("restored ");
+        let restored = restored.parse::<u64>().ok();
+        assert_eq!(restored.is_none(), run == 0, "{}", manager.output());
+        assert!(restored > last, "{last:?} was kept, and then {restored:?} was there");
+        last = restored.or(Some(0));
+        assert!(manager.store.len() < 10, "{:?}", manager.stored());
+    }
 }
 
 fn too_small() {
