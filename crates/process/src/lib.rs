@@ -88,6 +88,7 @@ mod spawn;
 mod supervisor;
 mod surroundings;
 mod system;
+pub mod systemd;
 
 pub use self::{
     call::{Call, CallError, CallFuture, DuringRestart},

@@ -18,6 +18,7 @@ use crate::{
     launch::Launchers,
     program::Table,
     supervisor::{self, Order, Orders, Which},
+    systemd::Inherited,
 };
 
 /// How long a process has to stop, if nothing else is said.
@@ -37,6 +38,8 @@ struct Inner {
     open_files: Option<u64>,
     /// Where control groups for processes are made.
     tree: Option<Tree>,
+    /// What systemd left open for us.
+    inherited: Inherited,
 }
 
 impl System {
@@ -51,9 +54,10 @@ impl System {
     }
 
     pub(crate) fn start(table: Table, tree: Option<Tree>) -> std::io::Result<Self> {
-        let (open_files, orders) = (raise_descriptor_limit(), supervisor::start(tree.clone())?);
-        let (launchers, next_id) = (Launchers::default(), AtomicU64::new(0));
-        Ok(Self(Arc::new(Inner { orders, table, launchers, next_id, open_files, tree })))
+        let (open_files, inherited) = (raise_descriptor_limit(), Inherited::take());
+        let (orders, launchers, next_id) =
+            (supervisor::start(tree.clone())?, Launchers::default(), AtomicU64::new(0));
+        Ok(Self(Arc::new(Inner { orders, table, launchers, next_id, open_files, tree, inherited })))
     }
 
     pub(crate) fn tree(&self) -> Option<&Tree> {
@@ -138,6 +142,10 @@ impl System {
 
     pub(crate) fn launchers(&self) -> &Launchers {
         &self.0.launchers
+    }
+
+    pub(crate) fn inherited(&self) -> &Inherited {
+        &self.0.inherited
     }
 
     pub(crate) fn original_open_files(&self) -> Option<u64> {

@@ -13,10 +13,8 @@ use crate::{
     BoxError,
     foreign::FOREIGN,
     program::{CHILD, TITLE},
+    systemd,
 };
-
-/// Readiness and the watchdog are the supervisor's own affair with systemd.
-pub(super) const NOT_FOR_CHILDREN: [&str; 4] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS"];
 
 pub(super) fn launch(
     blueprint: &Blueprint,
@@ -67,9 +65,7 @@ pub(super) fn ourselves(line: Socket) -> Command {
 fn with_line(mut command: Command, line: Socket) -> Command {
     // A group of its own: a terminal's Ctrl-C reaches the supervisor alone, and grandchildren can be found.
     command.process_group(0).stdin(Stdio::from(line.into_owned()));
-    for name in NOT_FOR_CHILDREN {
-        command.env_remove(name);
-    }
+    systemd::VARIABLES.iter().for_each(|name| _ = command.env_remove(name));
     command
 }
 

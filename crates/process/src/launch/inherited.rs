@@ -14,7 +14,7 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::exec::NOT_FOR_CHILDREN;
+use crate::systemd;
 
 /// The lines of `/proc/thread-self/status` that are inherited and aren't told to each child anyway.
 const LINES: [&str; 9] =
@@ -78,7 +78,7 @@ pub(super) struct Environment(Vec<(OsString, OsString)>);
 
 impl Environment {
     pub(super) fn now() -> Self {
-        let all = std::env::vars_os().filter(|(name, _)| NOT_FOR_CHILDREN.iter().all(|hidden| name != hidden));
+        let all = std::env::vars_os().filter(|(name, _)| systemd::VARIABLES.iter().all(|hidden| name != hidden));
         Self(all.collect())
     }
 

@@ -15,7 +15,7 @@ use rustix::process::Signal;
 use shm::status::{Number, StatusPage};
 
 use self::{beside::Beside, incarnation::Incarnation};
-use super::{Change, Plan, Replacement, State, orders::Orders, watch::Watcher};
+use super::{Change, Plan, Replacement, Standing, State, orders::Orders, watch::Watcher};
 use crate::{
     Exit,
     cgroup::{Leaf, NoTree},
@@ -125,6 +125,20 @@ impl Child {
 
     pub(super) fn name(&self) -> &str {
         &self.plan.blueprint.name
+    }
+
+    pub(super) fn restarts(&self) -> u64 {
+        self.restarts
+    }
+
+    pub(super) fn standing(&self, id: u64) -> Standing {
+        let connection = &self.plan.connection;
+        let beat = self.plan.status.view().get(Number::Heartbeat);
+        let taken = self.plan.status.view().get(Number::CallsTaken);
+        let has_something_to_do = (beat % 2 == 1 || connection.has_untaken(taken)) && !connection.events.holds_up();
+        let heart = matches!(self.phase, Phase::Ready { .. }) && !self.is_foreign();
+        let heart = heart.then_some((beat, has_something_to_do));
+        Standing { id, name: self.name().to_owned(), state: self.state(), heart }
     }
 
     pub(super) fn status(&self) -> &Arc<StatusPage> {

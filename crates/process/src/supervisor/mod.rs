@@ -1,5 +1,6 @@
 //! The supervisor: one thread that starts, watches, restarts and stops processes, and never waits for one of them.
 
+mod census;
 mod change;
 mod departure;
 mod groups;
@@ -22,20 +23,24 @@ use std::{
 
 use shm::{
     clock::monotonic_ns,
+    doorbell::Doorbell,
     status::{Number, StatusPage, Text},
 };
 
 pub use self::change::{Change, Due, Replacement, State};
-pub(crate) use self::groups::GroupPlan;
 use self::life::chance;
 pub(crate) use self::orders::{NotStarted, Order, Orders, Plan, Which};
+pub(crate) use self::{
+    census::{Census, Standing},
+    groups::GroupPlan,
+};
 use self::{
     departure::{Departure, Whole},
     groups::{Action, Groups, Outcome},
     life::{Child, News},
     watch::{Seen, Watcher},
 };
-use crate::{Exit, cgroup::Tree, changes::Stream};
+use crate::{Exit, cgroup::Tree, changes::Stream, logs};
 
 /// Starts the thread. It lives as long as the process; if it should panic, nobody would supervise, so it takes the
 /// process along.
@@ -48,6 +53,7 @@ pub(crate) fn start(tree: Option<Tree>) -> io::Result<Orders> {
         tree,
         children: HashMap::new(),
         watching: Vec::new(),
+        attending: Vec::new(),
         stops: Vec::new(),
         forgotten: Vec::new(),
         groups: Groups::default(),
@@ -74,6 +80,8 @@ struct Supervisor {
     tree: Option<Tree>,
     children: HashMap<u64, Child>,
     watching: Vec<Weak<Stream>>,
+    /// Rung with each change.
+    attending: Vec<Doorbell>,
     stops: Vec<Stopping>,
     /// Whose last handle is gone.
     forgotten: Vec<u64>,
@@ -201,6 +209,11 @@ impl Supervisor {
                 self.act(actions);
             }
             Order::ForgetGroup(id) => self.groups.forget_group(id),
+            Order::Attend(bell) => self.attending.push(bell),
+            Order::Census(asks) => {
+                let standings = self.children.iter().map(|(id, child)| child.standing(*id)).collect();
+                let _ = asks.send(Census { standings, stopping: self.stopping });
+            }
             Order::Stacks { id, pid, lines } => self.with(id, |child, _| child.has_stacks(pid, lines)),
             Order::Signal { id, signal } => self.with(id, |child, _| child.signal(signal)),
         }
@@ -209,6 +222,7 @@ impl Supervisor {
     /// Lets something happen to a child, then tells the world what has become of it.
     fn with(&mut self, id: u64, happen: impl FnOnce(&mut Child, &mut Watcher)) {
         let Some(child) = self.children.get_mut(&id) else { return };
+        let _about = logs::about(child.restarts());
         let before = child.state();
         happen(child, &mut self.watcher);
         if child.has_group() {
@@ -217,6 +231,7 @@ impl Supervisor {
         let (changes, status) = (child.take_changes(before), child.status().clone());
         for change in changes {
             publish(&status, &change);
+            self.attending.iter().for_each(Doorbell::ring);
             self.tell(|reader| reader.put(id, change.clone()));
         }
     }

@@ -12,7 +12,7 @@ use std::{
 use rustix::process::Signal;
 use shm::{doorbell::Doorbell, status::StatusPage};
 
-use super::GroupPlan;
+use super::{Census, GroupPlan};
 use crate::{Exit, Recycle, Restart, cgroup::Tree, changes::Stream, connection::Connection, launch::Blueprint};
 
 #[derive(Debug)]
@@ -33,6 +33,10 @@ pub(crate) enum Order {
     Signal { id: u64, signal: Signal },
     /// Tell of every change from now on.
     Watch(Weak<Stream>),
+    /// Ring with every change from now on.
+    Attend(Doorbell),
+    /// Say how all of them do.
+    Census(Sender<Census>),
 }
 
 /// Which processes.

@@ -6,12 +6,14 @@
 
 mod blob;
 mod codec;
+mod inherited;
 mod passed;
 mod socket;
 
 pub use blob::Blob;
 pub use codec::{DecodeError, EncodeError, Packet};
 pub(crate) use codec::{decode_from, encode_onto};
+pub use inherited::inherited;
 pub use passed::Passed;
 pub use socket::{MAX_DESCRIPTORS, MAX_MESSAGE_BYTES, ReceiveError, SendError, Socket};
 pub(crate) use socket::{try_peek, try_send_over};

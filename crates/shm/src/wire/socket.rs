@@ -149,6 +149,28 @@ impl Socket {
         self.receive_with(RecvFlags::DONTWAIT, unpack)
     }
 
+    /// As [`try_receive`](Self::try_receive), but the message stays there, and its descriptors are copies: whoever dies with them
+    /// has taken nothing away.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// ```
+    /// use shm::wire::{Packet, Passed, Socket};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (shelf, other) = Socket::pair()?;
+    /// other.send(&Packet::encode(&("a file", Passed::new(std::fs::File::open("/dev/null")?)))?)?;
+    /// for _ in 0..2 {
+    ///     let (name, _file): (String, Passed) = shelf.try_peek()?.decode()?;
+    ///     assert_eq!(name, "a file");
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn try_peek(&self) -> Result<Packet, ReceiveError> {
+        self.receive_with(RecvFlags::PEEK | RecvFlags::DONTWAIT, unpack)
+    }
+
     /// As [`try_receive`](Self::try_receive), for a place where no message is large: one that is isn't unpacked.
     pub(crate) fn try_receive_inline(&self) -> Result<Packet, ReceiveError> {
         self.receive_with(RecvFlags::DONTWAIT, unpack_inline)

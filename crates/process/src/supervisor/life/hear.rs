@@ -106,7 +106,7 @@ impl Child {
                 connection.events.put(number, message.body.clone(), message.id, connection);
             }
             Kind::Log => match message.read() {
-                Ok(record) => logs::relay(&name, &record),
+                Ok(record) => logs::relay(&name, record),
                 Err(error) => tracing::warn!(process = name, "could not {error}"),
             },
             Kind::Failed => incarnation.last_words = Some(Exit::Failed(text())),
