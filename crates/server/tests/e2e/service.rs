@@ -47,7 +47,7 @@ fn systemd_hears_when_it_is_ready_lives_and_stops() {
             }
         }
     };
-    assert_eq!(wait("FDNAME="), "FDSTORE=1\nFDNAME=listener", "its address outlives it");
+    assert_eq!(wait("FDSTORE=1"), "FDSTORE=1\nFDNAME=listener", "its address outlives it");
     assert_eq!(wait("READY=1"), "READY=1\nSTATUS=5 of 5 ready");
     wait("WATCHDOG=1");
     wait("WATCHDOG=1");
