@@ -4,7 +4,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-const NAMES: [&str; 5] = ["call-round-trip", "spawn-1000-exec", "pool-unchunked", "idle-child-memory", "idle-wakeups"];
+const NAMES: [&str; 6] =
+    ["call-round-trip", "spawn-1000-exec", "spawn-1000-zygote", "pool-unchunked", "idle-child-memory", "idle-wakeups"];
 
 #[test]
 fn a_quick_run_prints_a_line_of_json_for_each_row() {
@@ -23,7 +24,7 @@ fn a_quick_run_prints_a_line_of_json_for_each_row() {
         assert!(!peers.is_empty() && peers.values().all(|peer| peer.is_number() || peer.is_string()), "{row}");
     }
     // The control of the last row shows that wake-ups would have been seen.
-    assert!(rows[4]["peers"]["control-ticking-at-10-hz"].as_f64().unwrap() > 0.0, "{printed}");
+    assert!(rows[5]["peers"]["control-ticking-at-10-hz"].as_f64().unwrap() > 0.0, "{printed}");
 }
 
 #[test]

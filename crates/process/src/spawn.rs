@@ -15,7 +15,8 @@ use std::{
 use shm::{status::StatusPage, wire::Packet};
 
 use crate::{
-    Commands, DuringRestart, Executable, Exit, Foreign, Group, Handle, Launcher, Limit, Overflow, Recycle, Restart, System,
+    Commands, DuringRestart, Executable, Exit, Foreign, Group, Handle, Launcher, Limit, Overflow, Recycle, Restart,
+    System,
     connection::{Connection, Witness},
     foreign,
     handle::Owner,

@@ -55,8 +55,7 @@ impl System {
 
     pub(crate) fn start(table: Table, tree: Option<Tree>) -> std::io::Result<Self> {
         let (open_files, inherited) = (raise_descriptor_limit(), Inherited::take());
-        let (orders, launchers, next_id) =
-            (supervisor::start(tree.clone())?, Launchers::default(), AtomicU64::new(0));
+        let (orders, launchers, next_id) = (supervisor::start(tree.clone())?, Launchers::default(), AtomicU64::new(0));
         Ok(Self(Arc::new(Inner { orders, table, launchers, next_id, open_files, tree, inherited })))
     }
 

@@ -15,6 +15,7 @@ use process::System;
 pub const ROWS: &[(&str, Measure)] = &[
     ("call-round-trip", call::row),
     ("spawn-1000-exec", spawn::exec),
+    ("spawn-1000-zygote", spawn::zygote),
     ("pool-unchunked", pool::row),
     ("idle-child-memory", memory::row),
     ("idle-wakeups", wakeups::row),

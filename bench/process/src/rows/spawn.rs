@@ -8,7 +8,7 @@ use bench::{
     cores::Placement,
     rows::{Aim, Row, Table, Unit},
 };
-use process::System;
+use process::{Launcher, System};
 
 use super::{Effort, anywhere, of_a_thousand};
 use crate::{
@@ -24,7 +24,15 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// Each by an exec of this program.
 pub fn exec(system: &System, effort: &Effort) -> Outcome<Row> {
-    row("spawn-1000-exec", Starts { system: system.clone() }, vec![Aim::MostTimes(1.5, "raw-posix-spawn")], effort)
+    let ours = Starts { system: system.clone(), launcher: Launcher::Exec };
+    row("spawn-1000-exec", ours, vec![Aim::MostTimes(1.5, "raw-posix-spawn")], effort)
+}
+
+/// Each a copy of a zygote, which is there before.
+pub fn zygote(system: &System, effort: &Effort) -> Outcome<Row> {
+    let mut ours = Starts { system: system.clone(), launcher: Launcher::Zygote };
+    ours.turn(anywhere()?, 1)?;
+    row("spawn-1000-zygote", ours, vec![Aim::Most(300.0)], effort)
 }
 
 fn row(name: &'static str, ours: Starts, aims: Vec<Aim>, effort: &Effort) -> Outcome<Row> {
@@ -53,12 +61,14 @@ fn row(name: &'static str, ours: Starts, aims: Vec<Aim>, effort: &Effort) -> Out
 
 struct Starts {
     system: System,
+    launcher: Launcher,
 }
 
 impl Contender for Starts {
     fn turn(&mut self, _place: Placement, count: u32) -> Outcome<Turn> {
         let begun = Instant::now();
-        let begin = |index| self.system.spawn::<Subject>(()).name(format!("one of many {index}")).begin();
+        let spawn = |index| self.system.spawn::<Subject>(()).name(format!("one of many {index}"));
+        let begin = |index| spawn(index).launcher(self.launcher).begin();
         let starting = (0..count).map(begin).collect::<Result<Vec<_>, _>>()?;
         let all = starting.into_iter().map(|starting| starting.wait()).collect::<Result<Vec<SubjectHandle>, _>>()?;
         let took = begun.elapsed();
