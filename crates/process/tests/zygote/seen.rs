@@ -47,7 +47,7 @@ fn stat(pid: i32) -> Vec<String> {
 /// Whether it was made by copying and has not called exec since.
 pub fn is_copy(pid: i32) -> bool {
     const PF_FORKNOEXEC: u64 = 0x40;
-    stat(pid)[6].parse::<u64>().unwrap() & PF_FORKNOEXEC != 0
+    stat(pid).get(6).is_some_and(|flags| flags.parse::<u64>().unwrap() & PF_FORKNOEXEC != 0)
 }
 
 pub fn parent(pid: i32) -> i32 {
@@ -78,7 +78,8 @@ pub fn title(pid: i32) -> String {
 pub fn zygotes(parent: i32) -> Vec<i32> {
     children(parent)
         .into_iter()
-        .filter(|pid| !is_gone(*pid) && title(*pid).starts_with("framewire\0__zygote"))
+        // A copy has its zygote's title until it gives itself another.
+        .filter(|pid| !is_gone(*pid) && !is_copy(*pid) && title(*pid).starts_with("framewire\0__zygote"))
         .collect()
 }
 
