@@ -7,6 +7,7 @@ mod error;
 mod later;
 mod private_tests;
 mod queue;
+mod ring;
 mod sync;
 mod wait;
 
@@ -23,6 +24,7 @@ mod _core {
         later::register(module)?;
         private_tests::register(module)?;
         queue::register(module)?;
+        ring::register(module)?;
         sync::register(module)?;
         Ok(())
     }
