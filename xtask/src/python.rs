@@ -94,6 +94,11 @@ impl Environment {
     }
 }
 
+/// Where the example programs are that Python's tests start.
+pub fn examples() -> PathBuf {
+    built().join("debug").join("examples")
+}
+
 fn built() -> PathBuf {
     target::folder().unwrap_or_else(|| tree::root().join("target"))
 }

@@ -93,7 +93,7 @@ pub mod systemd;
 pub use self::{
     call::{Call, CallError, CallFuture, DuringRestart},
     changes::{Changes, ChangesIter, NextChange},
-    child::{Context, Shared, Turn, Watch},
+    child::{Context, Shared, Turn, Voice, Watch},
     events::{EventFuture, Events, Overflow},
     executable::Executable,
     exit::Exit,
@@ -101,6 +101,7 @@ pub use self::{
     group::{Group, NewGroup, Strategy},
     handle::{Ended, Handle},
     launch::Launcher,
+    message::Failure,
     pool::Pool,
     process::{BoxError, Commands, Process},
     program::Program,

@@ -71,10 +71,13 @@ pub(crate) struct Hello {
     pub event_credit: Option<u64>,
 }
 
-/// What went wrong in a handler.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Failure {
+/// What went wrong in a handler. Unwound with ([`std::panic::resume_unwind`]), it is the error of the call being handled:
+/// for handlers in another language, whose errors are no panics.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Failure {
+    /// What it is, in a few words.
     pub why: String,
+    /// Where it was, in as many lines as that takes.
     pub trace: Option<String>,
 }
 

@@ -7,7 +7,7 @@ use std::{
     process::Command,
     sync::{
         Arc,
-        mpsc::{self, Receiver},
+        mpsc::{self, Receiver, RecvTimeoutError},
     },
     time::Duration,
 };
@@ -21,6 +21,7 @@ use crate::{
     foreign,
     handle::Owner,
     launch::{Blueprint, What},
+    message::ANY_PROTOCOL,
     supervisor::{NotStarted, Order, Plan},
     surroundings::Surroundings,
 };
@@ -100,6 +101,13 @@ impl<'s, P: Commands> Spawn<'s, P> {
     /// (Python: `python3 -m framewire.worker module:Class`). By default this executable does, started again.
     pub fn executable(mut self, executable: Executable) -> Self {
         self.executable = Some(executable);
+        self
+    }
+
+    /// As which kind the other executable is started, if its name isn't known before the program runs; by default `P`'s own.
+    /// Parent and child then go by names: no protocol number is compared.
+    pub fn kind(mut self, kind: &'static str) -> Self {
+        self.what = What::Kind { kind, protocol: ANY_PROTOCOL };
         self
     }
 
@@ -412,6 +420,23 @@ impl<H: From<Handle>> Starting<H> {
             Ok(Ok(())) => Ok(H::from(self.handle)),
             Ok(Err(not_started)) => Err(failed(not_started)),
             Err(_) => Err(failed(NotStarted { why: "the system is stopping".to_owned(), exit: None })),
+        }
+    }
+
+    /// As [`wait`](Self::wait), but no longer than `limit`: `None` then; ask again. It is told once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Spawn::start`].
+    pub fn wait_for(&self, limit: Duration) -> Option<Result<H, StartError>> {
+        let failed = |NotStarted { why, exit }| StartError { name: self.handle.name().to_owned(), why, exit };
+        match self.is_ready.recv_timeout(limit) {
+            Ok(Ok(())) => Some(Ok(H::from(self.handle.clone()))),
+            Ok(Err(not_started)) => Some(Err(failed(not_started))),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => {
+                Some(Err(failed(NotStarted { why: "the system is stopping".to_owned(), exit: None })))
+            }
         }
     }
 

@@ -142,7 +142,9 @@ fn python() -> Outcome {
     }
     environment.install()?;
     run(&mut environment.python(&["-m", "mypy"]))?;
-    run(&mut environment.python(&["-m", "pytest"]))
+    // Programs in Rust that Python starts, and that start Python.
+    run(&mut cargo(&["build", "--package", "framewire-process", "--example", "languages"]))?;
+    run(environment.python(&["-m", "pytest"]).env("FRAMEWIRE_EXAMPLES", crate::python::examples()))
 }
 
 fn doc() -> Outcome {

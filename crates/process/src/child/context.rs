@@ -15,7 +15,7 @@ use shm::{
     wire::Packet,
 };
 
-use super::{Line, control::Inbox, emit::Emitter};
+use super::{Line, Voice, control::Inbox, emit::Emitter};
 use crate::{BoxError, Process, System, program::Table};
 
 type Callback<P> = Arc<dyn Fn(&mut P, &mut Context<P>) -> Result<(), BoxError>>;
@@ -114,6 +114,12 @@ impl<P: Process> Context<P> {
     #[must_use]
     pub fn status(&self) -> &Arc<StatusPage> {
         &self.status
+    }
+
+    /// What of it can be had by other threads, and by handlers that can't be lent a context.
+    #[must_use]
+    pub fn voice(&self) -> Voice {
+        Voice { emitter: self.emitter.clone(), inbox: self.inbox.clone(), status: self.status.clone() }
     }
 
     /// The doorbell that wakes the event loop: for rings, and for this process's other threads.

@@ -8,6 +8,7 @@ mod event_loop;
 pub(crate) mod panics;
 pub(crate) mod running;
 mod shared;
+mod voice;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -25,6 +26,7 @@ pub use self::{
     event_loop::Turn,
     running::Begun,
     shared::Shared,
+    voice::Voice,
 };
 use crate::{
     BoxError, Commands, logs,

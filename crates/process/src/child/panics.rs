@@ -35,6 +35,10 @@ pub(super) fn tell(line: Line) {
 
 /// What a panic was that was caught on this thread just now.
 pub(crate) fn failure(payload: &(dyn Any + Send)) -> Failure {
+    // A handler's that isn't Rust's own: it says what it is.
+    if let Some(failure) = payload.downcast_ref::<Failure>() {
+        return failure.clone();
+    }
     let Place { line, trace } = LAST.take();
     Failure { why: format!("it panicked: {}{line}", text(payload)), trace }
 }

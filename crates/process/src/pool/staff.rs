@@ -146,6 +146,12 @@ impl<P: Commands> Staff<P> {
         if let Some(bytes) = self.workers.memory_limit {
             spawn = spawn.memory_limit(bytes);
         }
+        if let Some(executable) = &self.workers.executable {
+            spawn = spawn.executable(executable.clone());
+        }
+        for (variable, value) in &self.workers.environment {
+            spawn = spawn.env(variable, value);
+        }
         let office = self.office.clone();
         let witness = Witness(Box::new(move |life| office.give(Order::Life(number, life))));
         match spawn.witness(witness).begin() {

@@ -1,8 +1,8 @@
 //! What workers a pool has, and what happens to tasks at which they die.
 
-use std::time::Duration;
+use std::{ffi::OsString, time::Duration};
 
-use crate::system::GRACE;
+use crate::{Executable, system::GRACE};
 
 /// How many workers a pool has and how it treats them. A plain number is one too: `system.pool::<P>(4, …)`.
 ///
@@ -22,6 +22,8 @@ pub struct Workers {
     pub(super) deliveries: Option<u32>,
     pub(super) ready_within: Option<Duration>,
     pub(super) grace: Duration,
+    pub(super) executable: Option<Executable>,
+    pub(super) environment: Vec<(OsString, OsString)>,
 }
 
 impl Workers {
@@ -36,6 +38,8 @@ impl Workers {
             deliveries: None,
             ready_within: None,
             grace: GRACE,
+            executable: None,
+            environment: Vec::new(),
         }
     }
 
@@ -79,6 +83,17 @@ impl Workers {
     /// How long a worker has to become ready; by default as every process.
     pub fn ready_within(self, limit: Duration) -> Self {
         Self { ready_within: Some(limit), ..self }
+    }
+
+    /// Another executable becomes the workers; see [`Spawn::executable`](crate::Spawn::executable).
+    pub fn executable(self, executable: Executable) -> Self {
+        Self { executable: Some(executable), ..self }
+    }
+
+    /// Sets a variable of the workers' environment, which is otherwise ours.
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
     }
 
     /// How long a worker that has nothing more to do has to stop; by default 0.5 s.

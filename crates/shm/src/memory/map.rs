@@ -46,6 +46,15 @@ impl Mapping {
         Self::map(descriptor, bytes, bytes, true)
     }
 
+    /// Maps the first `bytes` of a memfd so that what is written there is this process's own.
+    pub(crate) fn private(descriptor: impl AsFd, bytes: usize) -> Result<Self, MemoryError> {
+        check_size(&descriptor, bytes)?;
+        let mapping = Self::map_as(descriptor, bytes, MapFlags::PRIVATE, true)?;
+        // Populated for reading: for writing, each page would be copied.
+        mapping.advise(bytes, Advice::LinuxPopulateRead)?;
+        Ok(mapping)
+    }
+
     /// As [`read_only`](Self::read_only), of memory that its sender has paid for and can't change the extent of any more. To
     /// read what isn't there makes the kernel take it then, at the reader's expense, or kill the reader.
     pub(crate) fn read_only_paid(descriptor: impl AsFd, bytes: usize) -> Result<Self, MemoryError> {
@@ -72,25 +81,32 @@ impl Mapping {
     }
 
     fn map(descriptor: impl AsFd, bytes: usize, populated: usize, writable: bool) -> Result<Self, MemoryError> {
-        let failed = |call| move |source: rustix::io::Errno| MemoryError::System { call, bytes, source: source.into() };
-        let protection = if writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
-        // SAFETY: a null hint lets the kernel choose a range that nothing else uses.
-        let start = unsafe { mmap(std::ptr::null_mut(), bytes, protection, MapFlags::SHARED, descriptor, 0) }
-            .map_err(failed("map"))?;
-        let start =
-            NonNull::new(start.cast::<u8>()).ok_or(MemoryError::Alleged { bytes, why: "mapped at address 0" })?;
-        let mapping = Self { start, bytes, writable };
+        let mapping = Self::map_as(descriptor, bytes, MapFlags::SHARED, writable)?;
         mapping.populate(populated)?;
         Ok(mapping)
     }
 
+    fn map_as(descriptor: impl AsFd, bytes: usize, shared: MapFlags, writable: bool) -> Result<Self, MemoryError> {
+        let failed = |call| move |source: rustix::io::Errno| MemoryError::System { call, bytes, source: source.into() };
+        let protection = if writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
+        // SAFETY: a null hint lets the kernel choose a range that nothing else uses.
+        let start =
+            unsafe { mmap(std::ptr::null_mut(), bytes, protection, shared, descriptor, 0) }.map_err(failed("map"))?;
+        let start =
+            NonNull::new(start.cast::<u8>()).ok_or(MemoryError::Alleged { bytes, why: "mapped at address 0" })?;
+        Ok(Self { start, bytes, writable })
+    }
+
     /// Brings in the first `bytes`, so that touching them costs nothing later.
     pub(super) fn populate(&self, bytes: usize) -> Result<(), MemoryError> {
-        let bytes = bytes.min(self.bytes);
+        let advice = if self.writable { Advice::LinuxPopulateWrite } else { Advice::LinuxPopulateRead };
+        self.advise(bytes.min(self.bytes), advice)
+    }
+
+    fn advise(&self, bytes: usize, advice: Advice) -> Result<(), MemoryError> {
         if bytes == 0 {
             return Ok(());
         }
-        let advice = if self.writable { Advice::LinuxPopulateWrite } else { Advice::LinuxPopulateRead };
         // SAFETY: the range is our own mapping, and populating changes no content.
         match unsafe { madvise(self.start.as_ptr().cast(), bytes, advice) } {
             // Before 5.14 the advice is unknown; pages then come on first use, which `fallocate` has paid for.
@@ -104,6 +120,12 @@ impl Mapping {
     #[expect(clippy::len_without_is_empty, reason = "the kernel maps no empty range")]
     pub fn len(&self) -> usize {
         self.bytes
+    }
+
+    /// Where it begins, page-aligned, and valid for as long as this value: for those who lend it by other rules than Rust's.
+    #[must_use]
+    pub fn start(&self) -> NonNull<u8> {
+        self.start
     }
 
     /// Where `offset` is, for a hint to the processor.

@@ -102,10 +102,11 @@ mod sockets;
 pub use self::{
     error::{GetError, JoinError, PutError, QueueError, TaskDoneError},
     handle::Queue,
-    later::Ringing,
     lease::Lease,
     options::{Acknowledge, QueueOptions},
 };
+#[cfg(not(all(test, feature = "loom")))]
+pub use crate::attendant::Ringing;
 
 #[cfg(all(test, feature = "loom"))]
 mod loom;

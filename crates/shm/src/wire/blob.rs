@@ -38,9 +38,32 @@ struct Inner {
 
 /// As it stands in the message.
 #[derive(Serialize, Deserialize)]
-struct Told {
+pub(super) struct Told {
     length: u64,
     memory: Option<Passed>,
+}
+
+impl Told {
+    /// The memory and how long it is, unless it is empty.
+    pub(super) fn checked<E: de::Error>(self) -> Result<Option<(Passed, usize)>, E> {
+        let length = usize::try_from(self.length).ok().filter(|length| *length <= MAX_MESSAGE_BYTES * 16);
+        let length = length.ok_or_else(|| E::custom("a blob longer than any may be"))?;
+        match self.memory {
+            None if length == 0 => Ok(None),
+            None => Err(E::custom("a blob without its memory")),
+            Some(memory) => Ok(Some((memory, length))),
+        }
+    }
+}
+
+/// Refuses memory that somebody could still change.
+pub(super) fn check_fixed(memory: &Passed, length: usize) -> Result<(), MemoryError> {
+    let system = |source: Errno| MemoryError::System { call: "inspect", bytes: length, source: source.into() };
+    if fcntl_get_seals(memory).map_err(system)?.contains(FIXED) {
+        Ok(())
+    } else {
+        Err(MemoryError::Alleged { bytes: length, why: "it isn't sealed against writing" })
+    }
 }
 
 /// Nobody, in any process, can write it or change its size.
@@ -53,35 +76,42 @@ impl Blob {
     ///
     /// [`MemoryError`] if there isn't enough, or the process has no descriptor left.
     pub fn new(bytes: &[u8]) -> Result<Self, MemoryError> {
-        if bytes.is_empty() {
+        Self::gather(&[bytes])
+    }
+
+    /// As [`new`](Self::new), of several pieces one behind the other.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn gather(pieces: &[&[u8]]) -> Result<Self, MemoryError> {
+        let bytes = pieces.iter().map(|piece| piece.len()).sum();
+        if bytes == 0 {
             return Ok(Self(None));
         }
-        let failed =
-            |call| move |source: Errno| MemoryError::System { call, bytes: bytes.len(), source: source.into() };
-        Budget::now().check(bytes.len() as u64)?;
+        let failed = |call| move |source: Errno| MemoryError::System { call, bytes, source: source.into() };
+        Budget::now().check(bytes as u64)?;
         let memory = memfd_create("framewire-blob", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
             .map_err(failed("create"))?;
         // Written, not mapped and filled: the kernel then takes each page without zeroing it first, and the seal against
         // writing, which it refuses while a writable mapping exists, can be set at once.
-        let mut written = 0;
-        while written < bytes.len() {
-            match rustix::io::write(&memory, &bytes[written..]) {
-                Ok(count) => written += count,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(failed("fill")(errno)),
+        for mut left in pieces.iter().copied() {
+            while !left.is_empty() {
+                match rustix::io::write(&memory, left) {
+                    Ok(count) => left = &left[count..],
+                    Err(Errno::INTR) => {}
+                    Err(errno) => return Err(failed("fill")(errno)),
+                }
             }
         }
         fcntl_add_seals(&memory, FIXED | SealFlags::SEAL).map_err(failed("seal"))?;
         // All of it is there already.
-        let mapping = Mapping::read_only_as_it_comes(&memory, bytes.len())?;
+        let mapping = Mapping::read_only_as_it_comes(&memory, bytes)?;
         Ok(Self(Some(Arc::new(Inner { memory: Passed::new(memory), mapping }))))
     }
 
     fn open(memory: Passed, length: usize) -> Result<Self, MemoryError> {
-        let system = |source: Errno| MemoryError::System { call: "inspect", bytes: length, source: source.into() };
-        if !fcntl_get_seals(&memory).map_err(system)?.contains(FIXED) {
-            return Err(MemoryError::Alleged { bytes: length, why: "it isn't sealed against writing" });
-        }
+        check_fixed(&memory, length)?;
         let mapping = Mapping::read_only(&memory, length)?;
         Ok(Self(Some(Arc::new(Inner { memory, mapping }))))
     }
@@ -113,14 +143,8 @@ impl Serialize for Blob {
 
 impl<'de> Deserialize<'de> for Blob {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let told = Told::deserialize(deserializer)?;
-        let length = usize::try_from(told.length).ok().filter(|length| *length <= MAX_MESSAGE_BYTES * 16);
-        let length = length.ok_or_else(|| de::Error::custom("a blob longer than any may be"))?;
-        match told.memory {
-            None if length == 0 => Ok(Self(None)),
-            None => Err(de::Error::custom("a blob without its memory")),
-            Some(memory) => Self::open(memory, length).map_err(|error| de::Error::custom(io::Error::other(error))),
-        }
+        let Some((memory, length)) = Told::deserialize(deserializer)?.checked()? else { return Ok(Self(None)) };
+        Self::open(memory, length).map_err(|error| de::Error::custom(io::Error::other(error)))
     }
 }
 

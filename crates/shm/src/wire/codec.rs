@@ -3,7 +3,7 @@
 use rmp_serde::config::BytesMode;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Passed, passed};
+use super::{Passed, passed, raw};
 
 /// How deep a message may be nested, as in `serde_json`. Each level costs stack, of an unoptimised build some kilobytes; the
 /// decoder's own 1024 overflow a thread's usual 2 MiB, and that can't be caught.
@@ -68,10 +68,16 @@ impl Packet {
 
 /// As [`Packet::encode`], at the end of bytes that are there already. What was encoded before an error stays there.
 pub(crate) fn encode_onto<T: Serialize>(bytes: &mut Vec<u8>, value: &T) -> Result<Vec<Passed>, EncodeError> {
-    let (encoded, descriptors) = passed::collecting(|| encode(bytes, value));
-    match encoded {
-        Ok(()) => Ok(descriptors),
-        Err(source) => Err(EncodeError { what: std::any::type_name::<T>(), source }),
+    let start = bytes.len();
+    let ((encoded, whole), descriptors) = passed::collecting(|| raw::collecting(|| encode(bytes, value)));
+    match (encoded, whole) {
+        (Ok(()), None) => Ok(descriptors),
+        (Ok(()), Some(whole)) => {
+            bytes.truncate(start);
+            bytes.extend_from_slice(&whole.bytes);
+            Ok(whole.descriptors)
+        }
+        (Err(source), _) => Err(EncodeError { what: std::any::type_name::<T>(), source }),
     }
 }
 
@@ -82,11 +88,11 @@ pub(crate) fn decode_from<T: DeserializeOwned>(bytes: &[u8], descriptors: Vec<Pa
         decoder.set_max_depth(MAX_DEPTH);
         T::deserialize(&mut decoder)
     };
-    passed::supplying(descriptors, decode).map_err(|source| DecodeError {
-        what: std::any::type_name::<T>(),
-        bytes: bytes.len(),
-        source,
-    })
+    let (decoded, whole) = raw::supplying(|| passed::supplying(descriptors.clone(), decode));
+    if let Some(whole) = whole {
+        whole.fill(Packet { bytes: bytes.to_vec(), descriptors });
+    }
+    decoded.map_err(|source| DecodeError { what: std::any::type_name::<T>(), bytes: bytes.len(), source })
 }
 
 fn encode<T: Serialize>(bytes: &mut Vec<u8>, value: &T) -> Result<(), rmp_serde::encode::Error> {

@@ -8,6 +8,8 @@ mod blob;
 mod codec;
 mod inherited;
 mod passed;
+mod private;
+mod raw;
 mod socket;
 
 pub use blob::Blob;
@@ -15,5 +17,7 @@ pub use codec::{DecodeError, EncodeError, Packet};
 pub(crate) use codec::{decode_from, encode_onto};
 pub use inherited::inherited;
 pub use passed::Passed;
+pub use private::Private;
+pub use raw::Raw;
 pub use socket::{MAX_DESCRIPTORS, MAX_MESSAGE_BYTES, ReceiveError, SendError, Socket};
 pub(crate) use socket::{try_peek, try_send_over};

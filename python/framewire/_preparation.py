@@ -1,0 +1,167 @@
+"""What a child takes from its parent before it imports anything of the user's, as `multiprocessing.spawn` does."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+import runpy
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+from framewire._failures import SpawnError
+
+__all__ = ["is_importing_main", "make", "pickle_by_value", "refuse", "take", "worker_command"]
+
+_ORIGINAL_FOLDER = os.getcwd() if os.path.isdir(os.curdir) else None
+_MAIN = "__mp_main__"
+
+is_importing_main = False
+
+
+def worker_command(target: str) -> list[str]:
+    """Give the command line of a child that becomes `target`, such as `people:Detector`."""
+    import subprocess
+
+    # Warnings, -X, -O and the like are the parent's. A script by its path is found also where the package is on no path
+    # of the child's own, and -P keeps its folder, which has a module called `process`, off that path.
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    flags = [flag for flag in flags if flag != "-P"]
+    return [sys.executable, *flags, "-P", str(Path(__file__).with_name("worker.py")), target]
+
+
+def refuse() -> None:
+    """Raise if no process can be spawned from here at all.
+
+    Raises:
+        SpawnError: While the main module is being imported in a child, and in a frozen program.
+
+    """
+    if is_importing_main:
+        raise SpawnError(
+            "could not spawn a process: the main module is just being imported in a child, which would spawn its own "
+            'children for ever; put what starts processes under `if __name__ == "__main__":`'
+        )
+    if getattr(sys, "frozen", False):
+        raise SpawnError(
+            "could not spawn a process: this is a frozen program, and its executable is no Python interpreter; run it "
+            "unfrozen, or use framewire.spawn_program with a program of its own"
+        )
+    if not sys.executable:
+        raise SpawnError(
+            "could not spawn a process: sys.executable is empty; set it to the path of a Python interpreter"
+        )
+
+
+def _main() -> tuple[str, str] | None:
+    """How a child imports the main module: by name or by path; `None` if it has neither."""
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and spec.name:
+        # What is run by `python -m package` is `package.__main__`.
+        return ("name", spec.name)
+    path = getattr(main, "__file__", None)
+    if path is None or path.startswith("<") or (not os.path.isabs(path) and _ORIGINAL_FOLDER is None):
+        return None
+    path = os.path.join(_ORIGINAL_FOLDER or "", path)
+    return ("path", os.path.normpath(path)) if os.path.isfile(path) else None
+
+
+def main_is_importable() -> bool:
+    """Whether a child can import the main module: not of `-c`, standard input, a prompt or a notebook."""
+    return _main() is not None
+
+
+def pickle_by_value(thing: Any, what: str) -> bytes | None:
+    """Give the pickle of a function or class of a main module that no child can import; `None` if it needs none.
+
+    Raises:
+        SpawnError: If it needs one and `cloudpickle` isn't installed.
+
+    """
+    if getattr(thing, "__module__", None) not in ("__main__", None) or main_is_importable():
+        return None
+    if "<locals>" not in getattr(thing, "__qualname__", "") and getattr(thing, "__module__", None) is None:
+        return None
+    try:
+        import cloudpickle
+    except ImportError:
+        raise SpawnError(
+            f"could not spawn a process for {what}: it is defined in a prompt, a notebook, standard input or `-c`, "
+            "which another process can't import; put it into a module, or install cloudpickle"
+        ) from None
+    pickled: bytes = cloudpickle.dumps(thing)
+    return pickled
+
+
+def make(by_value: bytes | None = None) -> bytes:
+    """Pickle what a child takes."""
+    path = [entry or _ORIGINAL_FOLDER for entry in sys.path]
+    # Its main module is our main module, also if that is called otherwise here.
+    return pickle.dumps(
+        {
+            "path": [entry for entry in path if entry is not None],
+            "argv": sys.argv,
+            "original_folder": _ORIGINAL_FOLDER,
+            "main": _main(),
+            "by_value": by_value,
+        },
+        protocol=5,
+    )
+
+
+def take(pickled: bytes) -> dict[str, Any]:
+    """Take it, in the child."""
+    global _ORIGINAL_FOLDER
+    data: dict[str, Any] = pickle.loads(pickled)
+    sys.path[:] = data["path"]
+    sys.argv[:] = data["argv"]
+    _ORIGINAL_FOLDER = data["original_folder"]
+    if data["main"] is not None:
+        _import_main(*data["main"])
+    return data
+
+
+def _import_main(how: str, where: str) -> None:
+    global is_importing_main
+    # A package's `__main__` runs an application; what is defined there has its own name. So does multiprocessing.
+    if how == "name" and (where == "__main__" or where.endswith(".__main__")):
+        return
+    is_importing_main = True
+    try:
+        main = types.ModuleType(_MAIN)
+        if how == "name":
+            content = runpy.run_module(where, run_name=_MAIN, alter_sys=True)
+        elif os.path.splitext(os.path.basename(where))[0] == "ipython":
+            return
+        else:
+            content = runpy.run_path(where, run_name=_MAIN)
+        main.__dict__.update(content)
+        sys.modules["__main__"] = sys.modules[_MAIN] = main
+    finally:
+        is_importing_main = False
+
+
+def find(target: str) -> Any:
+    """Find the class that `module:Class` names."""
+    module_name, _, path = target.partition(":")
+    if not path:
+        raise SpawnError(f"could not become {target!r}: it should be module:Class")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name != module_name:
+            raise
+        raise SpawnError(
+            f"could not become {target!r}: there is no module {module_name!r} on the path {sys.path}"
+        ) from error
+    for part in path.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise SpawnError(
+                f"could not become {target!r}: {found!r} has no {part!r}; a class inside of a function can't be spawned"
+            ) from None
+    return found

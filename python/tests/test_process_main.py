@@ -1,0 +1,223 @@
+"""Programs of all sorts: each is run by an interpreter of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+from process_subjects import LIMIT, is_gone, wait_until
+
+SCRIPT = """
+import sys
+import framewire
+
+VALUE = __name__
+
+class Here(framewire.Process):
+    @framewire.command
+    def where(self):
+        return VALUE, sys.argv
+
+def double(number):
+    return 2 * number
+"""
+
+
+def run(*command: str, script: str = "", cwd=None, **options) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONSAFEPATH": ""}
+    return subprocess.run(
+        [sys.executable, *command],
+        input=script,
+        text=True,
+        capture_output=True,
+        timeout=LIMIT * 2,
+        cwd=cwd,
+        env=environment,
+        **options,
+    )
+
+
+def write(path, text: str):
+    path.write_text(SCRIPT + textwrap.dedent(text))
+    return str(path)
+
+
+def test_a_script_is_imported_by_its_children(tmp_path):
+    path = write(
+        tmp_path / "script.py",
+        """
+        if __name__ == "__main__":
+            with Here.spawn() as here:
+                print(here.where().wait(30))
+            with framewire.Pool(2) as pool:
+                print(pool.map(double, range(3)))
+        """,
+    )
+    done = run(path, "one", "two")
+    assert done.stdout == f"('__mp_main__', {[path, 'one', 'two']!r})\n[0, 2, 4]\n", done.stderr
+    # By a relative path, and from a folder that is left meanwhile.
+    moved = write(
+        tmp_path / "moved.py",
+        "if __name__ == '__main__':\n    import os; os.chdir('/'); print(Here.spawn().where().wait(30)[0])\n",
+    )
+    done = run(os.path.basename(moved), cwd=tmp_path)
+    assert done.stdout == "__mp_main__\n", done.stderr
+
+
+def test_a_module_is_imported_by_its_name(tmp_path):
+    write(tmp_path / "named.py", "if __name__ == '__main__':\n    print(Here.spawn().where().wait(30)[0])\n")
+    done = run("-m", "named", cwd=tmp_path)
+    assert done.stdout == "__mp_main__\n", done.stderr
+
+
+def test_a_script_without_a_guard_is_no_fork_bomb(tmp_path):
+    path = write(tmp_path / "bomb.py", "Here.spawn()\n")
+    done = run(path)
+    assert done.returncode == 1
+    assert 'if __name__ == "__main__"' in done.stderr
+    assert "StartError" in done.stderr
+
+
+@pytest.mark.parametrize("how", ["-c", "stdin"])
+def test_what_no_child_can_import_is_refused(how):
+    absent = "import sys; sys.modules['cloudpickle'] = None\n"
+    script = absent + SCRIPT + "Here.spawn()\n"
+    done = run("-c", script) if how == "-c" else run("-", script=script)
+    assert done.returncode == 1
+    assert "cloudpickle" in done.stderr
+    script = absent + SCRIPT + "framewire.Pool(1).map(double, [1])\n"
+    done = run("-c", script) if how == "-c" else run("-", script=script)
+    assert "cloudpickle" in done.stderr
+
+
+@pytest.mark.parametrize("how", ["-c", "stdin"])
+def test_cloudpickle_is_used_if_it_is_there(how):
+    script = SCRIPT.replace("VALUE = __name__", "VALUE = 'by value'") + (
+        "print(Here.spawn().where().wait(30)[0])\n"
+        "with framewire.Pool(1) as pool:\n"
+        "    print(pool.map(double, [1, 2]), pool.starmap(lambda one, other: one + other, [(1, 2)]))\n"
+    )
+    done = run("-c", script) if how == "-c" else run("-", script=script)
+    assert done.stdout == "by value\n[2, 4] [3]\n", done.stderr
+
+
+def test_a_class_of_a_module_can_be_spawned_from_a_prompt(tmp_path):
+    (tmp_path / "elsewhere.py").write_text(SCRIPT)
+    done = run("-c", "import elsewhere; print(elsewhere.Here.spawn().where().wait(30)[0])", cwd=tmp_path)
+    assert done.stdout == "elsewhere\n", done.stderr
+
+
+def test_a_frozen_program_is_refused(tmp_path):
+    path = write(tmp_path / "frozen.py", "if __name__ == '__main__':\n    sys.frozen = True\n    Here.spawn()\n")
+    done = run(path)
+    assert "frozen program" in done.stderr
+
+
+def test_at_the_end_of_a_script_all_are_stopped(tmp_path):
+    path = write(
+        tmp_path / "end.py",
+        """
+        class Ends(framewire.Process):
+            def stop(self):
+                print("stopped in order")
+
+        if __name__ == "__main__":
+            one, other = Ends.spawn(), Ends.spawn()
+            print(one.pid, other.pid)
+        """,
+    )
+    done = run(path)
+    assert done.returncode == 0
+    assert done.stderr.count("stopped in order") == 2, done.stderr
+    assert all(is_gone(int(pid)) for pid in done.stdout.split())
+
+
+BUSY = """
+import os, sys, time
+import numpy as np
+import framewire
+
+class Busy(framewire.Process):
+    def start(self):
+        self.ones = np.ones((400, 400))
+
+    @framewire.command
+    def compute(self, how):
+        if how == "numpy":
+            while True:
+                self.ones @ self.ones
+        sum(range(1 << 60))  # one C call that never lets the interpreter go
+
+if __name__ == "__main__":
+    busy = [Busy.spawn(env={"OPENBLAS_NUM_THREADS": "1"}) for _ in range(8)]
+    for number, each in enumerate(busy):
+        each.compute("numpy" if number < 6 else "held").detach()
+    print(*(each.pid for each in busy), flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "terminated"])
+def test_a_parent_that_dies_takes_its_busy_children_along(tmp_path, number):
+    path = tmp_path / "busy.py"
+    path.write_text(BUSY)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    parent = subprocess.Popen([sys.executable, str(path)], stdout=subprocess.PIPE, text=True, env=environment)
+    try:
+        assert parent.stdout is not None
+        pids = [int(pid) for pid in parent.stdout.readline().split()]
+        assert len(pids) == 8
+        time.sleep(0.2)  # they are at it
+        assert not any(is_gone(pid) for pid in pids)
+        parent.send_signal(number)
+        wait_until(lambda: all(is_gone(pid) for pid in pids), "all children are gone", LIMIT)
+    finally:
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()
+
+
+def test_ctrl_c_at_a_terminal_is_the_parents_alone(tmp_path):
+    """The group that a terminal signals isn't the children's."""
+    path = write(
+        tmp_path / "group.py",
+        """
+        import os, signal
+        if __name__ == "__main__":
+            here = Here.spawn()
+            here.where().wait(30)
+            try:
+                os.killpg(0, signal.SIGINT)
+                import time
+                time.sleep(30)
+            except KeyboardInterrupt:
+                pass
+            print(here.where().wait(30)[0])
+        """,
+    )
+    done = run(path, start_new_session=True)
+    assert done.stdout == "__mp_main__\n", done.stderr
+
+
+def test_many_lines_are_seen_in_the_end(tmp_path):
+    path = write(
+        tmp_path / "lines.py",
+        """
+        class Writes(framewire.Process):
+            @framewire.command
+            def write(self, count):
+                for number in range(count):
+                    print("line", number)
+
+        if __name__ == "__main__":
+            Writes.spawn(name="w").write(500).wait(30)
+        """,
+    )
+    done = run(path)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("[w] line ")]
+    assert lines == [f"[w] line {number}" for number in range(500)]
