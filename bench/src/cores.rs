@@ -2,7 +2,10 @@
 
 use std::sync::OnceLock;
 
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::{
+    process::Pid,
+    thread::{CpuSet, sched_getaffinity, sched_setaffinity},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
@@ -55,6 +58,15 @@ impl Core {
     ///
     /// If it isn't a core of ours.
     pub fn pin(self) -> Outcome {
+        self.pin_thread(None)
+    }
+
+    /// Keeps a thread there, by its identifier; none: the calling one.
+    ///
+    /// # Errors
+    ///
+    /// If it isn't a core of ours, or there is no such thread.
+    pub fn pin_thread(self, thread: Option<Pid>) -> Outcome {
         let ours = ours()?;
         let (set, what) = match self.0 {
             Some(core) => {
@@ -64,7 +76,7 @@ impl Core {
             }
             None => (ours, "run on any core".to_owned()),
         };
-        Ok(sched_setaffinity(None, &set).map_err(|error| format!("{what}: {error}"))?)
+        Ok(sched_setaffinity(thread, &set).map_err(|error| format!("{what}: {error}"))?)
     }
 }
 

@@ -8,9 +8,10 @@ import itertools
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-from framewire._core import Bell, Operation, Pending
+from framewire._core import Bell, Frame, Operation, Pending, Reader
+from framewire.errors import ClosedError
 
-__all__ = ["readable", "run"]
+__all__ = ["iterate_frames", "next_frame", "readable", "run"]
 
 
 class _Readable(Protocol):
@@ -66,3 +67,20 @@ async def readable(what: _Readable | int) -> None:
         await ready
     finally:
         loop.remove_reader(descriptor)
+
+
+async def next_frame(reader: Reader) -> Frame:
+    """Wait for a reader's next frame."""
+    while True:
+        frame = reader.poll()
+        if frame is not None:
+            return frame
+        await readable(reader)
+
+
+async def iterate_frames(reader: Reader) -> Frame:
+    """As `next_frame`, for `async for`."""
+    try:
+        return await next_frame(reader)
+    except ClosedError:
+        raise StopAsyncIteration from None

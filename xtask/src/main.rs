@@ -22,6 +22,8 @@ cargo xtask bench [OPTION…]  the benchmarks, in release; `cargo xtask bench --
 cargo xtask bench shm [OPTION…]
                              shared memory beside its raw limits and its peers (iceoryx2, ipc-channel, CPython, …)
 cargo xtask wheel            builds the Python package, program and all, and says where it is
+cargo xtask bench process [OPTION…]
+                             processes beside their raw limits and their peers (CPython)
 cargo xtask soak [OPTION…]   kills processes around shared memory, and looks for what that broke: `--minutes 10`
 ";
 
@@ -66,6 +68,9 @@ fn bench(arguments: &[String]) -> Outcome {
             const MANIFEST: &str = "bench/shm/Cargo.toml";
             claim.also("framewire-bench-shm", MANIFEST)?;
             program::run(program::cargo(&["run", "--release", "--manifest-path", MANIFEST, "--"]).args(rest))
+        }
+        Some((which, rest)) if which == "process" => {
+            program::run(program::cargo(&["run", "--release", "--package", "framewire-bench-process", "--"]).args(rest))
         }
         _ => program::run(program::cargo(&["run", "--release", "--package", "framewire-bench", "--"]).args(arguments)),
     }

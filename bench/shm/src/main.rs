@@ -2,18 +2,16 @@
 //! turns, so that whatever else the machine does strikes all alike. Two real processes: this one writes; it starts
 //! itself again as the reader.
 
-mod contender;
 mod peer;
 mod python;
 mod raw;
-mod report;
 mod rows;
-mod watch;
 mod ways;
 
 use std::process::ExitCode;
 
-use bench::{Outcome, machine::Machine};
+// What all such benchmarks have.
+use bench::{Outcome, contender, machine::Machine, rows as report, watch};
 use clap::Parser;
 
 use self::{rows::Effort, ways::iceoryx};
@@ -48,7 +46,7 @@ fn main() -> ExitCode {
 }
 
 fn measure(options: &Options) -> Outcome {
-    watch::begin();
+    watch::begin(|| drop(iceoryx::Files::of_this_run()));
     let _left_behind = iceoryx::Files::of_this_run();
     let effort = if options.quick { Effort::quick() } else { Effort::whole() };
     if !options.json {
@@ -61,7 +59,7 @@ fn measure(options: &Options) -> Outcome {
         }
         let row = row(&effort).map_err(|error| format!("measure {name}: could not {error}"))?;
         if options.json {
-            println!("{}", serde_json::to_string(&row.json())?);
+            println!("{}", serde_json::to_string(&row.told())?);
         } else {
             println!("\n{row}");
         }

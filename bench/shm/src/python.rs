@@ -1,76 +1,9 @@
-//! CPython's ways, measured by CPython itself in the same turns (`peers.py`).
+//! CPython's ways, measured by CPython itself in the same turns.
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-};
+pub use bench::python::Python;
 
-use bench::{
-    Outcome,
-    cores::{Core, Placement},
-};
-use serde::Deserialize;
+/// What it runs; each part of it is a way.
+pub const SCRIPT: &str = include_str!("peers.py");
 
-use crate::{
-    contender::{Contender, Turn},
-    watch,
-};
-
-const SCRIPT: &str = include_str!("peers.py");
-
-/// A running interpreter; it is killed when this value is dropped, and its children with it.
-pub struct Python {
-    child: Child,
-    orders: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
-
-/// What the script says after a turn.
-#[derive(Deserialize)]
-struct Answer {
-    samples: Vec<f64>,
-    cpu_ns: u64,
-    operations: u64,
-}
-
-impl Python {
-    /// Starts the part of the script that has this name.
-    pub fn start(part: &str) -> Outcome<Self> {
-        watch::step("start python3");
-        // What a thread keeps to, its children inherit.
-        Core::ANY.pin()?;
-        let mut child = Command::new("python3")
-            .args(["-c", SCRIPT, part])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("run python3: {error}"))?;
-        let pipes = child.stdin.take().zip(child.stdout.take());
-        let (orders, answers) = pipes.ok_or("talk to python3: it has no pipes")?;
-        Ok(Self { child, orders, answers: BufReader::new(answers) })
-    }
-
-    /// By what it reads a picture.
-    pub fn scan_note() -> String {
-        "cpython-sharedmemory: a memoryview copied in, zlib.adler32 as the scan, a Pipe to wake".to_owned()
-    }
-}
-
-impl Contender for Python {
-    fn turn(&mut self, place: Placement, count: u32) -> Outcome<Turn> {
-        let order = serde_json::json!({ "count": count, "writer": place.writer, "reader": place.reader });
-        writeln!(self.orders, "{order}")?;
-        let mut answer = String::new();
-        self.answers.read_line(&mut answer)?;
-        let Answer { samples, cpu_ns, operations } = serde_json::from_str(&answer)
-            .map_err(|error| format!("hear of python3, which said `{}`: {error}", answer.trim()))?;
-        Ok(Turn { samples, cpu_ns, operations })
-    }
-}
-
-impl Drop for Python {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+/// By what it reads a picture.
+pub const SCAN_NOTE: &str = "cpython-sharedmemory: a memoryview copied in, zlib.adler32 as the scan, a Pipe to wake";

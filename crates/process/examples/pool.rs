@@ -1,6 +1,6 @@
 //! A pool that looks for prime numbers, with a progress bar, while a worker is killed under it.
 //!
-//! `cargo run --release -p framewire-process --example pool`
+//! `cargo run --release -p framewire-process --example pool [PARTS]`
 
 use std::process::ExitCode;
 
@@ -38,6 +38,7 @@ fn main() -> ExitCode {
 
 fn app(system: &System) -> Result<(), BoxError> {
     const STEP: u64 = 20_000;
+    let parts = std::env::args().nth(1).map_or(Ok(400), |parts| parts.parse())?;
     // Finding primes twice does no harm, so a task whose worker dies is simply done again.
     let pool = system.pool::<Divider>(Workers::one_per_cpu().redeliver(3), |_| ())?;
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:50} {pos}/{len} {msg}")?);
@@ -45,7 +46,7 @@ fn app(system: &System) -> Result<(), BoxError> {
     let run = pool.progress(|progress| {
         bar.set_length(progress.total.unwrap_or(progress.read));
         bar.set_position(progress.done);
-        if progress.done > 100
+        if progress.done > parts / 4
             && let Some(victim) = victim.take()
         {
             bar.set_message("(a worker was killed)");
@@ -53,10 +54,10 @@ fn app(system: &System) -> Result<(), BoxError> {
         }
     });
     let mut primes = 0;
-    for found in run.map((0..400).map(|part| part * STEP), |worker, first| worker.primes(first, first + STEP))? {
+    for found in run.map((0..parts).map(|part| part * STEP), |worker, first| worker.primes(first, first + STEP))? {
         primes += found?;
     }
     bar.finish();
-    println!("{primes} primes below {}", 400 * STEP);
+    println!("{primes} primes below {}", parts * STEP);
     Ok(())
 }

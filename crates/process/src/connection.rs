@@ -5,8 +5,8 @@ use std::{
     fmt,
     os::fd::AsFd,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering, fence},
     },
     task::Waker,
     time::{Duration, Instant},
@@ -75,6 +75,7 @@ pub(crate) struct Record {
     pub state: State,
     pub pid: Option<i32>,
     pub restarts: u64,
+    pub recycled: u64,
     pub exit: Option<(Exit, Vec<String>)>,
 }
 
@@ -90,18 +91,48 @@ impl Record {
 #[derive(Debug, Default)]
 struct Inner {
     socket: Option<Arc<Socket>>,
-    /// How many calls that incarnation was sent. Each has a count of its own, as a call may be under way while one ends.
+    /// The number of the incarnation that takes calls, or that was the last to do so.
+    incarnation: u64,
+    /// How many calls that was sent. Each has a count of its own, as a call may be under way while one ends.
     sent: Arc<AtomicU64>,
-    /// Calls whose answers aren't wanted any more, of which it couldn't be told yet.
-    untold: VecDeque<u64>,
-    /// When it is told again, and how long that was put off.
+    /// The one before, if it was replaced as planned and finishes what it has begun.
+    retiring: Option<Retiring>,
+    /// Calls in flight, each with the incarnation that has it.
+    pending: HashMap<u64, (u64, Arc<Answer>)>,
+    /// Calls whose answers aren't wanted any more, of which their incarnations couldn't be told yet.
+    untold: VecDeque<(u64, u64)>,
+    /// When they are told again, and how long that was put off.
     tell_at: Option<(Instant, Duration)>,
-    pending: HashMap<u64, Arc<Answer>>,
     last_exit: Option<Exit>,
     /// There will be no further incarnation.
     over: bool,
     /// Who waits for the next one.
     wakers: Vec<Waker>,
+}
+
+#[derive(Debug)]
+struct Retiring {
+    incarnation: u64,
+    socket: Weak<Socket>,
+    /// How many of its calls aren't answered.
+    pending: usize,
+}
+
+impl Inner {
+    fn take_pending(&mut self, id: u64) -> Option<(u64, Arc<Answer>)> {
+        let taken = self.pending.remove(&id)?;
+        if let Some(retiring) = self.retiring.as_mut().filter(|retiring| retiring.incarnation == taken.0) {
+            retiring.pending -= 1;
+        }
+        Some(taken)
+    }
+
+    fn socket_of(&self, incarnation: u64) -> Option<Arc<Socket>> {
+        match &self.retiring {
+            Some(retiring) if retiring.incarnation == incarnation => retiring.socket.upgrade(),
+            _ => self.socket.clone().filter(|_| self.incarnation == incarnation),
+        }
+    }
 }
 
 /// Where one call's answer arrives.
@@ -126,10 +157,11 @@ impl Answer {
     fn give(&self, answer: Result<Packet, CallError>) {
         let mut state = lock(&self.state);
         state.answer = Some(answer);
-        self.came.notify_one();
         let waker = state.waker.take();
-        // An executor may poll, or drop, what it wakes right here: no lock may be held.
+        // No lock may be held: who waits would wake up to wait for it, and an executor may poll, or drop, what it wakes
+        // right here.
         drop(state);
+        self.came.notify_one();
         waker.into_iter().for_each(Waker::wake);
     }
 
@@ -172,7 +204,7 @@ impl Connection {
             next_id: AtomicU64::new(1),
             inner: Mutex::default(),
             events: EventQueue::new(overflow),
-            record: Mutex::new(Record { state: State::Starting, pid: None, restarts: 0, exit: None }),
+            record: Mutex::new(Record { state: State::Starting, pid: None, restarts: 0, recycled: 0, exit: None }),
             record_changed: Condvar::new(),
             wakers: Mutex::default(),
             detached: AtomicBool::new(false),
@@ -192,6 +224,7 @@ impl Connection {
         record.state = change.state;
         record.pid = change.pid;
         record.restarts = change.restarts;
+        record.recycled = change.recycled;
         if change.exit.is_some() {
             record.exit.clone_from(&change.exit);
         }
@@ -213,23 +246,32 @@ impl Connection {
         self.record().end()
     }
 
-    /// Whether calls wait for it to look at them, if it has looked at so many. What it goes on with later, in an
-    /// asynchronous command, isn't waiting for it.
+    /// Whether calls wait for the incarnation at work to look at them, if it has looked at so many. What it goes on with
+    /// later, in an asynchronous command, isn't waiting for it.
     pub(crate) fn has_untaken(&self, taken: u64) -> bool {
         lock(&self.inner).sent.load(Ordering::Relaxed) > taken
     }
 
-    /// How many events a new incarnation may say before some are read.
-    pub(crate) fn event_credit(&self) -> Option<u64> {
-        self.events.credit()
+    /// How many events a new incarnation may say before some are read. What `former` has said, if that has ended, counts.
+    pub(crate) fn event_credit(&self, incarnation: u64, former: Option<u64>) -> Option<u64> {
+        self.events.credit(incarnation, former)
     }
 
-    /// Tells the process that so many of its events were read. Gives whether it could be told.
-    pub(crate) fn tell_read(&self, count: u64) -> bool {
+    /// Tells an incarnation that so many of its events were read. Gives whether it could be told.
+    pub(crate) fn tell_read(&self, incarnation: u64, count: u64) -> bool {
         let read = Message::wrap(Kind::Read, count, Packet::default());
-        let socket = lock(&self.inner).socket.clone();
-        // One that isn't ready yet, or not any more, begins anew.
-        socket.is_none_or(|socket| !matches!(socket.try_send(&read), Err(SendError::Full)))
+        let inner = lock(&self.inner);
+        let (socket, is_to_come) = (inner.socket_of(incarnation), incarnation > inner.incarnation);
+        drop(inner);
+        // One that is gone wants to know nothing; one that isn't ready is told when it is.
+        socket.map_or(!is_to_come, |socket| !matches!(socket.try_send(&read), Err(SendError::Full)))
+    }
+
+    /// The incarnations that may be saying something: the one at work, and the one that it has replaced.
+    pub(crate) fn speaking(&self) -> impl Iterator<Item = u64> + use<> {
+        let inner = lock(&self.inner);
+        let retiring = inner.retiring.as_ref().map(|retiring| retiring.incarnation);
+        [Some(inner.incarnation), retiring].into_iter().flatten()
     }
 
     /// Waits until it has ended for good, but not beyond `end`.
@@ -271,7 +313,8 @@ impl Connection {
         let (socket, count) = {
             let mut inner = lock(&self.inner);
             let Some(socket) = inner.socket.clone() else { return Err(self.not_running(&inner)) };
-            inner.pending.extend(answer.map(|answer| (id, answer)));
+            let incarnation = inner.incarnation;
+            inner.pending.extend(answer.map(|answer| (id, (incarnation, answer))));
             (socket, inner.sent.clone())
         };
         let sent = self.push(&socket, packet, end);
@@ -311,16 +354,16 @@ impl Connection {
     }
 
     /// The answer to `id` isn't wanted any more.
-    pub(crate) fn forget(&self, id: u64) {
-        lock(&self.inner).pending.remove(&id);
+    fn forget(&self, id: u64) {
+        lock(&self.inner).take_pending(id);
     }
 
     /// The answer to `id` isn't wanted any more, and the process is told: an asynchronous command would otherwise go on
     /// for nobody. This never waits. What can't be told at once the supervisor tells a little later.
     pub(crate) fn cancel(&self, id: u64) {
-        self.forget(id);
         let mut inner = lock(&self.inner);
-        inner.untold.push_back(id);
+        let Some((incarnation, _)) = inner.take_pending(id) else { return };
+        inner.untold.push_back((incarnation, id));
         if inner.tell_at.is_some() || Self::tell_unwanted(&mut inner) {
             return;
         }
@@ -353,10 +396,11 @@ impl Connection {
 
     /// Whether it was told of all.
     fn tell_unwanted(inner: &mut Inner) -> bool {
-        while let Some(id) = inner.untold.front() {
+        while let Some((incarnation, id)) = inner.untold.front() {
             let cancel = Message::wrap(Kind::Cancel, *id, Packet::default());
-            // Without an incarnation, or with one that is dying, there is nobody to tell.
-            if inner.socket.as_ref().is_some_and(|socket| matches!(socket.try_send(&cancel), Err(SendError::Full))) {
+            // One that has ended, or is dying, needn't be told.
+            let socket = inner.socket_of(*incarnation);
+            if socket.is_some_and(|socket| matches!(socket.try_send(&cancel), Err(SendError::Full))) {
                 return false;
             }
             inner.untold.pop_front();
@@ -408,15 +452,35 @@ impl Connection {
         self.puts_again() && inner.socket.is_none() && !inner.over
     }
 
-    /// A new incarnation is ready for calls.
-    pub(crate) fn open(&self, socket: Arc<Socket>) {
+    /// A new incarnation is ready for calls. If there is another one, that keeps those that it has.
+    pub(crate) fn open(&self, incarnation: u64, socket: Arc<Socket>) {
         let mut inner = lock(&self.inner);
-        inner.socket = Some(socket);
+        let former = inner.incarnation;
+        if let Some(socket) = inner.socket.replace(socket) {
+            let pending = inner.pending.values().filter(|(asked, _)| *asked == former).count();
+            inner.retiring = Some(Retiring { incarnation: former, socket: Arc::downgrade(&socket), pending });
+        }
+        inner.incarnation = incarnation;
         inner.sent = Arc::default();
-        inner.untold.clear();
         inner.last_exit = None;
         self.tell_waiting(inner);
+        self.events.opened(incarnation, self);
         self.tell(Life::Opened);
+    }
+
+    /// Whether a retiring incarnation has nothing left to answer, and nobody is about to send it anything. `socket` is the
+    /// supervisor's own.
+    pub(crate) fn is_drained(&self, incarnation: u64, socket: &Arc<Socket>) -> bool {
+        let inner = lock(&self.inner);
+        let waits = |retiring: &Retiring| retiring.incarnation == incarnation && retiring.pending > 0;
+        if inner.retiring.as_ref().is_some_and(waits) {
+            return false;
+        }
+        // A caller that took the socket before the replacement did holds it until its call is sent; no other can get it for
+        // that any more. So once ours is the only one, what is sent next is behind all calls.
+        let is_last = Arc::strong_count(socket) == 1;
+        fence(Ordering::Acquire); // with the `Release` in the drop of an `Arc`, which the standard library promises
+        is_last
     }
 
     fn tell(&self, life: Life) {
@@ -425,17 +489,24 @@ impl Connection {
         }
     }
 
-    /// The incarnation has ended: every call in flight ends too.
-    pub(crate) fn close(&self, how: &Exit) {
+    /// An incarnation has ended: every call that it had ends too.
+    pub(crate) fn close(&self, incarnation: u64, how: &Exit) {
         let mut inner = lock(&self.inner);
-        inner.socket = None;
-        inner.last_exit = Some(how.clone());
-        let pending = std::mem::take(&mut inner.pending);
+        let is_last = incarnation >= inner.incarnation;
+        if is_last {
+            inner.socket = None;
+            inner.last_exit = Some(how.clone());
+        } else if inner.retiring.as_ref().is_some_and(|retiring| retiring.incarnation == incarnation) {
+            inner.retiring = None;
+        }
+        let pending: Vec<_> = inner.pending.extract_if(|_, (asked, _)| *asked == incarnation).collect();
         drop(inner);
-        for answer in pending.into_values() {
+        for (_, (_, answer)) in pending {
             answer.give(Err(CallError::Died { name: self.name.clone(), how: how.clone() }));
         }
-        self.tell(Life::Closed(how.clone()));
+        if is_last {
+            self.tell(Life::Closed(how.clone()));
+        }
     }
 
     /// There will be no further incarnation.
@@ -449,8 +520,8 @@ impl Connection {
 
     pub(crate) fn answer(&self, id: u64, answer: Result<Packet, CallError>) {
         // An answer that nobody waits for any more came too late.
-        let waiting = lock(&self.inner).pending.remove(&id);
-        if let Some(waiting) = waiting {
+        let waiting = lock(&self.inner).take_pending(id);
+        if let Some((_, waiting)) = waiting {
             waiting.give(answer);
         }
     }

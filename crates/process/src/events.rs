@@ -47,12 +47,22 @@ pub(crate) struct EventQueue {
 
 #[derive(Debug, Default)]
 struct Inner {
-    events: VecDeque<Packet>,
+    /// Each with the incarnation that said it.
+    events: VecDeque<(u64, Packet)>,
     dropped: u64,
-    /// Read, and the process hasn't been told yet.
-    read: u64,
+    /// How many of an incarnation's were read that it hasn't been told of. Two at most have an entry.
+    read: Vec<(u64, u64)>,
     over: bool,
     wakers: Vec<Waker>,
+}
+
+impl Inner {
+    fn owe(&mut self, incarnation: u64, count: u64) {
+        match self.read.iter_mut().find(|(of, _)| *of == incarnation) {
+            Some((_, read)) => *read += count,
+            None => self.read.push((incarnation, count)),
+        }
+    }
 }
 
 /// Whoever gets a process's events as they come.
@@ -69,15 +79,21 @@ impl EventQueue {
         Self { overflow, inner: Mutex::default(), came: Condvar::new(), listener: Mutex::default() }
     }
 
-    pub(crate) fn credit(&self) -> Option<u64> {
+    /// How many events a new incarnation may say before some are read. If `former` has ended, what it said and nobody has
+    /// read counts, and is given back as it is read; one that is only being replaced keeps a credit of its own.
+    pub(crate) fn credit(&self, incarnation: u64, former: Option<u64>) -> Option<u64> {
         let Overflow::Wait(most) = self.overflow else { return None };
         if lock(&self.listener).is_some() {
             return Some(UNLIMITED);
         }
         let mut inner = lock(&self.inner);
-        // What its predecessor said and nobody has read counts, and is given back as it is read.
-        inner.read = 0;
-        Some((most as u64).saturating_sub(inner.events.len() as u64))
+        inner.read.retain(|(of, _)| Some(*of) != former);
+        let mut unread = 0;
+        for (of, _) in inner.events.iter_mut().filter(|(of, _)| Some(*of) == former) {
+            *of = incarnation;
+            unread += 1;
+        }
+        Some((most as u64).saturating_sub(unread))
     }
 
     /// Whether the process may be waiting for somebody to read what it has said.
@@ -90,12 +106,14 @@ impl EventQueue {
         *lock(&self.listener) = Some(hear);
         if matches!(self.overflow, Overflow::Wait(_)) {
             // What is heard at once is never unread. If that can't be told now, nothing was said yet.
-            connection.tell_read(UNLIMITED);
+            for incarnation in connection.speaking() {
+                connection.tell_read(incarnation, UNLIMITED);
+            }
         }
     }
 
-    /// An event has come, after `lost` that didn't.
-    pub(crate) fn put(&self, event: Packet, lost: u64, connection: &Connection) {
+    /// An event of an incarnation has come, after `lost` that didn't.
+    pub(crate) fn put(&self, incarnation: u64, event: Packet, lost: u64, connection: &Connection) {
         if let Some(hear) = &*lock(&self.listener) {
             return hear.0(event);
         }
@@ -105,14 +123,14 @@ impl EventQueue {
             Overflow::DropOldest(most) if inner.events.len() >= most => {
                 inner.events.pop_front();
                 inner.dropped += 1;
-                inner.events.push_back(event);
+                inner.events.push_back((incarnation, event));
             }
             Overflow::DropNewest(most) if inner.events.len() >= most => inner.dropped += 1,
-            _ => inner.events.push_back(event),
+            _ => inner.events.push_back((incarnation, event)),
         }
         let wakers = std::mem::take(&mut inner.wakers);
         self.came.notify_one();
-        self.tell(inner, connection);
+        self.tell(inner, incarnation, connection);
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -125,27 +143,36 @@ impl EventQueue {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Tells the process what was read, if it waits for that: not of each single one.
-    fn tell(&self, mut inner: std::sync::MutexGuard<'_, Inner>, connection: &Connection) {
+    /// Tells an incarnation what was read of it, if it waits for that: not of each single one.
+    fn tell(&self, mut inner: std::sync::MutexGuard<'_, Inner>, incarnation: u64, connection: &Connection) {
         let Overflow::Wait(most) = self.overflow else { return };
-        if inner.read == 0 || (inner.read as usize) < most / 2 && !inner.events.is_empty() {
+        let Some(index) = inner.read.iter().position(|(of, _)| *of == incarnation) else { return };
+        let has_unread = |inner: &Inner| inner.events.iter().any(|(of, _)| *of == incarnation);
+        if (inner.read[index].1 as usize) < most / 2 && has_unread(&inner) {
             return;
         }
-        let read = std::mem::take(&mut inner.read);
+        let (_, read) = inner.read.swap_remove(index);
         drop(inner);
-        if !connection.tell_read(read) {
-            lock(&self.inner).read += read;
+        if !connection.tell_read(incarnation, read) {
+            lock(&self.inner).owe(incarnation, read);
         }
+    }
+
+    /// An incarnation can be told now what was read of it before.
+    pub(crate) fn opened(&self, incarnation: u64, connection: &Connection) {
+        self.tell(lock(&self.inner), incarnation, connection);
     }
 
     fn take(&self, limit: Duration, connection: &Connection) -> Option<Packet> {
         let inner = lock(&self.inner);
         let wait = |inner: &mut Inner| inner.events.is_empty() && !inner.over;
         let (mut inner, _) = self.came.wait_timeout_while(inner, limit, wait).unwrap_or_else(PoisonError::into_inner);
-        let event = inner.events.pop_front();
-        inner.read += u64::from(event.is_some());
-        self.tell(inner, connection);
-        event
+        let (incarnation, event) = inner.events.pop_front()?;
+        if matches!(self.overflow, Overflow::Wait(_)) {
+            inner.owe(incarnation, 1);
+        }
+        self.tell(inner, incarnation, connection);
+        Some(event)
     }
 
     /// Whether there is one, or never will be; else `waker` is woken when that changes.

@@ -21,7 +21,8 @@ use crate::{
 
 /// A process under supervision, over all its incarnations. Clones are handles on the same one.
 ///
-/// Handles own their process: when the last one is dropped it is stopped, without anybody waiting for that. After
+/// Handles own their process: when the last one is dropped it is stopped, without anybody waiting for that, unless a process
+/// lives that was spawned [`after`](crate::Spawn::after) it: then when that is gone. After
 /// [`detach`](Self::detach) it ends with [`stop`](Self::stop), or with its [`System`].
 #[derive(Clone, Debug)]
 pub struct Handle {
@@ -103,10 +104,16 @@ impl Handle {
         self.connection.record().pid
     }
 
-    /// How often it was started again.
+    /// How often it was started again after an end that wasn't planned.
     #[must_use]
     pub fn restarts(&self) -> u64 {
         self.connection.record().restarts
+    }
+
+    /// How often it was replaced as planned ([`Spawn::recycle`](crate::Spawn::recycle)).
+    #[must_use]
+    pub fn recycled(&self) -> u64 {
+        self.connection.record().recycled
     }
 
     /// How it ended, if it has ended and won't be started again.
@@ -154,7 +161,8 @@ impl Handle {
     }
 
     /// Sends SIGTERM to it and its process group, and returns at once. As with all signals, what follows from its end
-    /// is its restart policy's affair; [`stop`](Self::stop) ends it for good.
+    /// is its restart policy's affair; [`stop`](Self::stop) ends it for good. While it is being
+    /// [replaced](crate::Spawn::recycle), signals go to the incarnation at work.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
     }

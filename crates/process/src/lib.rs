@@ -42,11 +42,29 @@
 //! A command that waits for something else (a server, another process, a timer) is an `async fn`, and many of them run in
 //! one process at once: see [`Shared`].
 //!
+//! # Examples to read, in this order
+//!
+//! Each is a program of its own in `examples/`, about one thing: `cargo run -p framewire-process --example ping`.
+//!
+//! | example | what it teaches |
+//! |---|---|
+//! | `ping` | a process, a command, an answer |
+//! | `ping_and_wait` | every way to wait for an answer and for an end: with a limit, cancelled, killed |
+//! | `ping_pong` | structured arguments and results, the handler's own errors, events, panics |
+//! | `shared_array` | numbers that several processes write, and one of them dies in the middle |
+//! | `shared_resource` | something large, lent on demand without a copy; a command with a descriptor in it |
+//! | `async_calls` | commands that wait for something else, many at once |
+//! | `manager` | one thread that waits for many workers, a socket, a clock and the order to stop ([`Select`]) |
+//! | `supervised_service` | restarts, groups, limits, one that hangs, and a program that isn't ours |
+//! | `pool` | many tasks, with a progress bar, while a worker is killed |
+//!
 //! This crate has never heard of a frame.
 
 #![forbid(unsafe_code)]
 
 mod call;
+mod cgroup;
+mod changes;
 mod child;
 mod connection;
 mod events;
@@ -63,15 +81,18 @@ pub mod pool;
 mod process;
 mod program;
 mod reap;
+mod recycle;
 mod restart;
 mod select;
 mod spawn;
 mod supervisor;
 mod surroundings;
 mod system;
+pub mod systemd;
 
 pub use self::{
     call::{Call, CallError, CallFuture, DuringRestart},
+    changes::{Changes, ChangesIter, NextChange},
     child::{Context, Shared, Turn, Voice, Watch},
     events::{EventFuture, Events, Overflow},
     executable::Executable,
@@ -79,14 +100,16 @@ pub use self::{
     foreign::Foreign,
     group::{Group, NewGroup, Strategy},
     handle::{Ended, Handle},
+    launch::Launcher,
     message::Failure,
     pool::Pool,
     process::{BoxError, Commands, Process},
     program::Program,
+    recycle::Recycle,
     restart::Restart,
     select::{Asked, Key, Select, SelectError, Stopper},
     spawn::{Spawn, StartError, Starting},
-    supervisor::{Change, State},
+    supervisor::{Change, Due, Replacement, State},
     surroundings::Limit,
     system::System,
 };

@@ -1,11 +1,17 @@
 //! The table of all that this executable can become.
 
-use std::{collections::BTreeMap, io::Write, process::ExitCode};
+use std::{collections::BTreeMap, io::Write, path::PathBuf, process::ExitCode};
 
 use crate::{
-    BoxError, Commands, System, child,
+    BoxError, Commands, Launcher, System,
+    cgroup::{self, NoTree, Tree},
+    child,
     foreign::{self, FOREIGN},
+    launch::zygote::{self, Role, ZYGOTE},
 };
+
+/// What children are called before they have their name.
+pub(crate) const TITLE: &str = "framewire";
 
 /// How a child process is told apart from the application: its first argument.
 pub(crate) const CHILD: &str = "__process";
@@ -14,7 +20,16 @@ pub(crate) const CHILD: &str = "__process";
 #[derive(Debug, Default)]
 #[must_use]
 pub struct Program {
-    kinds: BTreeMap<&'static str, fn(Vec<&'static str>) -> ExitCode>,
+    kinds: BTreeMap<&'static str, fn(child::Line, Table) -> ExitCode>,
+    launcher: Launcher,
+    control_group: Option<PathBuf>,
+}
+
+/// What each process of this program knows of it, for children of its own.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Table {
+    pub kinds: Vec<&'static str>,
+    pub launcher: Launcher,
 }
 
 impl Program {
@@ -34,15 +49,44 @@ impl Program {
         self
     }
 
+    /// The control group (version 2) in which each process gets one of its own, where the kernel keeps its
+    /// [memory limit](crate::Spawn::memory_limit), and where all that it has started ends with it. Whoever starts this program
+    /// has made it for that: nobody else's processes are in it, this user may write to it, and memory is among its
+    /// `cgroup.controllers`.
+    ///
+    /// It needn't be said where the service manager has delegated the program's own group to it (`Delegate=yes` in a unit of
+    /// systemd's): that is seen by the mark that it sets, and taken. Without either nothing is touched: that root *may* write
+    /// to a group doesn't mean that it is ours.
+    pub fn control_group(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.control_group = Some(folder.into());
+        self
+    }
+
+    /// How children are started, unless it is said for one of them ([`Spawn::launcher`](crate::Spawn::launcher)); by default by
+    /// [`Launcher::Exec`]. It holds for children's children too.
+    ///
+    /// ```no_run
+    /// use process::{Launcher, Program};
+    /// fn main() -> std::process::ExitCode {
+    ///     Program::new().launcher(Launcher::Zygote).run(|system| Ok(()))
+    /// }
+    /// ```
+    pub fn launcher(mut self, launcher: Launcher) -> Self {
+        self.launcher = launcher;
+        self
+    }
+
     /// Becomes what the command line says: a process of the table, or, without such words, the application, under
     /// which `app` runs. When `app` returns, all processes are stopped. An error that it returns is printed.
     pub fn run(self, app: impl FnOnce(&System) -> Result<(), BoxError>) -> ExitCode {
         if let Some(ended) = self.run_child(std::env::args().skip(1)) {
             return ended;
         }
-        let done = System::start(self.kinds.keys().copied().collect()).map_err(BoxError::from).and_then(|system| {
+        let done = self.tree().and_then(|tree| {
+            let system = System::start(self.table(), tree.clone())?;
             let done = app(&system);
             system.stop_all(crate::system::GRACE);
+            tree.iter().for_each(Tree::close);
             done
         });
         match done {
@@ -59,13 +103,49 @@ impl Program {
         match arguments.next()?.as_str() {
             CHILD => {
                 let kind = arguments.next().unwrap_or_default();
-                Some(match self.kinds.get(kind.as_str()) {
-                    Some(run) => run(self.kinds.keys().copied().collect()),
-                    None => fail(&format!("could not become a {kind:?}: this program can't; see Program::process")),
+                Some(match child::Line::take_over_stdin() {
+                    Ok(line) => self.live(&kind, line),
+                    Err(error) => {
+                        fail(&format!("could not start as a {kind}: {error}; it is started by framewire, not by hand"))
+                    }
                 })
             }
+            ZYGOTE => Some(match zygote::serve(&arguments.next().unwrap_or_default()) {
+                Role::Over(code) => code,
+                Role::Child { kind, line } => self.live(&kind, line),
+            }),
             FOREIGN => Some(foreign::become_it()),
             _ => None,
+        }
+    }
+
+    fn live(&self, kind: &str, line: child::Line) -> ExitCode {
+        match self.kinds.get(kind) {
+            Some(run) => run(line, self.table()),
+            None => fail(&format!("could not become a {kind:?}: this program can't; see Program::process")),
+        }
+    }
+
+    fn table(&self) -> Table {
+        Table { kinds: self.kinds.keys().copied().collect(), launcher: self.launcher }
+    }
+
+    /// Where control groups are made, if anywhere.
+    fn tree(&self) -> Result<Option<Tree>, BoxError> {
+        if let Some(folder) = &self.control_group {
+            let unusable = |error| format!("use the control group {}: could not {error}", folder.display());
+            return Ok(Some(Tree::at(folder).map_err(unusable)?));
+        }
+        match cgroup::find() {
+            Ok(tree) => Ok(Some(tree)),
+            Err(why @ (NoTree::None | NoTree::NotDelegated(_))) => {
+                tracing::debug!("processes have no control groups of their own: {why}");
+                Ok(None)
+            }
+            Err(why) => {
+                tracing::warn!("processes have no control groups of their own, though they should: {why}");
+                Ok(None)
+            }
         }
     }
 }

@@ -25,7 +25,8 @@ use serde::de::DeserializeOwned;
 use shm::doorbell::Doorbell;
 
 use crate::{
-    Call, CallError, Events, Handle,
+    Call, CallError, Changes, Events, Handle,
+    changes::Stream,
     connection::{Connection, lock},
 };
 
@@ -122,6 +123,7 @@ enum Source {
     Call { future: Pin<Box<dyn Future<Output = AnyAnswer> + Send>>, answer: Option<AnyAnswer> },
     Events(Arc<Connection>),
     End(Arc<Connection>),
+    Changes(Arc<Stream>),
     Descriptor(OwnedFd),
     Timer { at: Instant, every: Option<Duration> },
 }
@@ -177,6 +179,13 @@ impl Select {
     /// Ready when the process has ended for good, and from then on.
     pub fn end(&mut self, handle: &Handle) -> Key {
         let key = self.insert(Source::End(handle.connection.clone()));
+        self.wake(key);
+        key
+    }
+
+    /// Ready while there is a change of some process to take.
+    pub fn changes(&mut self, changes: &Changes) -> Key {
+        let key = self.insert(Source::Changes(changes.stream().clone()));
         self.wake(key);
         key
     }
@@ -325,12 +334,14 @@ impl Select {
             Some(Source::Call { answer, .. }) => answer.is_some(),
             Some(Source::Events(connection)) => connection.events.poll(&self.waker(key)),
             Some(Source::End(connection)) => connection.poll_end(&self.waker(key)).is_some(),
+            Some(Source::Changes(stream)) => stream.poll(&self.waker(key)),
             Some(Source::Descriptor(_) | Source::Timer { .. }) | None => false,
         }
     }
 
     fn stays_ready(&self, key: Key) -> bool {
-        matches!(self.sources.get(&key), Some(Source::Call { .. } | Source::Events(_) | Source::End(_)))
+        let source = self.sources.get(&key);
+        matches!(source, Some(Source::Call { .. } | Source::Events(_) | Source::End(_) | Source::Changes(_)))
     }
 
     fn due_timers(&mut self) -> Result<Vec<Key>, SelectError> {

@@ -15,7 +15,8 @@ use std::{
 use shm::{status::StatusPage, wire::Packet};
 
 use crate::{
-    Commands, DuringRestart, Executable, Exit, Foreign, Group, Handle, Limit, Overflow, Restart, System,
+    Commands, DuringRestart, Executable, Exit, Foreign, Group, Handle, Launcher, Limit, Overflow, Recycle, Restart,
+    System,
     connection::{Connection, Witness},
     foreign,
     handle::Owner,
@@ -52,12 +53,15 @@ pub struct Spawn<'s, P> {
     environment: Vec<(OsString, Option<OsString>)>,
     folder: Option<PathBuf>,
     surroundings: Surroundings,
+    launcher: Launcher,
     restart: Restart,
     group: Option<u64>,
     level: Option<u32>,
     ready_within: Duration,
     ready_line: Option<String>,
     memory_limit: Option<u64>,
+    recycle: Option<Recycle>,
+    after: Vec<u64>,
     responsive_within: Option<Duration>,
     during_restart: DuringRestart,
     overflow: Overflow,
@@ -182,12 +186,15 @@ impl<'s, P> Spawn<'s, P> {
             environment: Vec::new(),
             folder: None,
             surroundings: Surroundings::default(),
+            launcher: system.launcher(),
             restart: Restart::never(),
             group: None,
             level: None,
             ready_within: READY_WITHIN,
             ready_line: None,
             memory_limit: None,
+            recycle: None,
+            after: Vec::new(),
             responsive_within: None,
             during_restart: DuringRestart::default(),
             overflow: Overflow::default(),
@@ -252,6 +259,13 @@ impl<'s, P> Spawn<'s, P> {
         self
     }
 
+    /// How it is started; by default as the program says ([`Program::launcher`](crate::Program::launcher)). A program that isn't
+    /// ours is always started by exec.
+    pub fn launcher(mut self, launcher: Launcher) -> Self {
+        self.launcher = launcher;
+        self
+    }
+
     /// Its nice value: from -20 (which needs the right to) to 19, the most modest; by default ours.
     pub fn nice(mut self, value: i32) -> Self {
         self.surroundings.nice = Some(value);
@@ -270,11 +284,66 @@ impl<'s, P> Spawn<'s, P> {
         self
     }
 
-    /// How much private memory it may have, in bytes. Beyond it is killed, and its [`Exit`] is
-    /// [`OutOfMemory`](Exit::OutOfMemory). It is looked at four times a second; what it takes in between is bounded by a
-    /// resource limit of twice as much and 256 MiB, at which its allocations fail. Shared memory doesn't count.
+    /// How much memory it may have, in bytes. Beyond it is killed, and its [`Exit`] is
+    /// [`OutOfMemory`](Exit::OutOfMemory).
+    ///
+    /// Where this program has a part of the control-group tree to itself (systemd's `Delegate=yes`, or
+    /// [`Program::control_group`](crate::Program::control_group)) the kernel keeps the limit at every instant, for the process
+    /// **and all that it starts**. What counts is what the kernel charges to it: private memory, and files and shared memory
+    /// that it was the first to touch, so the rings that it writes.
+    ///
+    /// Elsewhere its private memory is looked at four times a second; what it takes in between is bounded by a resource limit of
+    /// twice as much and 256 MiB, at which its allocations fail. Shared memory and its children don't count there.
     pub fn memory_limit(mut self, bytes: u64) -> Self {
         self.memory_limit = Some(bytes);
+        self
+    }
+
+    /// It needs `other`: when everything is stopped ([`System::stop_all`], and the end of
+    /// [`Program::run`](crate::Program::run)) it is stopped before, and `other` is asked to stop when it is gone. It also keeps
+    /// `other` when the last handle on that goes, until it is gone itself. (Start it when `other` is ready: then its start is
+    /// in order too.) For processes that are also to be *restarted* together there are groups.
+    pub fn after(mut self, other: &Handle) -> Self {
+        self.after.push(other.owner.id);
+        self
+    }
+
+    /// It is replaced as planned: when it is due, another incarnation is started **beside it**, and takes its place when that
+    /// is ready. New calls go there from then on; the old one answers what it has, and stops. Handles and events go on
+    /// (those of the old one's last calls come between those of the new one), no call is lost, and it counts neither as a
+    /// failure nor as a restart. A replacement that doesn't get ready leaves the old one at work and is tried again, ever more
+    /// slowly; [`System::changes`] tells of each step. Its [status page](Handle::status) shows the new one from the moment at
+    /// which it takes over, with counts that begin anew.
+    ///
+    /// Both exist for a while. So it isn't for a process that holds what only one can hold: the writing end of a ring, a
+    /// camera, a port that it has opened itself. (A listening socket that came with its configuration may be held by both.)
+    ///
+    /// If one of the two dies meanwhile, the calls that it had end with [`Died`](crate::CallError::Died), and the other goes
+    /// on. In a group this concerns the process alone.
+    ///
+    /// ```no_run
+    /// # use process::{BoxError, Context, Process, System, commands};
+    /// # struct Detector;
+    /// # impl Process for Detector {
+    /// #     const KIND: &'static str = "detector";
+    /// #     type Config = ();
+    /// #     type Event = ();
+    /// #     fn start((): (), _: &mut Context<Self>) -> Result<Self, BoxError> { Ok(Self) }
+    /// # }
+    /// # #[commands]
+    /// # impl Detector {}
+    /// use process::{Recycle, Restart};
+    /// use std::time::Duration;
+    /// fn app(system: &System) -> Result<(), BoxError> {
+    ///     // A library in it leaks: a new one every 10,000 calls, or when it has taken a gigabyte.
+    ///     let policy = Recycle::after_calls(10_000).or(Recycle::above_memory(1 << 30));
+    ///     let detector = system.spawn::<Detector>(()).restart(Restart::on_failure()).recycle(policy).start()?;
+    ///     # let _ = detector;
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn recycle(mut self, policy: Recycle) -> Self {
+        self.recycle = Some(policy);
         self
     }
 
@@ -301,8 +370,7 @@ impl<'s, P> Spawn<'s, P> {
         let config = self.config.clone().map_err(&failed)?;
         let new_page = || StatusPage::create().map(Arc::new).map_err(|error| failed(format!("could not {error}")));
         let status = self.status.clone().map_or_else(new_page, Ok)?;
-        let mut surroundings = self.surroundings.clone();
-        surroundings.limits.extend(self.memory_limit.map(crate::memory_limit::resource));
+        let surroundings = self.surroundings.clone();
         let (system, id) = (self.system.clone(), self.system.next_id());
         let connection = Connection::new(self.name.clone(), self.overflow, self.during_restart, self.witness);
         let owner = Arc::new(Owner { system: system.clone(), id, connection: connection.clone() });
@@ -316,6 +384,8 @@ impl<'s, P> Spawn<'s, P> {
             environment: self.environment,
             folder: self.folder,
             surroundings,
+            launcher: self.launcher,
+            launchers: self.system.launchers().clone(),
         };
         let plan = Plan {
             id,
@@ -325,6 +395,9 @@ impl<'s, P> Spawn<'s, P> {
             ready_within: self.ready_within,
             ready_line: self.ready_line,
             memory_limit: self.memory_limit,
+            recycle: self.recycle,
+            tree: self.system.tree().cloned(),
+            after: self.after,
             responsive_within: self.responsive_within,
             connection,
             status,

@@ -1,6 +1,8 @@
 //! What a process is given beside its configuration: priority, processors, limits. It takes them itself, before
 //! anything else of it runs, so there is no moment without them and no fork with code in between.
 
+use std::{fs::File, io::Write, path::PathBuf};
+
 use rustix::{
     process::{Resource, Rlimit, setpriority_process, setrlimit},
     thread::{CpuSet, sched_setaffinity},
@@ -38,13 +40,24 @@ pub(crate) struct Surroundings {
     pub nice: Option<i32>,
     pub cpus: Option<Vec<usize>>,
     pub limits: Vec<(Limit, u64)>,
+    /// What bounds its memory between two looks at it.
+    pub bound: Option<(Limit, u64)>,
+    /// By which file it goes into its control group.
+    pub group: Option<PathBuf>,
     /// How many descriptors it may have open if nobody says otherwise; `None`: as many as its parent.
     pub open_files: Option<u64>,
+    /// Which part of its status page it writes.
+    pub status_part: u64,
 }
 
 impl Surroundings {
     /// Takes them. Called while the process has one thread: later ones inherit.
     pub(crate) fn take(&self) -> Result<(), BoxError> {
+        if let Some(group) = &self.group {
+            // 0 is whoever writes it.
+            let entered = File::options().write(true).open(group).and_then(|mut door| door.write_all(b"0"));
+            entered.map_err(|error| format!("go into its control group by {}: {error}", group.display()))?;
+        }
         if let Some(nice) = self.nice {
             setpriority_process(None, nice).map_err(|errno| format!("take nice value {nice}: {errno}"))?;
         }
@@ -65,7 +78,7 @@ impl Surroundings {
             // It was this before its parent raised it, so it can be this again.
             let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(soft), maximum: hard });
         }
-        for (limit, value) in &self.limits {
+        for (limit, value) in self.limits.iter().chain(&self.bound) {
             setrlimit(limit.resource(), Rlimit { current: Some(*value), maximum: Some(*value) })
                 .map_err(|errno| format!("take limit {limit:?} = {value}: {errno}"))?;
         }

@@ -5,7 +5,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc::{self, Receiver},
+        mpsc,
     },
     time::Duration,
 };
@@ -13,8 +13,12 @@ use std::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
-    Change, Commands, Foreign, Spawn,
+    Changes, Commands, Foreign, Launcher, Spawn,
+    cgroup::Tree,
+    launch::Launchers,
+    program::Table,
     supervisor::{self, Order, Orders, Which},
+    systemd::Inherited,
 };
 
 /// How long a process has to stop, if nothing else is said.
@@ -27,10 +31,15 @@ pub struct System(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     orders: Orders,
-    kinds: Vec<&'static str>,
+    table: Table,
+    launchers: Launchers,
     next_id: AtomicU64,
     /// The limit of open descriptors as it was before we raised ours.
     open_files: Option<u64>,
+    /// Where control groups for processes are made.
+    tree: Option<Tree>,
+    /// What systemd left open for us.
+    inherited: Inherited,
 }
 
 impl System {
@@ -41,12 +50,17 @@ impl System {
     ///
     /// If the supervisor's thread or descriptors can't be had.
     pub fn for_host() -> std::io::Result<Self> {
-        Self::start(Vec::new())
+        Self::start(Table::default(), None)
     }
 
-    pub(crate) fn start(kinds: Vec<&'static str>) -> std::io::Result<Self> {
-        let open_files = raise_descriptor_limit();
-        Ok(Self(Arc::new(Inner { orders: supervisor::start()?, kinds, next_id: AtomicU64::new(0), open_files })))
+    pub(crate) fn start(table: Table, tree: Option<Tree>) -> std::io::Result<Self> {
+        let (open_files, inherited) = (raise_descriptor_limit(), Inherited::take());
+        let (orders, launchers, next_id) = (supervisor::start(tree.clone())?, Launchers::default(), AtomicU64::new(0));
+        Ok(Self(Arc::new(Inner { orders, table, launchers, next_id, open_files, tree, inherited })))
+    }
+
+    pub(crate) fn tree(&self) -> Option<&Tree> {
+        self.0.tree.as_ref()
     }
 
     /// Prepares a process with this configuration; [`Spawn::start`] starts it.
@@ -75,10 +89,10 @@ impl System {
 
     /// Every change in the state of a process from now on.
     #[must_use]
-    pub fn changes(&self) -> Receiver<Change> {
-        let (sender, receiver) = mpsc::channel();
-        self.give(Order::Watch(sender));
-        receiver
+    pub fn changes(&self) -> Changes {
+        let changes = Changes::new();
+        self.give(Order::Watch(changes.writer()));
+        changes
     }
 
     /// Stops these processes for good, all at once: asks, sends SIGTERM to their groups after half of `grace`, and
@@ -87,10 +101,18 @@ impl System {
         self.stop_which(Which::Names(names.iter().map(|name| (*name).to_owned()).collect()), grace);
     }
 
-    /// Stops all processes for good, all at once, and lets nobody start another. A start that is under way ends in an
-    /// error. Returns when they are gone.
+    /// Stops all processes for good, and lets nobody start another. A start that is under way ends in an error. Returns when
+    /// they are gone.
+    ///
+    /// All stop at once, but for what was said of their order: one that was spawned [`after`](Spawn::after) another is gone
+    /// before that is asked to stop, and a [group](System::group) stops in its own order. Each has `grace` from when it is
+    /// asked: SIGTERM follows after half of it, SIGKILL when it is over.
+    ///
+    /// Whoever is in a hurry (a second SIGTERM) calls this again, with less grace: all that are left are stopped at once then,
+    /// and with none they are killed.
     pub fn stop_all(&self, grace: Duration) {
         self.stop_which(Which::All, grace);
+        self.0.launchers.end();
     }
 
     pub(crate) fn stop_which(&self, which: Which, grace: Duration) {
@@ -104,12 +126,25 @@ impl System {
     }
 
     pub(crate) fn can_become(&self, kind: &str) -> bool {
-        self.0.kinds.contains(&kind)
+        self.0.table.kinds.contains(&kind)
     }
 
     /// A number for a process; it names it also when another one has its name.
     pub(crate) fn next_id(&self) -> u64 {
         self.0.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// How children are started if nothing else is said.
+    pub(crate) fn launcher(&self) -> Launcher {
+        self.0.table.launcher
+    }
+
+    pub(crate) fn launchers(&self) -> &Launchers {
+        &self.0.launchers
+    }
+
+    pub(crate) fn inherited(&self) -> &Inherited {
+        &self.0.inherited
     }
 
     pub(crate) fn original_open_files(&self) -> Option<u64> {

@@ -55,6 +55,18 @@ impl Operation {
     }
 }
 
+/// A reader's next frame as a coroutine.
+pub(crate) fn next_frame<'py>(reader: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    static NEXT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    NEXT.import(reader.py(), "framewire.aio", "next_frame")?.call1((reader,))
+}
+
+/// The same, which ends with `StopAsyncIteration`.
+pub(crate) fn iterate_frames<'py>(reader: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    static ITERATE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    ITERATE.import(reader.py(), "framewire.aio", "iterate_frames")?.call1((reader,))
+}
+
 /// What a loop watches for all its operations.
 #[pyclass(frozen, module = "framewire._core")]
 pub(crate) struct Bell(Arc<Rung>);

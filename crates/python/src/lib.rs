@@ -8,6 +8,7 @@ mod later;
 mod private_tests;
 mod process;
 mod queue;
+mod ring;
 mod sync;
 mod wait;
 
@@ -26,6 +27,7 @@ mod _core {
         private_tests::register(module)?;
         process::register(module)?;
         queue::register(module)?;
+        ring::register(module)?;
         sync::register(module)?;
         Ok(())
     }

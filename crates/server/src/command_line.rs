@@ -7,12 +7,17 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 use media::source::CameraUrl;
-use process::{BoxError, System};
+use process::{
+    BoxError, System,
+    systemd::{Journal, Service},
+};
+use rustix::net::sockopt::socket_acceptconn;
 
 use crate::{
+    install::Install,
     plan::{self, Source},
     printer::Printer,
-    terminal,
+    secrets, terminal,
 };
 
 /// Runs video streams through isolated processes.
@@ -34,9 +39,14 @@ enum Command {
     Run {
         /// Where the pictures come from; without any it is the demonstration
         sources: Vec<String>,
+        /// More of them, one a line, in a file that others can't read: so a password stands in no command line
+        #[arg(long, value_name = "FILE")]
+        sources_from: Option<PathBuf>,
         #[command(flatten)]
         page: Page,
     },
+    /// Writes a unit for systemd that runs these sources from the machine's start on; starts nothing
+    Install(Install),
     /// Is a camera: an RTSP server that loops a clip
     FakeCamera {
         /// An MP4 file with H.264; by default the clip of the demonstration
@@ -58,66 +68,96 @@ enum Command {
 
 /// Where the page is, and who may see it.
 #[derive(Clone, Debug, Args)]
-struct Page {
+pub struct Page {
     /// Where the page is served [default: 127.0.0.1:8080]; any but a loopback address needs a token
     #[arg(long, value_name = "ADDR:PORT")]
-    listen: Option<SocketAddr>,
+    pub listen: Option<SocketAddr>,
     /// The token that a browser must show; without it one is made up if the address needs one
     #[arg(long)]
-    token: Option<String>,
+    pub token: Option<String>,
+    /// The same, in a file that others can't read
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    pub token_from: Option<PathBuf>,
 }
 
 /// Does what the command line says.
 pub fn obey(system: &System) -> Result<(), BoxError> {
     let CommandLine { command, page } = CommandLine::parse();
     let printer = Printer::start()?;
-    terminal::log(&printer);
+    let journal = terminal::log(&printer);
     let done = run(system, command, page, &printer);
     printer.finish();
+    journal.iter().for_each(Journal::finish);
     done
 }
 
 fn run(system: &System, command: Option<Command>, page: Page, printer: &Printer) -> Result<(), BoxError> {
     match command {
         None => watch(system, &[], page, printer),
-        // `framewire --listen … run` means the same as `framewire run --listen …`.
-        Some(Command::Run { sources, page: own }) => {
-            let page = Page { listen: own.listen.or(page.listen), token: own.token.or(page.token) };
-            watch(system, &sources, page, printer)
+        Some(Command::Run { mut sources, sources_from, page: own }) => {
+            if let Some(file) = sources_from {
+                sources.extend(secrets::lines(&file)?);
+                if sources.is_empty() {
+                    return Err(format!("use the sources in {}: there are none", file.display()).into());
+                }
+            }
+            watch(system, &sources, own.or(page), printer)
+        }
+        Some(Command::Install(mut install)) => {
+            install.page = install.page.or(page);
+            install.obey(printer)
         }
         Some(Command::FakeCamera { clip, listen, path, user, password }) => {
-            let listener = bind(listen)?;
+            let service = Service::of(system).join()?;
+            let listener = bind(&service, listen)?;
             let path = if path.starts_with('/') { path } else { format!("/{path}") };
             let address = format!("rtsp://{}{path}", listener.local_addr()?);
             let graph = plan::fake_camera(clip, listener, path, user.zip(password))?;
-            terminal::supervise(system, graph, &format!("The fake camera is at {address}"), printer)
+            terminal::supervise(system, &service, graph, &format!("The fake camera is at {address}"), printer)
         }
     }
 }
 
-fn watch(system: &System, sources: &[String], page: Page, printer: &Printer) -> Result<(), BoxError> {
-    let sources = if sources.is_empty() {
-        vec![Source::Demo]
-    } else {
-        if sources.len() > MAX_SOURCES {
-            return Err(format!("watch {} sources: {MAX_SOURCES} is the most for one program", sources.len()).into());
-        }
-        let parse = |(index, source): (usize, &String)| {
-            let parsed = source.parse::<CameraUrl>().map(Source::Camera);
-            // The text itself isn't repeated: there may be a password in it.
-            parsed.map_err(|error| format!("use source {} of {}: {error}", index + 1, sources.len()))
-        };
-        sources.iter().enumerate().map(parse).collect::<Result<_, _>>()?
+impl Page {
+    /// `framewire --listen … run` means the same as `framewire run --listen …`.
+    fn or(self, general: Self) -> Self {
+        let (own_token, general_token) = ((self.token, self.token_from), (general.token, general.token_from));
+        let (token, token_from) = if own_token == (None, None) { general_token } else { own_token };
+        Self { listen: self.listen.or(general.listen), token, token_from }
+    }
+}
+
+/// What these texts mean.
+pub fn parse(sources: &[String]) -> Result<Vec<CameraUrl>, BoxError> {
+    if sources.len() > MAX_SOURCES {
+        return Err(format!("watch {} sources: {MAX_SOURCES} is the most for one program", sources.len()).into());
+    }
+    let parse = |(index, source): (usize, &String)| {
+        // The text itself isn't repeated: there may be a password in it.
+        source.parse().map_err(|error| format!("use source {} of {}: {error}", index + 1, sources.len()).into())
     };
+    sources.iter().enumerate().map(parse).collect()
+}
+
+fn watch(system: &System, sources: &[String], page: Page, printer: &Printer) -> Result<(), BoxError> {
+    let sources = match sources {
+        [] => vec![Source::Demo],
+        sources => parse(sources)?.into_iter().map(Source::Camera).collect(),
+    };
+    // The page is what the service can't do without. A camera's processes are restarted one by one, and their hanging is no
+    // reason to restart all the others.
+    let service = Service::of(system).require(["server"]).join()?;
     raise_descriptor_limit();
-    let listener = bind(page.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))))?;
+    let listener = bind(&service, page.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))))?;
     let address = listener.local_addr()?;
-    let token = match page.token {
-        Some(token) if token.is_empty() || !token.chars().all(is_plain) => {
-            return Err("use this --token: it must be of letters, digits and - . _ ~, to stand in an address".into());
-        }
+    let token = match page.token_from {
+        Some(file) => secrets::lines(&file)?.pop(),
+        None => page.token,
+    };
+    let token = match token {
+        Some(token) => Some(checked(token)?),
         None if !address.ip().is_loopback() => Some(made_up()?),
-        token => token,
+        None => None,
     };
     let shown = token.as_ref().map_or_else(String::new, |token| format!("/?token={token}"));
     let graph = plan::watch(sources, listener, token)?;
@@ -126,7 +166,15 @@ fn watch(system: &System, sources: &[String], page: Page, printer: &Printer) -> 
         let port = address.port();
         greeting = format!("Framewire is at http://127.0.0.1:{port}{shown}\nand at this machine's other addresses");
     }
-    terminal::supervise(system, graph, &greeting, printer)
+    terminal::supervise(system, &service, graph, &greeting, printer)
+}
+
+/// A token that can stand in an address.
+pub fn checked(token: String) -> Result<String, BoxError> {
+    if token.is_empty() || !token.chars().all(is_plain) {
+        return Err("use this --token: it must be of letters, digits and - . _ ~, to stand in an address".into());
+    }
+    Ok(token)
 }
 
 /// The table of processes goes to the server in one message, which carries 253 descriptors: three for each camera.
@@ -144,19 +192,43 @@ fn raise_descriptor_limit() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, BoxError> {
-    TcpListener::bind(address).map_err(|error| {
+/// The name of a socket in a `.socket` unit (`FileDescriptorName=`).
+const OF_UNIT: &str = "http";
+/// Under which the socket is kept across a restart of the supervisor: meanwhile connections wait in it.
+const KEPT: &str = "listener";
+
+/// The socket that systemd has for us, or a new one, which it keeps then.
+fn bind(service: &Service, address: SocketAddr) -> Result<TcpListener, BoxError> {
+    if let Some(socket) = service.descriptors(OF_UNIT).into_iter().next() {
+        let is_listening = socket_acceptconn(&socket).unwrap_or(false);
+        let listener = TcpListener::from(socket);
+        return match listener.local_addr() {
+            Ok(_) if is_listening => Ok(listener),
+            _ => Err(format!("use the socket {OF_UNIT} of the unit: it isn't one of TCP that listens (ListenStream=)")
+                .into()),
+        };
+    }
+    let wants = |had: SocketAddr| had.ip() == address.ip() && (address.port() == 0 || had.port() == address.port());
+    let mut kept = service.descriptors(KEPT).into_iter().map(TcpListener::from);
+    if let Some(listener) = kept.find(|listener| listener.local_addr().is_ok_and(wants)) {
+        return Ok(listener);
+    }
+    let listener = TcpListener::bind(address).map_err(|error| {
         format!(
             "listen on port {} of {}: {error}; choose another with --listen ADDR:PORT",
             address.port(),
             address.ip()
         )
-        .into()
-    })
+    })?;
+    // Only a comfort: what it is for works without it.
+    if let Err(error) = service.forget(KEPT).and_then(|()| service.keep_descriptor(KEPT, &listener)) {
+        tracing::warn!("could not {error}");
+    }
+    Ok(listener)
 }
 
 /// A token that can't be guessed: 128 random bits.
-fn made_up() -> Result<String, BoxError> {
+pub fn made_up() -> Result<String, BoxError> {
     let mut bytes = [0; 16];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())

@@ -3,8 +3,10 @@
 
 mod command_line;
 mod http;
+mod install;
 mod plan;
 mod printer;
+mod secrets;
 mod terminal;
 
 use std::process::ExitCode;

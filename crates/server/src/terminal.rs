@@ -12,23 +12,35 @@ use std::{
 };
 
 use graph::{Change, Graph, LostWire, State};
-use process::{BoxError, System};
+use process::{
+    BoxError, Replacement, System,
+    systemd::{Journal, Service},
+};
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     iterator::Signals,
 };
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::printer::Printer;
 
-/// Logs to standard error; `RUST_LOG` says how much.
-pub fn log(printer: &Printer) {
+/// Logs to standard error; `RUST_LOG` says how much. If that is systemd's journal, then straight to it, with fields.
+pub fn log(printer: &Printer) -> Option<Journal> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let (ansi, printer) = (stderr().is_terminal(), printer.clone());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_target(false);
-    // The supervisor logs too, and it must neither wait for a terminal nor die of one that is gone.
-    log.log_internal_errors(false).with_writer(move || printer.to_stderr()).init();
+    let journal = Journal::of_stderr().map(|journal| journal.identifier("framewire"));
+    if let Some(journal) = &journal {
+        tracing_subscriber::registry().with(filter).with(journal.clone()).init();
+    } else {
+        let (ansi, printer) = (stderr().is_terminal(), printer.clone());
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_target(false);
+        // The supervisor logs too, and it must neither wait for a terminal nor die of one that is gone.
+        log.log_internal_errors(false).with_writer(move || printer.to_stderr()).init();
+    }
+    journal
 }
+
+/// How long a stop may take, for systemd: all levels of a graph that hangs, and then some.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long processes have to stop that were still being started.
 const AT_START: Duration = Duration::from_millis(500);
@@ -40,7 +52,13 @@ enum Happened {
 }
 
 /// Runs a graph until SIGINT or SIGTERM, then stops it in order. A second signal ends everything at once.
-pub fn supervise(system: &System, graph: Graph, greeting: &str, printer: &Printer) -> Result<(), BoxError> {
+pub fn supervise(
+    system: &System,
+    service: &Service,
+    graph: Graph,
+    greeting: &str,
+    printer: &Printer,
+) -> Result<(), BoxError> {
     let (sender, happened) = mpsc::channel();
     let (to_signals, to_changes, changes) = (sender.clone(), sender.clone(), system.changes());
     let (started, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
@@ -82,6 +100,7 @@ pub fn supervise(system: &System, graph: Graph, greeting: &str, printer: &Printe
         Err(error) => return Err(error.into()),
     };
     started.store(true, Ordering::Release);
+    service.started();
     printer.say(greeting);
     loop {
         // An hour, because a limit there must be.
@@ -99,13 +118,23 @@ pub fn supervise(system: &System, graph: Graph, greeting: &str, printer: &Printe
             Err(RecvTimeoutError::Disconnected) => return Err("go on: nobody tells of processes any more".into()),
         }
     }
+    service.stopping(STOP_WITHIN);
     runtime.stop();
     Ok(())
 }
 
 fn show(change: &Change, printer: &Printer) {
-    let Change { name, state, pid, restarts, exit, delay } = change;
+    let Change { name, state, pid, restarts, exit, delay, replacement, .. } = change;
     let pid = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+    match replacement {
+        None => {}
+        Some(Replacement::TookOver) => return printer.say(&format!("{name}: replaced as planned{pid}")),
+        Some(Replacement::NotReady(why)) => {
+            return printer.say(&format!("{name}: goes on, since its planned replacement isn't ready: {why}"));
+        }
+        Some(_) if *state == State::Ready => return,
+        Some(_) => {}
+    }
     let how = exit.as_ref().map_or_else(|| "ended".to_owned(), |(exit, _)| exit.to_string());
     match (state, delay) {
         (State::Starting | State::Stopping, _) => return,

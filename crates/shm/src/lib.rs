@@ -17,8 +17,10 @@
 //! | [`lane`] | small messages between two processes at no system call, that outlive either |
 //! | [`status`] | one page a process, in which it says how it does, and which outlives it |
 //! | [`clock`] | the time that all processes share |
+//! | [`clone`] | how a launcher makes its parent children by copying itself |
 //! | [`memory`] | memfds, sealed and mapped; the unsafe code that the rest stands on |
 //! | [`life`] | a process by its pidfd, whatever else of it lives on |
+//! | [`parent`] | a process that doesn't outlive its parent, nor does what it has started |
 //! | [`fork`] | how a forked child is kept from its parent's handles |
 //!
 //! # The crate in ten minutes
@@ -107,6 +109,8 @@ mod attendant;
 mod call;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod clock;
+#[cfg(not(all(test, feature = "loom")))]
+pub mod clone;
 #[cfg(feature = "crash-points")]
 pub mod crash;
 #[cfg(not(feature = "crash-points"))]
@@ -123,6 +127,8 @@ pub mod life;
 pub mod lock;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod memory;
+#[cfg(not(all(test, feature = "loom")))]
+pub mod parent;
 pub mod queue;
 pub mod ring;
 #[cfg(not(all(test, feature = "loom")))]

@@ -6,7 +6,7 @@
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
-    sync::atomic::Ordering,
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use rustix::fs::{Mode, OFlags};
@@ -19,6 +19,11 @@ use crate::{
 
 const BYTES: usize = 4096;
 const TEXT_BYTES: usize = 256;
+/// Where the process's own numbers begin, and its own texts; before are the supervisor's.
+const OWN_NUMBERS: usize = 128;
+const OWN_TEXTS: usize = 768;
+/// How far the second part of what the process writes is from the first.
+const PART_BYTES: usize = 2048;
 
 /// A number on the page. Its value is its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +37,9 @@ pub enum Number {
     Restarts = 16,
     /// Supervisor: `CLOCK_MONOTONIC` of this incarnation's start, in nanoseconds.
     StartedNs = 24,
+    /// Supervisor: from which of two parts the process's own numbers and texts are read, 0 or 1. While a process is being
+    /// replaced, two incarnations of it are at work; each writes a part of its own.
+    Part = 32,
     /// Process: it grows with whatever its event loop does, and is even while that sleeps.
     Heartbeat = 128,
     /// Process: frames taken from its inputs.
@@ -73,7 +81,11 @@ pub struct StatusPage {
 
 /// A page that this process only reads.
 #[derive(Debug)]
-pub struct StatusView(Mapping);
+pub struct StatusView {
+    mapping: Mapping,
+    /// The part that is seen; `None`: that which [`Number::Part`] tells, at each look.
+    part: Option<usize>,
+}
 
 impl StatusPage {
     /// Makes an empty page.
@@ -83,7 +95,7 @@ impl StatusPage {
     /// If memory or descriptors are used up.
     pub fn create() -> Result<Self, MemoryError> {
         let (mapping, memory) = memory::create("framewire-status", BYTES, Sealing::ManyWriters)?;
-        Ok(Self { view: StatusView(mapping), memory })
+        Ok(Self { view: StatusView { mapping, part: None }, memory })
     }
 
     /// Maps a page that another process made, to write it.
@@ -92,7 +104,27 @@ impl StatusPage {
     ///
     /// If it isn't one.
     pub fn open(memory: OwnedFd) -> Result<Self, MemoryError> {
-        Ok(Self { view: StatusView(Mapping::read_write(&memory, BYTES)?), memory })
+        Ok(Self { view: StatusView { mapping: Mapping::read_write(&memory, BYTES)?, part: None }, memory })
+    }
+
+    /// As [`open`](Self::open), for one of two incarnations: it sees and writes this part, whichever others look at.
+    ///
+    /// # Errors
+    ///
+    /// If it isn't a page.
+    pub fn open_part(memory: OwnedFd, part: u64) -> Result<Self, MemoryError> {
+        let Self { view, memory } = Self::open(memory)?;
+        Ok(Self { view: StatusView { part: Some((part % 2) as usize), ..view }, memory })
+    }
+
+    /// Empties a part that nobody writes and nobody looks at, for an incarnation to come.
+    pub fn clear_part(&self, part: u64) {
+        let first = (part % 2) as usize * PART_BYTES;
+        let numbers = OWN_NUMBERS..Text::LastExit as usize;
+        let texts = OWN_TEXTS..Text::Codec as usize + TEXT_BYTES;
+        for place in numbers.chain(texts).step_by(8) {
+            self.view.mapping.word64(first + place).store(0, Ordering::Relaxed);
+        }
     }
 
     /// A descriptor with which another process can write the page.
@@ -124,19 +156,20 @@ impl StatusPage {
 
     /// Sets a number.
     pub fn set(&self, number: Number, value: u64) {
-        self.view.0.word64(number as usize).store(value, Ordering::Relaxed);
+        self.view.number(number).store(value, Ordering::Relaxed);
     }
 
     /// Adds to a number.
     pub fn add(&self, number: Number, more: u64) {
-        self.view.0.word64(number as usize).fetch_add(more, Ordering::Relaxed);
+        self.view.number(number).fetch_add(more, Ordering::Relaxed);
     }
 
     /// Sets a text. One thread at a time writes one text; a reader meanwhile gets the old or the new one whole.
     pub fn set_text(&self, text: Text, value: &str) {
         let words = (TEXT_BYTES - 16) / 8;
         let value = &value.as_bytes()[..value.floor_char_boundary(words * 8)];
-        let (turn, length) = (self.view.0.word64(text as usize), self.view.0.word64(text as usize + 8));
+        let (page, place) = (&self.view.mapping, self.view.place(text as usize, OWN_TEXTS));
+        let (turn, length) = (page.word64(place), page.word64(place + 8));
         let now = turn.load(Ordering::Relaxed) | 1;
         // A seqlock over atomics: odd while it is being written. SYNC POINT T, with the two loads in `text`.
         turn.store(now, Ordering::Relaxed);
@@ -145,7 +178,7 @@ impl StatusPage {
         for (index, chunk) in value.chunks(8).enumerate() {
             let mut word = [0; 8];
             word[..chunk.len()].copy_from_slice(chunk);
-            self.view.0.word64(text as usize + 16 + index * 8).store(u64::from_ne_bytes(word), Ordering::Relaxed);
+            page.word64(place + 16 + index * 8).store(u64::from_ne_bytes(word), Ordering::Relaxed);
         }
         turn.store(now.wrapping_add(1), Ordering::Release);
     }
@@ -158,30 +191,42 @@ impl StatusView {
     ///
     /// If it isn't one.
     pub fn open(memory: &Passed) -> Result<Self, MemoryError> {
-        Ok(Self(Mapping::read_only(memory, BYTES)?))
+        Ok(Self { mapping: Mapping::read_only(memory, BYTES)?, part: None })
+    }
+
+    /// Where something is: what is the process's own is in one of two parts.
+    fn place(&self, place: usize, first_own: usize) -> usize {
+        // Whatever the word says, it is one of two: anybody who may write the page may write that.
+        let told = || self.mapping.word64(Number::Part as usize).load(Ordering::Relaxed) % 2;
+        if place < first_own { place } else { place + self.part.unwrap_or_else(|| told() as usize) * PART_BYTES }
+    }
+
+    fn number(&self, number: Number) -> &AtomicU64 {
+        self.mapping.word64(self.place(number as usize, OWN_NUMBERS))
     }
 
     /// A number as it is now.
     #[must_use]
     pub fn get(&self, number: Number) -> u64 {
-        self.0.word64(number as usize).load(Ordering::Relaxed)
+        self.number(number).load(Ordering::Relaxed)
     }
 
     /// A text as it is now; empty if none was set, or if its writer died while it wrote.
     #[must_use]
     pub fn text(&self, text: Text) -> String {
+        let (page, place) = (&self.mapping, self.place(text as usize, OWN_TEXTS));
         // A writer takes well under a microsecond; one that was killed in the middle must not hold us up.
         for _ in 0..100 {
-            let turn = self.0.word64(text as usize).load(Ordering::Acquire);
+            let turn = page.word64(place).load(Ordering::Acquire);
             if !turn.is_multiple_of(2) {
                 std::hint::spin_loop();
                 continue;
             }
             let mut bytes = [0; TEXT_BYTES - 16];
-            let length = self.0.word64(text as usize + 8).load(Ordering::Relaxed).min(bytes.len() as u64) as usize;
-            self.0.copy_out(text as usize + 16, &mut bytes);
+            let length = page.word64(place + 8).load(Ordering::Relaxed).min(bytes.len() as u64) as usize;
+            page.copy_out(place + 16, &mut bytes);
             std::sync::atomic::fence(Ordering::Acquire);
-            if self.0.word64(text as usize).load(Ordering::Relaxed) == turn {
+            if page.word64(place).load(Ordering::Relaxed) == turn {
                 return String::from_utf8_lossy(&bytes[..length]).into_owned();
             }
         }
@@ -214,9 +259,33 @@ mod tests {
     fn a_writer_that_died_in_the_middle_holds_nobody_up() {
         let page = StatusPage::create().unwrap();
         page.set_text(Text::Detail, "whole");
-        page.view.0.word64(Text::Detail as usize).fetch_or(1, Ordering::Relaxed);
+        page.view.mapping.word64(Text::Detail as usize).fetch_or(1, Ordering::Relaxed);
         assert_eq!(page.view().text(Text::Detail), "");
         page.set_text(Text::Detail, "its successor");
         assert_eq!(page.view().text(Text::Detail), "its successor");
+    }
+
+    #[test]
+    fn two_incarnations_write_and_one_is_looked_at() {
+        let page = StatusPage::create().unwrap();
+        let open = |part| StatusPage::open_part(page.writable().unwrap().into_owned().unwrap(), part).unwrap();
+        let (old, new) = (open(0), open(1));
+        let view = StatusView::open(&page.read_only().unwrap()).unwrap();
+        old.set_text(Text::Detail, "old");
+        new.set_text(Text::Detail, "new");
+        old.add(Number::FramesIn, 1);
+        new.add(Number::FramesIn, 20);
+        page.set(Number::Pid, 42);
+        page.set_text(Text::LastExit, "well");
+        let look = || (view.get(Number::FramesIn), view.text(Text::Detail), view.get(Number::Pid));
+        assert_eq!(look(), (1, "old".to_owned(), 42));
+        page.set(Number::Part, 1);
+        assert_eq!(look(), (20, "new".to_owned(), 42));
+        old.add(Number::FramesIn, 1);
+        assert_eq!((old.view().get(Number::FramesIn), look().0), (2, 20), "each has its own");
+        page.clear_part(0);
+        page.set(Number::Part, 4); // a wrong one: still one of two
+        assert_eq!(look(), (0, String::new(), 42));
+        assert_eq!(view.text(Text::LastExit), "well");
     }
 }

@@ -21,6 +21,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["framewire-blocks", "framewire-graph", "framewire-media", "framewire-process", "framewire-shm"],
     ),
     ("framewire-bench", &["framewire-shm", "framewire-process"]),
+    ("framewire-bench-process", &["framewire-bench", "framewire-shm", "framewire-process"]),
     ("framewire-soak", &["framewire-shm"]),
     ("xtask", &["framewire-shm", "framewire-process"]),
 ];

@@ -13,7 +13,7 @@ use super::{Effort, Role, two_cores};
 use crate::{
     contender::{Contender, Entrant, Part, Turn, cpu_ns, in_turns},
     peer::{Control, Peer, Side},
-    python::Python,
+    python::{Python, SCRIPT},
     report::{Aim, Row, Table, Unit},
     ways::{Lane, Reads, Ticket, Wait, Way, Writes},
 };
@@ -34,7 +34,7 @@ pub fn row(effort: &Effort) -> Outcome<Row> {
         entrant("iceoryx2-1-reader", Part::Peer, Way::Iceoryx, 1),
         entrant("ipc-channel", Part::Peer, Way::IpcChannel, READERS),
         entrant("unix-socket", Part::Peer, Way::UnixSocket, READERS),
-        Entrant::new("cpython-sharedmemory", Part::Peer, Python::start("fan-out")),
+        Entrant::new("cpython-sharedmemory", Part::Peer, Python::start(SCRIPT, "fan-out")),
     ];
     // Readers that wake on the writer's core would be counted as its time.
     let place = two_cores()?;

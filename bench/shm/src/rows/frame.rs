@@ -11,7 +11,7 @@ use super::{Effort, Role};
 use crate::{
     contender::{Contender, Entrant, Part, Turn, cpu_ns, in_turns},
     peer::{Control, Peer, Side},
-    python::Python,
+    python::{Python, SCAN_NOTE, SCRIPT},
     report::{Aim, Row, Table, Unit},
     ways::{Lane, Reads, Ticket, Wait, Way, Writes},
 };
@@ -35,7 +35,7 @@ pub fn row(effort: &Effort) -> Outcome<Row> {
         Entrant::new("raw-memory+eventfd", Part::Peer, Passing::start(Way::Raw)),
         entrant(Part::Peer, Way::IpcChannel),
         entrant(Part::Peer, Way::UnixSocket),
-        Entrant::new("cpython-sharedmemory", Part::Peer, Python::start("frame")),
+        Entrant::new("cpython-sharedmemory", Part::Peer, Python::start(SCRIPT, "frame")),
     ];
     let tables = Placement::pinned()?.into_iter().rev().map(|place| {
         let measured = in_turns(place, &mut entrants, effort.rounds, effort.of(20))?;
@@ -53,7 +53,7 @@ pub fn row(effort: &Effort) -> Outcome<Row> {
             "iceoryx2 forgets what was read, and writes the next frame where the last one was; with a history of 1 it keeps \
              the newest for late comers, as a ring does, and goes round in two places"
                 .to_owned(),
-            Python::scan_note(),
+            SCAN_NOTE.to_owned(),
         ],
     })
 }

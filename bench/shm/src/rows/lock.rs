@@ -14,7 +14,7 @@ use shm::{arena::Arena, lock::Lock};
 use super::{Effort, two_cores};
 use crate::{
     contender::{Contender, Entrant, Part, Turn, in_turns},
-    python::Python,
+    python::{Python, SCRIPT},
     raw::RobustMutex,
     report::{Aim, Row, Table, Unit},
 };
@@ -47,7 +47,7 @@ pub fn row(effort: &Effort) -> Outcome<Row> {
             Part::Peer,
             RobustMutex::new().and_then(|mutex| passes(move || mutex.pass())),
         ),
-        Entrant::new("cpython-lock", Part::Peer, Python::start("lock")).slower(10),
+        Entrant::new("cpython-lock", Part::Peer, Python::start(SCRIPT, "lock")).slower(10),
     ];
     let place = two_cores()?;
     let measured = in_turns(place, &mut entrants, effort.rounds, effort.of(500))?;

@@ -17,7 +17,7 @@ use super::Effort;
 use crate::{
     contender::{Contender, Entrant, Part, Turn, cpu_ns, in_turns},
     peer::{Control, Peer, Side},
-    python::Python,
+    python::{Python, SCRIPT},
     raw::{Spsc, SpscTicket},
     report::{Aim, Row, Table, Unit},
 };
@@ -28,8 +28,8 @@ pub fn row(effort: &Effort) -> Outcome<Row> {
         Entrant::new("framewire", Part::Ours, Flow::start(ours)),
         Entrant::new("ipc-channel", Part::Peer, Flow::start(ipc_channel)).slower(10),
         Entrant::new("unix-socket", Part::Peer, Flow::start(unix_socket)).slower(10),
-        Entrant::new("cpython-queue", Part::Peer, Python::start("queue")).slower(20),
-        Entrant::new("cpython-simplequeue", Part::Peer, Python::start("simple-queue")).slower(20),
+        Entrant::new("cpython-queue", Part::Peer, Python::start(SCRIPT, "queue")).slower(20),
+        Entrant::new("cpython-simplequeue", Part::Peer, Python::start(SCRIPT, "simple-queue")).slower(20),
     ];
     let tables = Placement::pinned()?.into_iter().rev().map(|place| {
         // Two that spin on one core only wait for each other's time to be over.

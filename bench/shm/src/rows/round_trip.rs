@@ -6,7 +6,7 @@ use super::{Effort, Role, two_cores};
 use crate::{
     contender::{Contender, Entrant, Part, Turn, cpu_ns, in_turns},
     peer::{Control, Peer, Side},
-    python::Python,
+    python::{Python, SCRIPT},
     report::{Aim, Row, Table, Unit},
     ways::{Lane, Reads, Ticket, Wait, Way, Writes},
 };
@@ -28,7 +28,7 @@ pub fn asleep(effort: &Effort) -> Outcome<Row> {
         entrant(Part::Peer, Way::Iceoryx),
         entrant(Part::Peer, Way::IpcChannel),
         entrant(Part::Peer, Way::UnixSocket),
-        Entrant::new("cpython-pipe", Part::Peer, Python::start("pipe")),
+        Entrant::new("cpython-pipe", Part::Peer, Python::start(SCRIPT, "pipe")),
     ];
     // Programs are told of one core, where software is what it takes: to wake another one takes as long as the machine's
     // interrupts do, whoever asks for it.

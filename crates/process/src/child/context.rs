@@ -16,7 +16,7 @@ use shm::{
 };
 
 use super::{Line, Voice, control::Inbox, emit::Emitter};
-use crate::{BoxError, Process, System};
+use crate::{BoxError, Process, System, program::Table};
 
 type Callback<P> = Arc<dyn Fn(&mut P, &mut Context<P>) -> Result<(), BoxError>>;
 
@@ -34,7 +34,7 @@ pub struct Context<P: Process> {
     pub(super) watched: Vec<Watched<P>>,
     next_token: u64,
     /// All that this program can become, for children of its own.
-    kinds: Vec<&'static str>,
+    table: Table,
     children: OnceLock<System>,
     kind: PhantomData<fn(P)>,
 }
@@ -55,7 +55,7 @@ impl<P: Process> Context<P> {
         name: String,
         line: Line,
         status: Arc<StatusPage>,
-        kinds: Vec<&'static str>,
+        table: Table,
         emitter: Arc<Emitter>,
         inbox: Arc<Inbox>,
     ) -> Result<Self, BoxError> {
@@ -76,7 +76,7 @@ impl<P: Process> Context<P> {
             epoll,
             watched,
             next_token,
-            kinds,
+            table,
             children,
             kind: PhantomData,
         })
@@ -137,7 +137,7 @@ impl<P: Process> Context<P> {
     pub fn system(&self) -> io::Result<&System> {
         if self.children.get().is_none() {
             // Nobody else can come in between: a context belongs to one thread.
-            let _ = self.children.set(System::start(self.kinds.clone())?);
+            let _ = self.children.set(System::start(self.table.clone(), None)?);
         }
         self.children.get().ok_or_else(|| io::Error::other("no system"))
     }

@@ -68,6 +68,11 @@ impl Line {
         Ok(Self(Arc::new(socket)))
     }
 
+    /// It came otherwise.
+    pub(crate) fn over(socket: Socket) -> Self {
+        Self(Arc::new(socket))
+    }
+
     pub(crate) fn receive(&self) -> Result<Message, BoxError> {
         Ok(Message::take_apart(self.0.receive()?)?)
     }

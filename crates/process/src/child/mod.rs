@@ -31,18 +31,12 @@ pub use self::{
 use crate::{
     BoxError, Commands, logs,
     message::{ANY_PROTOCOL, Hello, Kind, Message},
+    program::Table,
 };
 
 /// Lives as a `P`, from the first message to the last.
-pub(crate) fn run<P: Commands>(kinds: Vec<&'static str>) -> ExitCode {
-    let line = match Line::take_over_stdin() {
-        Ok(line) => line,
-        Err(error) => {
-            eprintln!("error: could not start as a {}: {error}; it is started by framewire, not by hand", P::KIND);
-            return ExitCode::FAILURE;
-        }
-    };
-    match live::<P>(&line, kinds) {
+pub(crate) fn run<P: Commands>(line: Line, table: Table) -> ExitCode {
+    match live::<P>(&line, table) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             line.say_surely(Kind::Failed, &error.to_string());
@@ -51,14 +45,16 @@ pub(crate) fn run<P: Commands>(kinds: Vec<&'static str>) -> ExitCode {
     }
 }
 
-fn live<P: Commands>(line: &Line, kinds: Vec<&'static str>) -> Result<(), BoxError> {
-    // The second layer of three against outliving the parent; the first is the control thread, which sees the socket
-    // end, and the third the process group's end.
+fn live<P: Commands>(line: &Line, table: Table) -> Result<(), BoxError> {
+    // Until it is known who the parent is; nothing has been started yet that this would leave behind.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let hello: Hello = expect(line, Kind::Hello)?.read()?;
     if getppid().map(Pid::as_raw_pid) != Some(hello.parent) {
         return Err("start: whoever started this process is gone already".into());
     }
+    // The second layer of three against outliving the parent; the first is the control thread, which sees the socket
+    // end, and the third is the process group, which both take along.
+    shm::parent::end_with(hello.parent)?;
     // A parent in another language can't know the number, and a child neither.
     if ![hello.protocol, P::PROTOCOL].contains(&ANY_PROTOCOL) && hello.protocol != P::PROTOCOL {
         return Err(format!("start: parent and child have different commands for {}; use one build", P::KIND).into());
@@ -68,11 +64,11 @@ fn live<P: Commands>(line: &Line, kinds: Vec<&'static str>) -> Result<(), BoxErr
     rustix::thread::set_name(&std::ffi::CString::new(hello.name.as_str())?)?;
     panics::tell(line.clone());
     logs::forward(line.clone());
-    let status = Arc::new(StatusPage::open(hello.status.into_owned()?)?);
+    let status = Arc::new(StatusPage::open_part(hello.status.into_owned()?, hello.surroundings.status_part)?);
     let config: P::Config = expect(line, Kind::Config)?.read()?;
     let emitter = Arc::new(Emitter::new(line.clone(), hello.event_credit));
     let inbox = control::listen(line.clone(), emitter.clone(), status.clone())?;
-    let mut cx = Context::new(hello.name, line.clone(), status, kinds, emitter, inbox.clone())?;
+    let mut cx = Context::new(hello.name, line.clone(), status, table, emitter, inbox.clone())?;
     let process = catch_unwind(AssertUnwindSafe(|| P::start(config, &mut cx)))
         .map_err(|panic| format!("start: it panicked: {}", panics::text(&*panic)))??;
     line.say_surely(Kind::Ready, &());

@@ -143,6 +143,9 @@ impl<P: Commands> Staff<P> {
         if let Some(limit) = self.workers.ready_within {
             spawn = spawn.ready_within(limit);
         }
+        if let Some(bytes) = self.workers.memory_limit {
+            spawn = spawn.memory_limit(bytes);
+        }
         if let Some(executable) = &self.workers.executable {
             spawn = spawn.executable(executable.clone());
         }

@@ -18,6 +18,7 @@ pub struct Workers {
     pub(super) name: Option<String>,
     pub(super) max_tasks: Option<u64>,
     pub(super) max_memory: Option<u64>,
+    pub(super) memory_limit: Option<u64>,
     pub(super) deliveries: Option<u32>,
     pub(super) ready_within: Option<Duration>,
     pub(super) grace: Duration,
@@ -33,6 +34,7 @@ impl Workers {
             name: None,
             max_tasks: None,
             max_memory: None,
+            memory_limit: None,
             deliveries: None,
             ready_within: None,
             grace: GRACE,
@@ -58,9 +60,17 @@ impl Workers {
     }
 
     /// A worker whose resident memory is above so many bytes after a task is replaced in the same way. It looks at most
-    /// every 20 ms. A task that grows without end isn't stopped by this: it is looked at when it is done.
+    /// every 20 ms. A task that grows without end isn't stopped by this: it is looked at when it is done. For that one there is
+    /// [`memory_limit`](Self::memory_limit).
     pub fn max_memory_per_child(self, bytes: u64) -> Self {
         Self { max_memory: Some(bytes), ..self }
+    }
+
+    /// A worker that takes more than so many bytes of memory, in the middle of a task too, is killed
+    /// ([`Spawn::memory_limit`](crate::Spawn::memory_limit)): that task ends as at any death of its worker, with
+    /// [`OutOfMemory`](crate::Exit::OutOfMemory) as the cause, and another worker takes its place.
+    pub fn memory_limit(self, bytes: u64) -> Self {
+        Self { memory_limit: Some(bytes), ..self }
     }
 
     /// A task at which its worker dies is given to another, until so many have begun it (*at least once*); then it is a

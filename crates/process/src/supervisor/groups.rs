@@ -254,6 +254,11 @@ impl Groups {
         self.advance(id, now, actions);
     }
 
+    /// The outermost group around a process.
+    pub(super) fn outermost(&self, id: u64) -> Option<u64> {
+        self.ancestors(self.members.get(&id)?.group).last().copied()
+    }
+
     /// When something is to be started.
     pub(super) fn due(&self) -> Option<Instant> {
         let at = |group: &Group| match &group.work.as_ref()?.step {

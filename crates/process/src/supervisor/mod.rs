@@ -1,5 +1,8 @@
 //! The supervisor: one thread that starts, watches, restarts and stops processes, and never waits for one of them.
 
+mod census;
+mod change;
+mod departure;
 mod groups;
 mod life;
 mod orders;
@@ -10,108 +13,55 @@ mod watch;
 use std::{
     collections::{HashMap, VecDeque},
     io::{self, Write},
-    sync::{Arc, mpsc::Sender},
+    sync::{
+        Arc, Weak,
+        mpsc::{self, Sender},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use shm::{
     clock::monotonic_ns,
+    doorbell::Doorbell,
     status::{Number, StatusPage, Text},
 };
 
-pub(crate) use self::groups::GroupPlan;
+pub use self::change::{Change, Due, Replacement, State};
 use self::life::chance;
 pub(crate) use self::orders::{NotStarted, Order, Orders, Plan, Which};
+pub(crate) use self::{
+    census::{Census, Standing},
+    groups::GroupPlan,
+};
 use self::{
+    departure::{Departure, Whole},
     groups::{Action, Groups, Outcome},
     life::{Child, News},
     watch::{Seen, Watcher},
 };
-use crate::Exit;
-
-/// Where a process is in its life.
-///
-/// ```text
-///            ┌────────────── delay ──────────────┐
-///            ▼                                   │
-///  start ─ Starting ──▶ Ready ──▶ (ends) ──▶ Restarting
-///            │            │          │
-///            │            ▼          ├──▶ Exited   by policy
-///            └─────────▶ Stopping ───┘    Failed   too many restarts, or never became ready
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u64)]
-pub enum State {
-    /// Started, not ready yet.
-    Starting = 1,
-    /// At work.
-    Ready = 2,
-    /// Asked to stop.
-    Stopping = 3,
-    /// It ended, and waits to be started again.
-    Restarting = 4,
-    /// It ended and stays so.
-    Exited = 5,
-    /// It was given up.
-    Failed = 6,
-}
-
-impl State {
-    /// The state that a status page's number stands for.
-    #[must_use]
-    pub fn from_number(number: u64) -> Option<Self> {
-        use State::*;
-        [Starting, Ready, Stopping, Restarting, Exited, Failed].into_iter().find(|state| *state as u64 == number)
-    }
-
-    /// As in the HTTP interface.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Ready => "ready",
-            Self::Stopping => "stopping",
-            Self::Restarting => "restarting",
-            Self::Exited => "exited",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// A process has changed its state.
-#[derive(Clone, Debug)]
-pub struct Change {
-    /// Its name.
-    pub name: String,
-    /// What it is now.
-    pub state: State,
-    /// Its process identifier, while it runs.
-    pub pid: Option<i32>,
-    /// How often it was started again.
-    pub restarts: u64,
-    /// How the last incarnation ended, with its last lines of output.
-    pub exit: Option<(Exit, Vec<String>)>,
-    /// How long until it is started again.
-    pub delay: Option<Duration>,
-}
+use crate::{Exit, cgroup::Tree, changes::Stream, logs};
 
 /// Starts the thread. It lives as long as the process; if it should panic, nobody would supervise, so it takes the
 /// process along.
-pub(crate) fn start() -> io::Result<Orders> {
+pub(crate) fn start(tree: Option<Tree>) -> io::Result<Orders> {
     let (orders, received) = Orders::new()?;
     let (watcher, own_orders) = (Watcher::new(received.bell())?, orders.clone());
     let supervisor = Supervisor {
         watcher,
         orders: own_orders,
+        tree,
         children: HashMap::new(),
         watching: Vec::new(),
+        attending: Vec::new(),
         stops: Vec::new(),
         forgotten: Vec::new(),
         groups: Groups::default(),
         news: VecDeque::new(),
         fatal: None,
         stopping: false,
+        departure: None,
+        kept: Vec::new(),
     };
     thread::Builder::new().name("supervisor".to_owned()).spawn(move || {
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| supervisor.run(&received)));
@@ -126,8 +76,12 @@ struct Supervisor {
     watcher: Watcher,
     /// For threads that work for it.
     orders: Orders,
+    /// Where control groups of children are, and are cleared away.
+    tree: Option<Tree>,
     children: HashMap<u64, Child>,
-    watching: Vec<Sender<Change>>,
+    watching: Vec<Weak<Stream>>,
+    /// Rung with each change.
+    attending: Vec<Doorbell>,
     stops: Vec<Stopping>,
     /// Whose last handle is gone.
     forgotten: Vec<u64>,
@@ -136,8 +90,11 @@ struct Supervisor {
     news: VecDeque<(u64, News)>,
     /// The group without which the application ends.
     fatal: Option<String>,
-    /// All were told to stop; nobody is started any more.
+    /// All are to stop; nobody is started any more.
     stopping: bool,
+    departure: Option<Departure>,
+    /// Whose last handle is gone, and whom others need still.
+    kept: Vec<(u64, Duration)>,
 }
 
 /// A stop that somebody waits for.
@@ -166,10 +123,12 @@ impl Supervisor {
                 self.act(actions);
             }
             self.settle();
+            self.depart();
             self.answer_stops();
             self.forget();
             self.end_if_fatal();
-            let next = self.children.values().filter_map(Child::due).chain(self.groups.due()).min();
+            let tidy_at = self.tree.as_ref().and_then(|tree| tree.tidy(now));
+            let next = self.children.values().filter_map(Child::due).chain(self.groups.due()).chain(tidy_at).min();
             let seen = self.watcher.wait(next.map(|next| next.saturating_duration_since(Instant::now())));
             // Orders first: whoever asked to be told of changes, and then caused one, is told of it.
             if seen.contains(&Seen::Orders) {
@@ -179,8 +138,8 @@ impl Supervisor {
                 self.obey(order);
             }
             for seen in seen {
-                if let Seen::Child { id, what } = seen {
-                    self.with(id, |child, watcher| child.on_seen(id, what, watcher));
+                if let Seen::Child { id, slot, what } = seen {
+                    self.with(id, |child, watcher| child.on_seen(id, slot, what, watcher));
                 }
             }
         }
@@ -188,7 +147,7 @@ impl Supervisor {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Watch(sender) => self.watching.push(sender),
+            Order::Watch(reader) => self.watching.push(reader),
             Order::Start(plan) => {
                 if self.stopping {
                     return refuse(&plan, "everything is being stopped");
@@ -202,17 +161,40 @@ impl Supervisor {
                 {
                     return refuse(&plan, "its group has failed, or is being stopped");
                 }
-                self.children.retain(|_, child| child.name() != name);
+                let former =
+                    self.children.extract_if(|_, child| child.name() == name).map(|(id, _)| id).collect::<Vec<_>>();
+                for id in former {
+                    self.tell(|reader| reader.forget(id));
+                }
                 plan.connection.set_bell(self.orders.bell());
                 self.children.insert(id, Child::new(*plan));
                 self.with(id, |child, watcher| child.launch(id, watcher));
             }
             Order::Stop { which, grace, done } => {
-                self.stopping |= matches!(which, Which::All);
                 let wanted = |(id, child): &(&u64, &Child)| which.includes(**id, child.name());
                 let children: Vec<u64> = self.children.iter().filter(wanted).map(|(id, _)| *id).collect();
-                for id in &children {
-                    self.with(*id, |child, _| child.stop(grace));
+                if matches!(which, Which::All) && !std::mem::replace(&mut self.stopping, true) {
+                    self.children.values_mut().for_each(Child::recycle_no_more);
+                    let living = self.children.iter().filter(|(_, child)| !child.is_over());
+                    let of = |(id, child): (&u64, &'_ Child)| {
+                        (
+                            *id,
+                            self.groups.outermost(*id).map_or(Whole::Process(*id), Whole::Group),
+                            child.after().to_vec(),
+                        )
+                    };
+                    self.departure = Some(Departure::of(grace, &living.map(of).collect::<Vec<_>>()));
+                } else {
+                    // Asked a second time for all, there is no time for an order.
+                    let all = matches!(which, Which::All);
+                    self.departure.iter_mut().filter(|_| all).for_each(Departure::hurry);
+                    for id in &children {
+                        if done.is_none() && self.is_needed(*id) {
+                            self.kept.push((*id, grace));
+                        } else {
+                            self.with(*id, |child, _| child.stop(grace));
+                        }
+                    }
                 }
                 match done {
                     Some(done) => self.stops.push(Stopping { children, done }),
@@ -227,6 +209,11 @@ impl Supervisor {
                 self.act(actions);
             }
             Order::ForgetGroup(id) => self.groups.forget_group(id),
+            Order::Attend(bell) => self.attending.push(bell),
+            Order::Census(asks) => {
+                let standings = self.children.iter().map(|(id, child)| child.standing(*id)).collect();
+                let _ = asks.send(Census { standings, stopping: self.stopping });
+            }
             Order::Stacks { id, pid, lines } => self.with(id, |child, _| child.has_stacks(pid, lines)),
             Order::Signal { id, signal } => self.with(id, |child, _| child.signal(signal)),
         }
@@ -235,15 +222,23 @@ impl Supervisor {
     /// Lets something happen to a child, then tells the world what has become of it.
     fn with(&mut self, id: u64, happen: impl FnOnce(&mut Child, &mut Watcher)) {
         let Some(child) = self.children.get_mut(&id) else { return };
+        let _about = logs::about(child.restarts());
         let before = child.state();
         happen(child, &mut self.watcher);
         if child.has_group() {
             self.news.extend(child.take_news().into_iter().map(|news| (id, news)));
         }
-        for change in child.take_changes(before) {
-            publish(child.status(), &change);
-            self.watching.retain(|watching| watching.send(change.clone()).is_ok());
+        let (changes, status) = (child.take_changes(before), child.status().clone());
+        for change in changes {
+            publish(&status, &change);
+            self.attending.iter().for_each(Doorbell::ring);
+            self.tell(|reader| reader.put(id, change.clone()));
         }
+    }
+
+    /// Tells all that watch; one that has gone is forgotten.
+    fn tell(&mut self, tell: impl Fn(&Stream)) {
+        self.watching.retain(|reader| reader.upgrade().inspect(|reader| tell(reader)).is_some());
     }
 
     /// Lets groups hear what has become of their members, and does what they decide, until there is no more of it.
@@ -283,6 +278,40 @@ impl Supervisor {
         }
     }
 
+    /// Whether one lives that was spawned after it.
+    fn is_needed(&self, id: u64) -> bool {
+        self.children.values().any(|child| !child.is_over() && child.after().contains(&id))
+    }
+
+    /// Tells those to stop whose time has come.
+    fn depart(&mut self) {
+        for (id, grace) in std::mem::take(&mut self.kept) {
+            match self.is_needed(id) {
+                true => self.kept.push((id, grace)),
+                false => self.with(id, |child, _| child.stop(grace)),
+            }
+        }
+        while let Some(departure) = &mut self.departure {
+            let (children, grace) = (&self.children, departure.grace);
+            let next = departure.next(|id| children.get(&id).is_none_or(Child::is_over));
+            if next.is_empty() {
+                return;
+            }
+            for whole in next {
+                match whole {
+                    Whole::Process(id) => self.with(id, |child, _| child.stop(grace)),
+                    Whole::Group(id) => {
+                        // Whoever waits, waits for all processes, not for this.
+                        let (mut actions, (done, _)) = (Vec::new(), mpsc::channel());
+                        self.groups.stop(id, grace, done, Instant::now(), &mut actions);
+                        self.act(actions);
+                    }
+                }
+            }
+            self.settle();
+        }
+    }
+
     fn end_if_fatal(&self) {
         /// `EX_SOFTWARE` of sysexits.h.
         const SOFTWARE: i32 = 70;
@@ -296,14 +325,12 @@ impl Supervisor {
     }
 
     fn forget(&mut self) {
-        let children = &mut self.children;
-        self.forgotten.retain(|id| {
-            let over = children.get(id).is_none_or(Child::is_over);
-            if over {
-                children.remove(id);
-            }
-            !over
-        });
+        let children = &self.children;
+        let gone: Vec<u64> = self.forgotten.extract_if(.., |id| children.get(id).is_none_or(Child::is_over)).collect();
+        for id in gone {
+            self.children.remove(&id);
+            self.tell(|reader| reader.forget(id));
+        }
     }
 
     fn answer_stops(&mut self) {
@@ -320,8 +347,8 @@ impl Supervisor {
 
 /// Lets nothing begin, and leaves nobody waiting for it.
 fn refuse(plan: &Plan, why: &'static str) {
-    let (name, exit) = (plan.blueprint.name.clone(), Some((Exit::Failed(why.to_owned()), Vec::new())));
-    let change = Change { name, state: State::Failed, pid: None, restarts: 0, exit, delay: None };
+    let exit = Some((Exit::Failed(why.to_owned()), Vec::new()));
+    let change = Change { exit, ..Change::of(plan.blueprint.name.clone(), State::Failed) };
     plan.connection.take_down(&change);
     // Before its end is told: a witness of that asks why.
     let _ = plan.ready.send(Err(why.into()));

@@ -3,7 +3,7 @@
 use std::{
     io,
     sync::{
-        Arc,
+        Arc, Weak,
         mpsc::{self, Receiver, Sender},
     },
     time::Duration,
@@ -12,8 +12,8 @@ use std::{
 use rustix::process::Signal;
 use shm::{doorbell::Doorbell, status::StatusPage};
 
-use super::{Change, GroupPlan};
-use crate::{Exit, Restart, connection::Connection, launch::Blueprint};
+use super::{Census, GroupPlan};
+use crate::{Exit, Recycle, Restart, cgroup::Tree, changes::Stream, connection::Connection, launch::Blueprint};
 
 #[derive(Debug)]
 pub(crate) enum Order {
@@ -32,7 +32,11 @@ pub(crate) enum Order {
     /// Send a signal to one, if it lives.
     Signal { id: u64, signal: Signal },
     /// Tell of every change from now on.
-    Watch(Sender<Change>),
+    Watch(Weak<Stream>),
+    /// Ring with every change from now on.
+    Attend(Doorbell),
+    /// Say how all of them do.
+    Census(Sender<Census>),
 }
 
 /// Which processes.
@@ -65,6 +69,11 @@ pub(crate) struct Plan {
     /// A foreign program is ready when it has written this.
     pub ready_line: Option<String>,
     pub memory_limit: Option<u64>,
+    pub recycle: Option<Recycle>,
+    /// Where its control groups are made.
+    pub tree: Option<Tree>,
+    /// Whom it needs: it is stopped before them when all are.
+    pub after: Vec<u64>,
     pub responsive_within: Option<Duration>,
     pub connection: Arc<Connection>,
     pub status: Arc<StatusPage>,

@@ -12,8 +12,8 @@ use crate::launch::Launched;
 pub(super) enum Seen {
     /// Somebody has an order.
     Orders,
-    /// Something happened to a child.
-    Child { id: u64, what: What },
+    /// Something happened to one of a child's two incarnations.
+    Child { id: u64, slot: u64, what: What },
 }
 
 /// Which of a child's descriptors is ready, in the order of [`Launched::descriptors`].
@@ -37,9 +37,9 @@ impl Watcher {
         Ok(Self(epoll))
     }
 
-    pub(super) fn add(&mut self, id: u64, launched: &Launched) -> io::Result<()> {
+    pub(super) fn add(&mut self, id: u64, slot: u64, launched: &Launched) -> io::Result<()> {
         for (what, descriptor) in ALL.into_iter().zip(launched.descriptors()) {
-            let token = epoll::EventData::new_u64(id * 4 + what as u64);
+            let token = epoll::EventData::new_u64(id * 8 + slot * 4 + what as u64);
             epoll::add(&self.0, descriptor, token, epoll::EventFlags::IN)?;
         }
         Ok(())
@@ -64,7 +64,7 @@ impl Watcher {
         let Ok((events, _)) = epoll::wait(&self.0, &mut events, limit.as_ref()) else { return Vec::new() };
         let seen = events.iter().map(|event| match event.data.u64() {
             ORDERS => Seen::Orders,
-            token => Seen::Child { id: token / 4, what: ALL[token as usize % 4] },
+            token => Seen::Child { id: token / 8, slot: token / 4 % 2, what: ALL[token as usize % 4] },
         });
         seen.collect()
     }

@@ -25,7 +25,6 @@ pub const TESTS: &[Test] = &[
     ("a_call_that_is_dropped_before_it_began_is_never_run", a_dropped_call),
     ("calls_from_many_threads_get_their_own_answers", many_threads),
     ("events_come_in_order_and_the_oldest_are_dropped_and_counted", events),
-    ("a_call_ends_with_the_process_that_was_asked", a_call_ends_with_the_process),
     ("calls_that_wait_outlive_a_restart", calls_that_wait),
     ("a_panics_trace_comes_back", a_trace),
     ("a_handler_sees_that_it_is_cancelled", a_handler_sees),
@@ -141,42 +140,6 @@ fn events(system: &System) {
     subject.stop(LIMIT);
     let left: Vec<u64> = std::iter::from_fn(|| events.next_for(Duration::ZERO).unwrap()).collect();
     assert_eq!(left.len(), 1024);
-}
-
-/// The parent waits for an answer while the child is killed, at ever other points of the call.
-fn a_call_ends_with_the_process(system: &System) {
-    let restart = Restart::always().at_most(1000).longest_delay(Duration::ZERO);
-    let subject = system.spawn::<Subject>(Config::default()).name("a").restart(restart).start().unwrap();
-    let mut longest = Duration::ZERO;
-    for round in 0..300u32 {
-        wait_until("it is back", || subject.add(0).wait_for(LIMIT).is_ok());
-        std::thread::scope(|scope| {
-            let calling = scope.spawn(|| {
-                loop {
-                    if let Err(error) = subject.reverse(vec![7; 30_000]).wait() {
-                        return error;
-                    }
-                }
-            });
-            // A kill between two calls is noticed by none of them if its successor is quick: then again.
-            let mut killed = Instant::now();
-            wait_until("a call meets a death", || {
-                (0..round * 300).for_each(|_| std::hint::spin_loop());
-                let pid = subject.status().view().get(shm::status::Number::Pid);
-                if let Some(pid) = rustix::process::Pid::from_raw(pid as i32) {
-                    killed = Instant::now();
-                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-                }
-                calling.is_finished()
-            });
-            let told = calling.join().unwrap();
-            assert!(matches!(told, CallError::Died { .. }), "{told}");
-            longest = longest.max(killed.elapsed());
-        });
-    }
-    println!("     (the last to hear of a death did within {longest:.1?})");
-    assert!(longest < Duration::from_millis(100));
-    subject.stop(LIMIT);
 }
 
 fn a_trace(system: &System) {

@@ -69,12 +69,11 @@ fn terminated_then_killed(system: &System) {
 }
 
 fn limits(system: &System) {
-    let script = "ulimit -n; ls /proc/self/fd | wc -l; sleep 1000 & echo $!; exec sleep 1000";
+    let script = "ulimit -n; ls /proc/self/fd | wc -l; sleep 1000 & echo $!; echo begun; exec sleep 1000";
     let spawn = system.spawn_program(&shell(script)).name("f.limits").limit(Limit::OpenFiles, 99).nice(3);
-    let program = spawn.ready_line("").start().unwrap();
+    let program = spawn.ready_line("begun").start().unwrap();
     let nice = rustix::process::getpriority_process(program.process_id().and_then(rustix::process::Pid::from_raw));
     assert_eq!(nice, Ok(3));
-    wait_until("it has begun", || program.join_for(Duration::from_millis(50)).is_none());
     program.stop(LIMIT);
     let lines = program.last_exit().unwrap().1;
     // What this test was itself started with and hands on isn't ours.

@@ -2,11 +2,10 @@
 
 use std::{
     process::{Command, Stdio},
-    sync::mpsc::Receiver,
     time::{Duration, Instant},
 };
 
-use process::{BoxError, Change, Exit, Group, Restart, Starting, State, Strategy, System};
+use process::{BoxError, Changes, Exit, Group, Restart, Starting, State, Strategy, System};
 
 use super::{
     LIMIT, Test,
@@ -39,8 +38,8 @@ fn until_ready(members: &[SubjectHandle], restarts: &[u64]) {
 }
 
 /// The first `count` that got into a state, in order.
-fn into(changes: &Receiver<Change>, state: State, prefix: &str, count: usize) -> Vec<String> {
-    let changes = std::iter::from_fn(|| changes.recv_timeout(LIMIT).ok()).filter(|change| change.state == state);
+fn into(changes: &Changes, state: State, prefix: &str, count: usize) -> Vec<String> {
+    let changes = std::iter::from_fn(|| changes.recv_timeout(LIMIT)).filter(|change| change.state == state);
     changes.filter_map(|change| change.name.strip_prefix(prefix).map(str::to_owned)).take(count).collect()
 }
 

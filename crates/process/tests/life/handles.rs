@@ -188,16 +188,25 @@ fn many_start_at_once(system: &System) {
     drop(never); // and that was its last handle
 }
 
-/// The kernel's parent-death signal comes when the *thread* that started a child ends.
+/// Whoever asks for a process needn't live as long as it: the thread that really starts it does.
 fn short_lived_threads(system: &System) {
-    let from_thread = std::thread::scope(|scope| scope.spawn(|| start(system, "h.thread")).join().unwrap());
-    let runtime = tokio::runtime::Builder::new_current_thread().thread_keep_alive(Duration::from_millis(1)).build();
+    let tid = || rustix::thread::gettid().as_raw_pid();
+    let threads = || std::fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().file_name());
+    let gone = |tid: i32| wait_until("the thread is gone", || threads().all(|task| task != *tid.to_string()));
+    let (from_thread, thread) =
+        std::thread::scope(|scope| scope.spawn(|| (start(system, "h.thread"), tid())).join().unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let owned = system.clone();
-    let from_tokio = runtime
-        .unwrap()
-        .block_on(async move { tokio::task::spawn_blocking(move || start(&owned, "h.tokio")).await.unwrap() });
-    std::thread::sleep(Duration::from_millis(200)); // sleep: tokio's thread ends meanwhile, and a death must not come
-    assert_eq!((from_thread.add(1).wait().unwrap(), from_tokio.add(2).wait().unwrap()), (1, 2));
+    let spawned = async { tokio::task::spawn_blocking(move || (start(&owned, "h.tokio"), tid())).await.unwrap() };
+    let (from_tokio, blocking) = runtime.block_on(spawned);
+    drop(runtime);
+    gone(thread);
+    gone(blocking);
+    // A parent-death signal would have been sent before the threads were gone.
+    for subject in [&from_thread, &from_tokio] {
+        assert_eq!((subject.add(1).wait().unwrap(), subject.add(1).wait().unwrap()), (1, 2));
+        assert_eq!((subject.is_alive(), subject.restarts()), (true, 0));
+    }
 }
 
 fn somebody_elses_wait(system: &System) {

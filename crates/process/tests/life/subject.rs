@@ -3,12 +3,13 @@
 use std::{
     fs::File,
     io::Read,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use process::{Blob, BoxError, Context, Process, commands};
 use serde::{Deserialize, Serialize};
-use shm::wire::Passed;
+use shm::{status::Number, wire::Passed};
 
 /// What it does at its start, and when it is asked to stop.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -20,6 +21,9 @@ pub enum Manner {
     ExitsAtStart,
     NeverReady,
     IgnoresStop,
+    /// While there is such a file.
+    FailsWhileThere(PathBuf),
+    WaitsWhileThere(PathBuf),
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -50,7 +54,13 @@ impl Process for Subject {
                 std::process::exit(3)
             }
             Manner::NeverReady => spin_for(Duration::from_secs(600)),
-            Manner::Well | Manner::IgnoresStop => {}
+            Manner::FailsWhileThere(ref file) if file.exists() => return Err("not yet".into()),
+            Manner::WaitsWhileThere(ref file) => {
+                while file.exists() {
+                    std::thread::sleep(Duration::from_millis(1)); // sleep: nobody tells
+                }
+            }
+            Manner::Well | Manner::IgnoresStop | Manner::FailsWhileThere(_) => {}
         }
         Ok(Self { config, total: 0, inner: None, memory: Vec::new(), cancelled: false })
     }
@@ -155,6 +165,12 @@ impl Subject {
         child.map(|child| child.id()).map_err(|error| error.to_string())
     }
 
+    /// As [`grandchild`](Self::grandchild), in a session of its own, where signals to the process group don't reach it.
+    pub fn stray(&mut self) -> Result<u32, String> {
+        let child = std::process::Command::new("setsid").args(["sleep", "1000"]).spawn();
+        child.map(|child| child.id()).map_err(|error| error.to_string())
+    }
+
     /// Starts a subject of its own, which does the same until `levels` is 0, and gives the identifiers of all.
     pub fn nest(&mut self, levels: u32, cx: &mut Context<Self>) -> Result<Vec<u32>, String> {
         let mut pids = vec![std::process::id()];
@@ -189,6 +205,20 @@ impl Subject {
                 spin_for(Duration::from_millis(10));
             }
         }
+    }
+
+    /// Says that so many frames came in.
+    pub fn frames(&mut self, count: u64, cx: &mut Context<Self>) {
+        cx.status().add(Number::FramesIn, count);
+    }
+
+    /// The same, one each millisecond; gives how many there are.
+    pub fn count_frames(&mut self, count: u64, cx: &mut Context<Self>) -> u64 {
+        for _ in 0..count {
+            spin_for(Duration::from_millis(1));
+            cx.status().add(Number::FramesIn, 1);
+        }
+        cx.status().view().get(Number::FramesIn)
     }
 
     pub fn descriptors(&mut self) -> usize {

@@ -63,7 +63,7 @@ fn is_coroutine(answer: &Bound<'_, PyAny>) -> PyResult<bool> {
 /// What was encoded as arguments: positional and named ones from Python, named ones from elsewhere.
 pub fn arguments(py: Python<'_>, packet: Packet) -> PyResult<(Bound<'_, PyTuple>, Bound<'_, PyDict>)> {
     if message::is_pickled(&packet) {
-        return codec::loads(py, packet)?.extract().map_err(PyErr::from);
+        return codec::loads(py, packet)?.extract();
     }
     let loaded = codec::loads(py, packet)?;
     if loaded.is_none() {

@@ -5,12 +5,7 @@ use std::{panic::resume_unwind, process::ExitCode};
 use process::{
     BoxError, Commands, Context, Failure, Handle, Process, Program, Shared, Turn, macro_support::Dispatched,
 };
-use pyo3::{
-    exceptions::PyRuntimeError,
-    prelude::*,
-    sync::PyOnceLock,
-    types::PyBytes,
-};
+use pyo3::{exceptions::PyRuntimeError, prelude::*, sync::PyOnceLock, types::PyBytes};
 use shm::wire::{Packet, Raw};
 
 use super::{
@@ -172,7 +167,7 @@ fn begin(py: Python<'_>, config: Packet, cx: &Context<PythonProcess>) -> PyResul
 
 /// An exception with its traceback, for whoever isn't Python.
 fn with_trace(py: Python<'_>, error: &PyErr) -> String {
-    let told = host(py).and_then(|host| host.call_method1("describe", (error.clone_ref(py).into_value(py),))?.extract::<String>());
+    let told = host(py)
+        .and_then(|host| host.call_method1("describe", (error.clone_ref(py).into_value(py),))?.extract::<String>());
     told.unwrap_or_else(|_| error.to_string())
 }
-

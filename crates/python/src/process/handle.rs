@@ -194,4 +194,3 @@ impl Handle {
         Ok(self.process(py)?.last_exit().map(|(exit, lines)| (describe(&exit), lines)))
     }
 }
-

@@ -161,7 +161,9 @@ fn extension(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 
 fn extension_kind(bytes: &[u8]) -> Option<u8> {
     match bytes {
-        [0xd4..=0xd8, kind, ..] | [0xc7, _, kind, ..] | [0xc8, _, _, kind, ..] | [0xc9, _, _, _, _, kind, ..] => Some(*kind),
+        [0xd4..=0xd8, kind, ..] | [0xc7, _, kind, ..] | [0xc8, _, _, kind, ..] | [0xc9, _, _, _, _, kind, ..] => {
+            Some(*kind)
+        }
         _ => None,
     }
 }

@@ -65,9 +65,7 @@ impl System {
     ) -> PyResult<Starting> {
         let supervisor = self.supervisor(py)?;
         let configuration = match preparation {
-            Some(preparation) => {
-                message::prepared(preparation.as_bytes(), codec::dumps(configuration, Codec::Pickle)?)
-            }
+            Some(preparation) => message::prepared(preparation.as_bytes(), codec::dumps(configuration, Codec::Pickle)?),
             None => codec::dumps(configuration, Codec::MessagePack)?,
         };
         let mut command = command.into_iter();

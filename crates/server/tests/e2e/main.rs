@@ -6,6 +6,8 @@
 
 mod browser;
 mod foreign;
+mod install;
 mod life;
 mod program;
+mod service;
 mod trouble;

@@ -6,6 +6,7 @@
 
 mod blob;
 mod codec;
+mod inherited;
 mod passed;
 mod private;
 mod raw;
@@ -14,6 +15,7 @@ mod socket;
 pub use blob::Blob;
 pub use codec::{DecodeError, EncodeError, Packet};
 pub(crate) use codec::{decode_from, encode_onto};
+pub use inherited::inherited;
 pub use passed::Passed;
 pub use private::Private;
 pub use raw::Raw;

@@ -1,44 +1,71 @@
-//! What was measured, for people and for programs.
+//! What was measured beside others, for people and for programs.
 
 use std::fmt;
 
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 use crate::contender::{Measured, Part};
 
 /// One row: a question, and its answers in one or several places.
+#[derive(Debug)]
 pub struct Row {
+    /// Its name, for programs too.
     pub name: &'static str,
     /// What is measured, in a line.
     pub what: &'static str,
+    /// In what it is measured.
     pub unit: Unit,
     /// The first is the one that programs are told, and the aims are about.
     pub tables: Vec<Table>,
+    /// What ours shall keep to.
     pub aims: Vec<Aim>,
+    /// What one must know to read the figures.
     pub notes: Vec<String>,
+}
+
+/// A row for programs: medians of its first table. Who isn't there is in `peers` with the reason.
+#[derive(Debug, Serialize)]
+pub struct Told {
+    name: &'static str,
+    unit: &'static str,
+    ours: Value,
+    limit: Value,
+    #[serde(serialize_with = "in_order")]
+    peers: Vec<(&'static str, Value)>,
 }
 
 /// How a row counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
+    /// For one operation.
     Nanoseconds,
+    /// For all of them.
+    Milliseconds,
+    /// More is better.
     ItemsASecond,
+    /// Of all threads.
     WakeUpsASecond,
+    /// Of memory.
+    Kibibytes,
 }
 
 /// The answers in one place.
+#[derive(Debug)]
 pub struct Table {
+    /// Where that is.
     pub place: String,
     lines: Vec<Line>,
 }
 
+#[derive(Debug)]
 struct Line {
     name: &'static str,
     part: Part,
     figures: Result<Figures, String>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Figures {
     median: f64,
     p99: f64,
@@ -54,7 +81,9 @@ pub enum Aim {
     MostTimes(f64, &'static str),
     /// At least so many times what this entrant does.
     LeastTimes(f64, &'static str),
+    /// At most so much.
     Most(f64),
+    /// At least so much.
     Least(f64),
 }
 
@@ -62,13 +91,17 @@ impl Unit {
     fn name(self) -> &'static str {
         match self {
             Self::Nanoseconds => "ns",
+            Self::Milliseconds => "ms",
             Self::ItemsASecond => "items/s",
             Self::WakeUpsASecond => "wake-ups/s",
+            Self::Kibibytes => "KiB",
         }
     }
 }
 
 impl Table {
+    /// What all entrants did in that place.
+    #[must_use]
     pub fn new(place: &str, unit: Unit, measured: Vec<Measured>) -> Self {
         let lines = measured.into_iter().map(|one| Line {
             name: one.name,
@@ -130,8 +163,9 @@ impl Aim {
 }
 
 impl Row {
-    /// For programs: medians of the first table. Who isn't there is in `peers` with the reason.
-    pub fn json(&self) -> Value {
+    /// For programs.
+    #[must_use]
+    pub fn told(&self) -> Told {
         let lines = self.tables.first().map(|table| table.lines.as_slice()).unwrap_or_default();
         let value = |line: &Line| match &line.figures {
             Ok(figures) => json!(round(figures.median)),
@@ -139,9 +173,13 @@ impl Row {
         };
         let of = |part| lines.iter().find(|line| line.part == part).map_or(Value::Null, value);
         let peers = lines.iter().filter(|line| line.part == Part::Peer);
-        let peers: Map<String, Value> = peers.map(|line| (line.name.to_owned(), value(line))).collect();
-        json!({ "name": self.name, "unit": self.unit.name(), "ours": of(Part::Ours), "limit": of(Part::Limit), "peers": peers })
+        let peers = peers.map(|line| (line.name, value(line))).collect();
+        Told { name: self.name, unit: self.unit.name(), ours: of(Part::Ours), limit: of(Part::Limit), peers }
     }
+}
+
+fn in_order<S: Serializer>(peers: &[(&'static str, Value)], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(peers.iter().map(|(name, value)| (name, value)))
 }
 
 impl fmt::Display for Row {
@@ -228,7 +266,7 @@ mod tests {
 
     #[test]
     fn programs_get_medians_and_the_reason_for_what_is_missing() {
-        let line = serde_json::to_string(&row().json()).unwrap();
+        let line = serde_json::to_string(&row().told()).unwrap();
         let expected = r#"{"name":"some-row","unit":"ns","ours":2.0,"limit":1.0,"peers":{"peer":"it isn't there"}}"#;
         assert_eq!(line, expected);
     }

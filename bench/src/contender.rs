@@ -1,13 +1,16 @@
 //! Whoever is measured: ours, the limit and the peers take turns.
 
-use bench::{Outcome, cores::Placement};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::watch;
+use crate::{Outcome, cores::Placement, watch};
 
 /// One way of doing what a row measures.
 pub trait Contender {
     /// Does it so often, with each side where it belongs.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps it from being measured.
     fn turn(&mut self, place: Placement, count: u32) -> Outcome<Turn>;
 }
 
@@ -24,7 +27,9 @@ pub struct Turn {
 
 /// A contender that may be missing from this machine.
 pub struct Entrant {
+    /// Its name in the report.
     pub name: &'static str,
+    /// What its figures are for.
     pub part: Part,
     /// Or why it isn't there.
     pub contender: Outcome<Box<dyn Contender>>,
@@ -35,24 +40,33 @@ pub struct Entrant {
 /// What a figure is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
+    /// This project's.
     Ours,
+    /// What the machine can do at best.
     Limit,
+    /// Somebody else's.
     Peer,
 }
 
 /// All turns of one entrant in one place.
 pub struct Measured {
+    /// Its name in the report.
     pub name: &'static str,
+    /// What its figures are for.
     pub part: Part,
+    /// Or why it isn't there.
     pub turns: Result<Turn, String>,
 }
 
 impl Entrant {
+    /// One that takes part, unless it failed already.
     pub fn new(name: &'static str, part: Part, contender: Outcome<impl Contender + 'static>) -> Self {
         let contender = contender.map(|contender| Box::new(contender) as Box<dyn Contender>);
         Self { name, part, contender, slower: 1 }
     }
 
+    /// Has it do so many times less in a turn.
+    #[must_use]
     pub fn slower(self, slower: u32) -> Self {
         Self { slower, ..self }
     }
@@ -60,6 +74,10 @@ impl Entrant {
 
 /// Has all of them take turns in one place. A peer may fail and is then reported with the reason; ours and the limit
 /// may not.
+///
+/// # Errors
+///
+/// What ours or the limit failed at.
 pub fn in_turns(place: Placement, entrants: &mut [Entrant], rounds: u32, count: u32) -> Outcome<Vec<Measured>> {
     let mut all: Vec<Turn> = entrants.iter().map(|_| Turn::default()).collect();
     for _ in 0..rounds {
@@ -92,6 +110,7 @@ impl Turn {
 }
 
 /// What this process has worked so far, in nanoseconds.
+#[must_use]
 pub fn cpu_ns() -> u64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64

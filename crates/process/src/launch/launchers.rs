@@ -1,0 +1,182 @@
+//! Which zygote there is, and what is done when there is none.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use shm::{status::StatusPage, wire::SendError};
+
+use super::{
+    Blueprint, Ends, Launched, Prepared,
+    inherited::{Environment, Standing, folder},
+    zygote::{Errand, Grave, Trouble, Zygote},
+};
+use crate::BoxError;
+
+/// How long a zygote may take to answer before children are made without it: the supervisor waits so long at most, and once.
+/// An answer takes a tenth of a millisecond; on a machine so loaded that it takes a thousand times as long, exec isn't worse.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// How long a zygote may take to become one; children are started by exec meanwhile. A `main` may load much before.
+const START_WITHIN: Duration = Duration::from_secs(30);
+
+/// After a zygote that didn't do its work, the next one is tried after so long, and then twice as long, up to the longest.
+const FIRST_DELAY: Duration = Duration::from_secs(1);
+const LONGEST_DELAY: Duration = Duration::from_secs(60);
+
+/// A system's zygote. Clones are the same. It is asked from the supervisor's thread alone, whose child it is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Launchers(Arc<Mutex<Nursery>>);
+
+#[derive(Debug, Default)]
+struct Nursery {
+    state: State,
+    /// How long the last one's failure keeps us from trying again.
+    delay: Option<Duration>,
+    /// Zygotes that were killed and whose status, or that of a child which nobody took, couldn't be had yet.
+    graves: Vec<Grave>,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    None,
+    /// It hasn't said yet whether it can be one.
+    Young(Zygote),
+    Fit(Zygote),
+    /// One has failed.
+    Off {
+        until: Instant,
+    },
+    /// There can be none.
+    Never,
+}
+
+impl Launchers {
+    /// Has a child made, and sends it its first messages. `None`: it can't be done this way, and the log says why.
+    pub(super) fn by_zygote(
+        &self,
+        blueprint: &Blueprint,
+        kind: &str,
+        status: &StatusPage,
+        event_credit: Option<u64>,
+    ) -> Result<Option<Launched>, BoxError> {
+        let mut nursery = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(zygote) = nursery.zygote() else { return Ok(None) };
+        let (prepared, Ends { line, stdout, stderr }) = Prepared::new()?;
+        prepared.say_hello(blueprint, status, event_credit)?;
+        let variables = zygote.environment.until(&Environment::now(), &blueprint.environment);
+        let folder = folder(blueprint.folder.as_deref())?;
+        let errand = Errand::new(kind, &blueprint.name, line, [stdout.into(), stderr.into(), folder], variables);
+        match zygote.ask(errand, Instant::now() + PATIENCE) {
+            Ok((pid, pidfd)) => {
+                nursery.delay = None;
+                // Only now can it begin: one that we don't know of never does. If it has ended already, its supervisor is about
+                // to learn how.
+                let said = prepared.say_config(blueprint);
+                let launched = prepared.launched(pid, pidfd);
+                match said {
+                    Ok(()) | Err(SendError::Gone) => Ok(Some(launched)),
+                    Err(error) => {
+                        launched.reap();
+                        Err(error.into())
+                    }
+                }
+            }
+            Err(trouble @ Trouble::Refused(_)) => {
+                tracing::warn!(process = blueprint.name, "a child is started by exec: the zygote {trouble}");
+                Ok(None)
+            }
+            Err(trouble) => {
+                nursery.give_up(&trouble);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Ends the zygote: nobody is started any more.
+    pub(crate) fn end(&self) {
+        let mut nursery = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = Instant::now() + PATIENCE;
+        nursery.bury(State::Never);
+        nursery.graves.retain_mut(|grave| !grave.is_closed(end));
+    }
+}
+
+impl Nursery {
+    /// The zygote, if one can be asked.
+    fn zygote(&mut self) -> Option<&Zygote> {
+        self.graves.retain_mut(|grave| !grave.is_closed(Instant::now()));
+        // Out of descriptors, for example: then nothing is known, and exec will say what is wrong.
+        let standing = Standing::now().ok()?;
+        match &self.state {
+            State::Fit(zygote) if zygote.is_over() => {
+                tracing::info!(pid = zygote.pid(), "the zygote has ended; there will be another one");
+                self.bury(State::None);
+            }
+            // It may have rights that we have given up.
+            State::Fit(zygote) | State::Young(zygote) if standing != zygote.standing => {
+                tracing::debug!("rights or limits have changed, and so the zygote");
+                self.bury(State::None);
+            }
+            State::Off { until } if *until <= Instant::now() => self.state = State::None,
+            _ => {}
+        }
+        if matches!(self.state, State::None) {
+            match Zygote::start() {
+                Ok(zygote) => self.state = State::Young(zygote),
+                Err(error) => self.give_up(&Trouble::Broken(error.to_string())),
+            }
+        }
+        if let State::Young(zygote) = &mut self.state {
+            match zygote.becomes_fit(zygote.started + PATIENCE) {
+                Ok(true) => {
+                    if let State::Young(zygote) = std::mem::take(&mut self.state) {
+                        tracing::debug!(pid = zygote.pid(), "there is a zygote");
+                        self.state = State::Fit(zygote);
+                    }
+                }
+                Ok(false) if zygote.started.elapsed() < START_WITHIN => {
+                    if !std::mem::replace(&mut zygote.is_late, true) {
+                        tracing::info!("children are started by exec until the zygote is ready");
+                    }
+                }
+                Ok(false) => self.give_up(&Trouble::Silent),
+                Err(trouble) => self.give_up(&trouble),
+            }
+        }
+        match &self.state {
+            State::Fit(zygote) => Some(zygote),
+            _ => None,
+        }
+    }
+
+    /// There is none, for a while or for good.
+    fn give_up(&mut self, trouble: &Trouble) {
+        let next = if let Trouble::Unfit(why) = trouble {
+            tracing::info!("children are started by exec, since a zygote can't be: {why}");
+            State::Never
+        } else if matches!((trouble, &self.state), (Trouble::Gone, State::Fit(zygote)) if zygote.has_worked.get()) {
+            // Somebody has killed it, and nothing says that the next one would fare as badly.
+            tracing::info!("a child is started by exec: the zygote {trouble}");
+            State::None
+        } else {
+            let delay = self.delay.map_or(FIRST_DELAY, |delay| (2 * delay).min(LONGEST_DELAY));
+            tracing::warn!("children are started by exec for {delay:?}: the zygote {trouble}");
+            self.delay = Some(delay);
+            State::Off { until: Instant::now() + delay }
+        };
+        self.bury(next);
+    }
+
+    /// Kills the zygote that there is.
+    fn bury(&mut self, next: State) {
+        if let State::Young(zygote) | State::Fit(zygote) = std::mem::replace(&mut self.state, next) {
+            let mut grave = zygote.kill();
+            if !grave.is_closed(Instant::now() + PATIENCE / 10) {
+                self.graves.push(grave);
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! A zygote's first child, which only finds out whether its children can be what they must.
+
+use std::{
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    thread,
+};
+
+use rustix::process::{getpid, getppid};
+use shm::{
+    clone::{self, Twin},
+    wire::{Passed, Socket},
+};
+
+use super::{TRIAL_CODE, inside::tell, words::Word};
+use crate::BoxError;
+
+/// Makes the trial child. An error says why there can be no zygote; the child itself says what it has found out.
+pub(super) fn hold(application: &Socket) -> Result<(), BoxError> {
+    clone::check()?;
+    let (zygote, parent) = (getpid(), getppid());
+    match clone::twin()? {
+        Twin::Original { pidfd, .. } => tell(application, &Word::Trial { pidfd: Passed::new(pidfd) }),
+        Twin::Copy(sound) => {
+            let found = sound.map_err(BoxError::from).and_then(|()| {
+                clone::check()?;
+                if getpid() == zygote || getppid() != parent {
+                    return Err("a copy isn't its parent's child".into());
+                }
+                threads_work()
+            });
+            match found {
+                Ok(()) => tell(application, &Word::Sound),
+                Err(error) => tell(application, &Word::Unfit(error.to_string())),
+            }
+            std::process::exit(TRIAL_CODE);
+        }
+    }
+    Ok(())
+}
+
+/// Starts a thread, and lets it wake this one: that needs the numbers of threads, locks and sleeping.
+fn threads_work() -> Result<(), BoxError> {
+    let woken = Arc::new((Mutex::new(false), Condvar::new()));
+    let waker = woken.clone();
+    let other = thread::Builder::new().stack_size(64 * 1024).spawn(move || {
+        *waker.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        waker.1.notify_one();
+    })?;
+    let mut is_woken = woken.0.lock().unwrap_or_else(PoisonError::into_inner);
+    while !*is_woken {
+        is_woken = woken.1.wait(is_woken).unwrap_or_else(PoisonError::into_inner);
+    }
+    drop(is_woken);
+    other.join().map_err(|_| "a copy's thread panicked".into())
+}
