@@ -27,7 +27,7 @@ from framewire.errors import (
     OwnerDiedError,
     PassingError,
     ResourceError,
-    TimeoutError,  # noqa: A004
+    TimeoutError,
 )
 from framewire.ring import Writer
 from framewire.shared import Array, RawArray, RawValue, SharedMemory, Value

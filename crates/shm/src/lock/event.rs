@@ -144,8 +144,8 @@ impl Event {
         self.place.arena().born().check()?;
         let began = flag::begin(self.place.word32(0));
         attendant::retry(|| flag::attempt(self.place.word32(0), began).map_err(|expected| self.watch(expected)))
-        .await
-        .map_err(WaitError::System)
+            .await
+            .map_err(WaitError::System)
     }
 }
 

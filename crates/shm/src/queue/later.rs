@@ -137,11 +137,7 @@ impl Shared {
     }
 
     /// Has a doorbell rung when an attempt says something else than what to wait for.
-    fn ring_for<'s>(
-        &'s self,
-        bell: &Doorbell,
-        attempt: impl FnMut() -> Result<(), Bell<'s>>,
-    ) -> io::Result<Ringing> {
+    fn ring_for<'s>(&'s self, bell: &Doorbell, attempt: impl FnMut() -> Result<(), Bell<'s>>) -> io::Result<Ringing> {
         match self.attempt_or_watch(attempt) {
             Ok(()) => {
                 bell.ring();

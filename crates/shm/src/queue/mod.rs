@@ -99,14 +99,14 @@ mod put;
 mod sockets;
 
 #[cfg(not(all(test, feature = "loom")))]
-pub use crate::attendant::Ringing;
-#[cfg(not(all(test, feature = "loom")))]
 pub use self::{
     error::{GetError, JoinError, PutError, QueueError, TaskDoneError},
     handle::Queue,
     lease::Lease,
     options::{Acknowledge, QueueOptions},
 };
+#[cfg(not(all(test, feature = "loom")))]
+pub use crate::attendant::Ringing;
 
 #[cfg(all(test, feature = "loom"))]
 mod loom;
