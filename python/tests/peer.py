@@ -82,6 +82,7 @@ def hear():
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent))
     sys.modules["peer"] = sys.modules["__main__"]
     _parent = socket.socket(fileno=int(sys.argv[1]))
     module, name, args = receive(_parent)
