@@ -1,7 +1,5 @@
 //! `framewire._core`: what the Python package is made of. Conversions only; the logic is in the crates below.
 
-#![expect(dead_code, reason = "what the concepts to come need")]
-
 mod codec;
 mod error;
 mod later;

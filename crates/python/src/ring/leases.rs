@@ -12,7 +12,10 @@ use crate::error::Class;
 
 /// The frames of one reader that aren't let go of.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Leases(Arc<Mutex<BTreeMap<u64, (Arc<str>, Instant)>>>);
+pub(super) struct Leases(Arc<Mutex<Held>>);
+
+/// By the frame's number: the thread that took it, and when.
+type Held = BTreeMap<u64, (Arc<str>, Instant)>;
 
 /// One of them; dropped, it is let go of.
 #[derive(Debug)]
@@ -44,7 +47,7 @@ impl Leases {
         ))
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, (Arc<str>, Instant)>> {
+    fn lock(&self) -> MutexGuard<'_, Held> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
