@@ -1,6 +1,7 @@
 """Video and data streams through isolated processes, any of which may be killed."""
 
 from framewire._core import __version__
+from framewire.blocks import Box, PictureInfo, block
 from framewire.errors import (
     ClosedError,
     CodecError,
@@ -15,6 +16,7 @@ from framewire.errors import (
 )
 
 __all__ = [
+    "Box",
     "ClosedError",
     "CodecError",
     "Error",
@@ -23,7 +25,9 @@ __all__ = [
     "OutOfMemoryError",
     "OwnerDiedError",
     "PassingError",
+    "PictureInfo",
     "ResourceError",
     "TimeoutError",
     "__version__",
+    "block",
 ]

@@ -2,6 +2,7 @@
 
 #![expect(dead_code, reason = "what the concepts to come need")]
 
+mod block;
 mod codec;
 mod error;
 mod private_tests;
@@ -17,6 +18,7 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        block::register(module)?;
         private_tests::register(module)?;
         Ok(())
     }

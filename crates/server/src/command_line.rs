@@ -1,8 +1,11 @@
 //! What can be said on the command line.
 
 use std::{
+    io::stdout,
     net::{SocketAddr, TcpListener},
+    os::fd::AsFd,
     path::PathBuf,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
@@ -10,9 +13,11 @@ use media::source::CameraUrl;
 use process::{BoxError, System};
 
 use crate::{
+    analysers::{Analysers, Analysis},
     plan::{self, Source},
     printer::Printer,
-    terminal,
+    python::Python,
+    terminal::{self, Show},
 };
 
 /// Runs video streams through isolated processes.
@@ -35,6 +40,8 @@ enum Command {
         /// Where the pictures come from; without any it is the demonstration
         sources: Vec<String>,
         #[command(flatten)]
+        analysis: Analyses,
+        #[command(flatten)]
         page: Page,
     },
     /// Is a camera: an RTSP server that loops a clip
@@ -56,6 +63,26 @@ enum Command {
     },
 }
 
+/// What is looked for in the pictures, in Python.
+#[derive(Clone, Debug, Args)]
+struct Analyses {
+    /// Analyses every camera by this Python file, or by the function or class NAME in it; may be given several times
+    #[arg(long, alias = "analyze", value_name = "FILE.py[:NAME]")]
+    analyse: Vec<String>,
+    /// Starts an analyser anew when its file is saved
+    #[arg(long)]
+    watch: bool,
+    /// Prints what analysers find as JSON lines (without --analyse: what moves), and all else to standard error
+    #[arg(long)]
+    json: bool,
+    /// How long an analyser may work on one picture; beyond, it hangs, and is started anew
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    responsive_within: Duration,
+    /// The Python to use [default: the one that Framewire is installed in, else $VIRTUAL_ENV, else python3]
+    #[arg(long, value_name = "PATH")]
+    python: Option<PathBuf>,
+}
+
 /// Where the page is, and who may see it.
 #[derive(Clone, Debug, Args)]
 struct Page {
@@ -70,7 +97,8 @@ struct Page {
 /// Does what the command line says.
 pub fn obey(system: &System) -> Result<(), BoxError> {
     let CommandLine { command, page } = CommandLine::parse();
-    let printer = Printer::start()?;
+    let quiet = matches!(&command, Some(Command::Run { analysis, .. }) if analysis.json);
+    let printer = Printer::start(quiet)?;
     terminal::log(&printer);
     let done = run(system, command, page, &printer);
     printer.finish();
@@ -79,23 +107,30 @@ pub fn obey(system: &System) -> Result<(), BoxError> {
 
 fn run(system: &System, command: Option<Command>, page: Page, printer: &Printer) -> Result<(), BoxError> {
     match command {
-        None => watch(system, &[], page, printer),
+        None => watch(system, &[], None, page, printer),
         // `framewire --listen … run` means the same as `framewire run --listen …`.
-        Some(Command::Run { sources, page: own }) => {
+        Some(Command::Run { sources, analysis, page: own }) => {
             let page = Page { listen: own.listen.or(page.listen), token: own.token.or(page.token) };
-            watch(system, &sources, page, printer)
+            watch(system, &sources, Some(analysis), page, printer)
         }
         Some(Command::FakeCamera { clip, listen, path, user, password }) => {
             let listener = bind(listen)?;
             let path = if path.starts_with('/') { path } else { format!("/{path}") };
             let address = format!("rtsp://{}{path}", listener.local_addr()?);
             let graph = plan::fake_camera(clip, listener, path, user.zip(password))?;
-            terminal::supervise(system, graph, &format!("The fake camera is at {address}"), printer)
+            let greeting = format!("The fake camera is at {address}");
+            terminal::supervise(system, Show { graph, analysers: Analysers::default(), greeting, json: false }, printer)
         }
     }
 }
 
-fn watch(system: &System, sources: &[String], page: Page, printer: &Printer) -> Result<(), BoxError> {
+fn watch(
+    system: &System,
+    sources: &[String],
+    analysis: Option<Analyses>,
+    page: Page,
+    printer: &Printer,
+) -> Result<(), BoxError> {
     let sources = if sources.is_empty() {
         vec![Source::Demo]
     } else {
@@ -109,6 +144,8 @@ fn watch(system: &System, sources: &[String], page: Page, printer: &Printer) -> 
         };
         sources.iter().enumerate().map(parse).collect::<Result<_, _>>()?
     };
+    let json = analysis.as_ref().is_some_and(|analysis| analysis.json);
+    let analyses = analysis.map(analyses).transpose()?.flatten();
     raise_descriptor_limit();
     let listener = bind(page.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))))?;
     let address = listener.local_addr()?;
@@ -120,14 +157,33 @@ fn watch(system: &System, sources: &[String], page: Page, printer: &Printer) -> 
         token => token,
     };
     let shown = token.as_ref().map_or_else(String::new, |token| format!("/?token={token}"));
-    let graph = plan::watch(sources, listener, token)?;
+    let json_lines = json.then(|| stdout().as_fd().try_clone_to_owned()).transpose()?;
+    let (graph, analysers) = plan::watch(plan::Watch { sources, analyses, listener, token, json_lines })?;
     let mut greeting = format!("Framewire is at http://{address}{shown}");
     if address.ip().is_unspecified() {
         let port = address.port();
         greeting = format!("Framewire is at http://127.0.0.1:{port}{shown}\nand at this machine's other addresses");
     }
-    terminal::supervise(system, graph, &greeting, printer)
+    terminal::supervise(system, Show { graph, analysers, greeting, json }, printer)
 }
+
+/// What is to be run in Python, if anything, once all that is known to be there.
+fn analyses(analysis: Analyses) -> Result<Option<plan::Analyses>, BoxError> {
+    if analysis.analyse.is_empty() {
+        return Ok(None);
+    }
+    let all = analysis.analyse.iter().map(|text| Analysis::parse(text)).collect::<Result<_, _>>()?;
+    let python = Python::find(analysis.python)?;
+    Ok(Some(plan::Analyses { all, python, watch: analysis.watch, responsive_within: analysis.responsive_within }))
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.filter(|limit| *limit >= LEAST_LIMIT).ok_or_else(|| "it is to be 0.1 seconds or more".to_owned())
+}
+
+/// Below this a loaded machine, not the analyser, would be what hangs.
+const LEAST_LIMIT: Duration = Duration::from_millis(100);
 
 /// The table of processes goes to the server in one message, which carries 253 descriptors: three for each camera.
 const MAX_SOURCES: usize = 80;

@@ -1,10 +1,12 @@
 //! The `framewire` program: the table of every process that it can become, and the command line.
 #![forbid(unsafe_code)]
 
+mod analysers;
 mod command_line;
 mod http;
 mod plan;
 mod printer;
+mod python;
 mod terminal;
 
 use std::process::ExitCode;

@@ -18,7 +18,8 @@ use crate::{
 };
 
 const BYTES: usize = 4096;
-const TEXT_BYTES: usize = 256;
+/// Of a text's place, what isn't the text itself.
+const TEXT_HEAD: usize = 16;
 
 /// A number on the page. Its value is its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +51,7 @@ pub enum Number {
     Height = 184,
 }
 
-/// A text on the page: at most 240 bytes of UTF-8, cut at a character.
+/// A text on the page: at most [`capacity`](Self::capacity) bytes of UTF-8, cut at a character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Text {
@@ -60,6 +61,22 @@ pub enum Text {
     Detail = 768,
     /// Process: the codec of its stream, by RFC 6381.
     Codec = 1024,
+    /// Process: what it has trouble with but goes on, such as a traceback.
+    Trouble = 2048,
+    /// Whoever had it started: why it isn't there, such as what it said when it ended.
+    Failure = 3072,
+}
+
+impl Text {
+    /// How many bytes it can have: 240, or 1,008 where lines of explanation go.
+    #[must_use]
+    pub const fn capacity(self) -> usize {
+        let place = match self {
+            Self::LastExit | Self::Detail | Self::Codec => 256,
+            Self::Trouble | Self::Failure => 1024,
+        };
+        place - TEXT_HEAD
+    }
 }
 
 /// A page that this process may write.
@@ -132,8 +149,7 @@ impl StatusPage {
 
     /// Sets a text. One thread at a time writes one text; a reader meanwhile gets the old or the new one whole.
     pub fn set_text(&self, text: Text, value: &str) {
-        let words = (TEXT_BYTES - 16) / 8;
-        let value = &value.as_bytes()[..value.floor_char_boundary(words * 8)];
+        let value = &value.as_bytes()[..value.floor_char_boundary(text.capacity())];
         let (turn, length) = (self.view.0.word64(text as usize), self.view.0.word64(text as usize + 8));
         let now = turn.load(Ordering::Relaxed) | 1;
         // A seqlock over atomics: odd while it is being written. SYNC POINT T, with the two loads in `text`.
@@ -143,7 +159,7 @@ impl StatusPage {
         for (index, chunk) in value.chunks(8).enumerate() {
             let mut word = [0; 8];
             word[..chunk.len()].copy_from_slice(chunk);
-            self.view.0.word64(text as usize + 16 + index * 8).store(u64::from_ne_bytes(word), Ordering::Relaxed);
+            self.view.0.word64(text as usize + TEXT_HEAD + index * 8).store(u64::from_ne_bytes(word), Ordering::Relaxed);
         }
         turn.store(now.wrapping_add(1), Ordering::Release);
     }
@@ -175,9 +191,9 @@ impl StatusView {
                 std::hint::spin_loop();
                 continue;
             }
-            let mut bytes = [0; TEXT_BYTES - 16];
+            let mut bytes = vec![0; text.capacity()];
             let length = self.0.word64(text as usize + 8).load(Ordering::Relaxed).min(bytes.len() as u64) as usize;
-            self.0.copy_out(text as usize + 16, &mut bytes);
+            self.0.copy_out(text as usize + TEXT_HEAD, &mut bytes);
             std::sync::atomic::fence(Ordering::Acquire);
             if self.0.word64(text as usize).load(Ordering::Relaxed) == turn {
                 return String::from_utf8_lossy(&bytes[..length]).into_owned();
@@ -205,6 +221,10 @@ mod tests {
         assert_eq!(view.text(Text::Detail), "connecting");
         child.set_text(Text::Detail, &"ü".repeat(200));
         assert_eq!(view.text(Text::Detail), "ü".repeat(120), "cut at a character");
+        child.set_text(Text::Trouble, &"x".repeat(2000));
+        assert_eq!((view.text(Text::Trouble).len(), view.text(Text::Failure).len()), (1008, 0), "and into no other");
+        page.set_text(Text::Failure, &"y".repeat(2000));
+        assert_eq!(view.text(Text::Failure), "y".repeat(1008));
         assert!(StatusPage::open(page.read_only().unwrap().into_owned().unwrap()).is_err(), "read-only stays so");
     }
 
