@@ -140,7 +140,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _prepare(file: Path) -> None:
-    """Makes the process as if the file had been started by itself, but for its log, which goes where the engine's goes."""
+    """Makes the process as if the file had been started by itself, but for its log, which goes where ours goes."""
     sys.argv = [str(file)]
     sys.excepthook = _complain
     logging.basicConfig(level=logging.INFO, handlers=[_ToEngine()])
@@ -194,11 +194,12 @@ def _listed(works: dict[str, Any]) -> str:
 
 
 def _method(instance: Any) -> Callable[..., Any]:
-    method = getattr(instance, "frame", None)
+    method: Callable[..., Any] | None = getattr(instance, "frame", None)
     if callable(method):
         return method
     if callable(instance):
-        return instance  # type: ignore[no-any-return]
+        call: Callable[..., Any] = instance
+        return call
     raise NoBlock(f"{type(instance).__name__} has neither a method `frame` nor `__call__`: pictures go there")
 
 

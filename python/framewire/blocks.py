@@ -44,7 +44,7 @@ class PictureInfo:
     camera: str
     """The camera's name."""
     sequence: int
-    """1, 2, 3, … as its decoder rendered them; what is missing was passed over. It begins anew when the decoder does."""
+    """1, 2, 3, … as its decoder rendered them; what is missing was passed over. It begins anew with the decoder."""
     pts_ns: int
     """When it is to be shown, on the camera's own clock, in nanoseconds."""
     captured_unix_ms: float
@@ -96,20 +96,22 @@ def block(
     fps: float | None = None,
     boxes: Unit = "pixels",
 ) -> Any:
-    """Makes a function or a class a block, which `framewire run … --analyse FILE.py` runs on the pictures of every camera.
+    """Makes a function or a class a block: `framewire run … --analyse FILE.py` shows it every camera's pictures.
 
-    A function is called with each picture: a read-only `numpy` array in shared memory. A class is made once, `start()` is
-    called, then its instance (or its method `frame`) with each picture, then `stop()`; both of these may be missing. If the
-    function or method takes a second argument, that is a `PictureInfo`.
+    A function is called with each picture: a read-only `numpy` array in shared memory. A class is made once,
+    `start()` is called, then its instance (or its method `frame`) with each picture, then `stop()`; `start` and `stop`
+    may be missing. If the function or method takes a second argument, that is a `PictureInfo`.
 
-    It returns what it found: a box (`Box`, or a dict with `x`, `y`, `w`, `h`), a list of them, or a dict with such a list as
-    `boxes`. Everything else that it returns is passed on as JSON: dicts, lists, dataclasses, texts and numbers, also numpy's.
+    It returns what it found: a box (`Box`, or a dict with `x`, `y`, `w`, `h`), a list of them, or a dict with such a
+    list as `boxes`. All else that it returns is passed on as JSON: dicts, lists, dataclasses, texts and numbers, also
+    numpy's.
 
     Args:
-        size: The largest width and height in pixels. Pictures fit inside and keep their shape; none is made larger. Without:
-            as the camera has it.
+        work: The function or class.
+        size: The largest width and height in pixels. Pictures fit inside and keep their shape; none is made larger.
+            Without: as the camera has it.
         format: How pixels are stored.
-        fps: The most pictures a second; all without. A block that is slower than that gets the newest, and skips the rest.
+        fps: The most pictures a second; all without. A block that is slower gets the newest, and skips the rest.
         boxes: What its boxes are in: `"pixels"` of the picture that it got, or `"fractions"` of its width and height.
 
     Raises:
@@ -138,7 +140,9 @@ def _check(size: Any, format: Any, fps: Any, boxes: Any) -> None:
 
     is_size = isinstance(size, tuple | list) and len(size) == 2 and all(map(is_side, size))
     if size is not None and not is_size:
-        raise ValueError(f"size is {size!r}: give width and height in pixels, from 1 to {_MAX_SIDE}, such as (640, 360)")
+        raise ValueError(
+            f"size is {size!r}: give width and height in pixels, from 1 to {_MAX_SIDE}, such as (640, 360)"
+        )
     if format not in FORMATS:
         raise ValueError(f"format is {format!r}: there are {', '.join(FORMATS)}")
     if fps is not None and not (isinstance(fps, int | float) and 0 < fps < float("inf")):
@@ -169,8 +173,6 @@ def _parameters(work: Any) -> dict[str, str | None]:
         signature = inspect.signature(work)
     except (TypeError, ValueError):  # written in C, or its like
         return {}
-    kinds = {inspect.Parameter.KEYWORD_ONLY}
-    if inspect.isclass(work):
-        kinds.add(inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    wanted = (it for it in signature.parameters.values() if it.kind in kinds)
+    kinds = ["KEYWORD_ONLY", "POSITIONAL_OR_KEYWORD"] if inspect.isclass(work) else ["KEYWORD_ONLY"]
+    wanted = (it for it in signature.parameters.values() if it.kind.name in kinds)
     return {it.name: None if it.default is inspect.Parameter.empty else repr(it.default) for it in wanted}

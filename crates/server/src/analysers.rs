@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use graph::{BoxError, Change, State, StatusPage, Text};
+use graph::{BoxError, Change, Exit, State, StatusPage, Text};
 
 /// How often files are looked at. A person who saves one doesn't notice it, and a look costs microseconds.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
@@ -80,7 +80,10 @@ impl Analysers {
         match (&change.exit, change.state) {
             (_, State::Ready) => analyser.page.set_text(Text::Failure, ""),
             (Some((exit, lines)), State::Restarting | State::Failed) => {
-                let text = lines.iter().fold(exit.to_string(), |text, line| text + "\n" + line);
+                // What it said of its end is more than what it happened to print before.
+                let said = matches!(exit, Exit::Failed(_) | Exit::Panic(_));
+                let lines = lines.iter().filter(|_| !said);
+                let text = lines.fold(exit.to_string(), |text, line| text + "\n" + line);
                 let way_out = match (change.state, self.watch) {
                     (State::Failed, true) => "\nIt is started again when its file is saved.",
                     (State::Failed, false) => "\nIt isn't started again; with --watch it is when its file is saved.",

@@ -106,7 +106,7 @@ pub fn watch(Watch { sources, analyses, listener, token, json_lines }: Watch) ->
         let motion_name = format!("{name}.motion");
         let motion = plan.add::<Motion>(&motion_name, Some(&name), MotionConfig::default())?;
         let newest = Wish { policy: Policy::DropOldest { depth: 4 }, leases: 2 };
-        plan.graph.wire((camera, Camera::PACKETS), (decoder, Decoder::PACKETS), &name, all);
+        plan.graph.wire((camera, Camera::PACKETS), (decoder, Decoder::PACKETS), &name, ALL);
         plan.graph.wire((decoder, Decoder::pictures(&view)), (motion, Motion::PICTURES), &name, newest);
         feeds.push(Feed { name, camera, decoder, motion, motion_name });
     }

@@ -174,6 +174,7 @@ fn print(change: &Change, printer: &Printer) {
         (State::Restarting, Some(delay)) => {
             printer.say(&format!("{name}: {how}; back in {:.1} s", delay.as_secs_f32()));
         }
+        (State::Failed, _) if *restarts == 0 => printer.say(&format!("{name}: could not be started: {how}")),
         (State::Failed, _) => printer.say(&format!("{name}: {how}; given up, it failed too often")),
         _ => printer.say(&format!("{name}: stopped, {how}")),
     }
