@@ -1,6 +1,22 @@
 """Video and data streams through isolated processes, any of which may be killed."""
 
-from framewire._core import __version__
+from framewire._core import (
+    Barrier,
+    BoundedSemaphore,
+    Condition,
+    Event,
+    Frame,
+    JoinableQueue,
+    Lease,
+    Lock,
+    Queue,
+    Reader,
+    RLock,
+    RWLock,
+    Semaphore,
+    SimpleQueue,
+    __version__,
+)
 from framewire.blocks import Box, PictureInfo, block
 from framewire.errors import (
     ClosedError,
@@ -14,20 +30,42 @@ from framewire.errors import (
     ResourceError,
     TimeoutError,  # noqa: A004
 )
+from framewire.ring import Writer
+from framewire.shared import Array, RawArray, RawValue, SharedMemory, Value
 
 __all__ = [
+    "Array",
+    "Barrier",
+    "BoundedSemaphore",
     "Box",
     "ClosedError",
     "CodecError",
+    "Condition",
     "Error",
+    "Event",
     "ForkedError",
+    "Frame",
+    "JoinableQueue",
+    "Lease",
     "LeasesError",
+    "Lock",
     "OutOfMemoryError",
     "OwnerDiedError",
     "PassingError",
     "PictureInfo",
+    "Queue",
+    "RLock",
+    "RWLock",
+    "RawArray",
+    "RawValue",
+    "Reader",
     "ResourceError",
+    "Semaphore",
+    "SharedMemory",
+    "SimpleQueue",
     "TimeoutError",
+    "Value",
+    "Writer",
     "__version__",
     "block",
 ]

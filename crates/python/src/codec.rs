@@ -43,6 +43,11 @@ impl Value {
         }))
     }
 
+    /// Leaves nothing in its place.
+    pub(crate) fn take(&mut self) -> Self {
+        Self(std::mem::replace(&mut self.0, Form::Plain(Plain::Nothing)))
+    }
+
     /// Makes the object again.
     pub(crate) fn into_object(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         match self.0 {

@@ -45,6 +45,11 @@ impl Class {
         self.says(format!("could not {error}"))
     }
 
+    /// Whether an exception is one.
+    pub(crate) fn is(self, py: Python<'_>, error: &PyErr) -> bool {
+        self.get(py).is_ok_and(|class| error.is_instance(py, class))
+    }
+
     /// Such an exception, with this text.
     pub(crate) fn says(self, text: String) -> PyErr {
         Python::attach(|py| match self.get(py) {

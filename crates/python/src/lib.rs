@@ -5,7 +5,11 @@
 mod block;
 mod codec;
 mod error;
+mod later;
 mod private_tests;
+mod queue;
+mod ring;
+mod sync;
 mod wait;
 
 use pyo3::prelude::*;
@@ -19,7 +23,11 @@ mod _core {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         block::register(module)?;
+        later::register(module)?;
         private_tests::register(module)?;
+        queue::register(module)?;
+        ring::register(module)?;
+        sync::register(module)?;
         Ok(())
     }
 }

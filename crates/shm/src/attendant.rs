@@ -121,6 +121,22 @@ pub(crate) fn call_when(watch: Watch, call: Call) -> io::Result<Asking> {
     Ok(Asking { attendant, number })
 }
 
+/// A doorbell that will be rung. Dropped, it won't be.
+#[must_use = "dropped, the doorbell isn't rung"]
+pub struct Ringing(#[expect(dead_code, reason = "it is held")] Option<Asking>);
+
+impl Ringing {
+    /// It has rung already.
+    pub(crate) fn rung() -> Self {
+        Self(None)
+    }
+
+    /// When `watch` says so.
+    pub(crate) fn when(watch: Watch, bell: &Doorbell) -> io::Result<Self> {
+        call_when(watch, Call::Doorbell(bell.clone())).map(|asking| Self(Some(asking)))
+    }
+}
+
 /// A future of attempts: each has a result, or says what to watch before the next. Dropped, it watches no more.
 pub(crate) async fn retry<T>(mut attempt: impl FnMut() -> Result<T, Watch>) -> io::Result<T> {
     let mut asking = None;

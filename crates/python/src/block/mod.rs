@@ -14,6 +14,8 @@ use pyo3::{
     prelude::*,
 };
 
+use crate::ring::Leases;
+
 /// Adds what Python calls.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(become_analyser, module)?)?;
@@ -34,6 +36,7 @@ struct PythonBlock {
     runner: Py<PyAny>,
     wants_info: bool,
     output: Output<Found>,
+    leases: Leases,
     failures: Failures,
 }
 
@@ -75,7 +78,7 @@ impl Block for PythonBlock {
         cx.wish(&Analyser::PICTURES, &view);
         cx.status().set_text(Text::Detail, &view);
         cx.status().set_text(Text::Trouble, "");
-        Ok(Self { name, runner, wants_info, output, failures: Failures::default() })
+        Ok(Self { name, runner, wants_info, output, leases: Leases::default(), failures: Failures::default() })
     }
 
     fn frame(&mut self, from: Arrived<'_>, picture: Frame, cx: &mut BlockContext) -> Result<(), BoxError> {
@@ -114,7 +117,7 @@ impl PythonBlock {
     fn look(&self, py: Python<'_>, camera: &str, picture: Frame) -> PyResult<(Vec<Region>, String)> {
         let info = *picture.info();
         let about = if self.wants_info { Some(about(py, camera, &picture)?) } else { None };
-        let array = picture::array(py, picture)?;
+        let array = picture::array(py, picture, &self.leases)?;
         let looked = self.runner.bind(py).call_method1(intern!(py, "look"), (array, about, info.width, info.height))?;
         let (drawn, result): (Vec<Drawn>, String) = looked.extract()?;
         let region = |(x, y, w, h, label, score)| Region { x, y, w, h, label, score };

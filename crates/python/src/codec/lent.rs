@@ -47,15 +47,31 @@ impl Lent {
     ///
     /// Python's: `view` is one to be filled, or null.
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
-        if view.is_null() {
-            return Err(PyBufferError::new_err("could not lend memory: there is no view to fill"));
-        }
         let lent = slf.get();
-        let length = lent.length as ffi::Py_ssize_t; // no mapping is longer
-        let (start, read_only) = (lent.start.as_ptr().cast(), c_int::from(!lent.writable));
-        // SAFETY: `view` is not null, and Python's to fill. It takes a reference to `slf`, and so the memory, which is there
-        // for as long as that, outlives the view.
-        let filled = unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), start, length, read_only, flags) };
-        if filled == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
+        // SAFETY: by the contract of `new`; a view takes a reference to `slf`, and so keeps the memory.
+        unsafe { fill(slf.as_any(), view, flags, lent.start, lent.length, lent.writable) }
     }
+}
+
+/// Fills a view of plain bytes.
+///
+/// # Safety
+///
+/// `view` is Python's to be filled, or null. The bytes stay where they are for as long as `owner` lives.
+pub(crate) unsafe fn fill(
+    owner: &Bound<'_, PyAny>,
+    view: *mut ffi::Py_buffer,
+    flags: c_int,
+    start: NonNull<u8>,
+    length: usize,
+    writable: bool,
+) -> PyResult<()> {
+    if view.is_null() {
+        return Err(PyBufferError::new_err("could not lend memory: there is no view to fill"));
+    }
+    let length = length as ffi::Py_ssize_t; // no mapping is longer
+    let (start, read_only) = (start.as_ptr().cast(), c_int::from(!writable));
+    // SAFETY: `view` is not null, and Python's to fill. It takes a reference to `owner`, and so the memory outlives it.
+    let filled = unsafe { ffi::PyBuffer_FillInfo(view, owner.as_ptr(), start, length, read_only, flags) };
+    if filled == 0 { Ok(()) } else { Err(PyErr::fetch(owner.py())) }
 }

@@ -1,5 +1,7 @@
 //! An object's bytes in an arena: how they are taken, found again, and given back.
 
+use std::ptr::NonNull;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{
@@ -208,6 +210,12 @@ impl Place {
         assert!(at.checked_add(length).is_some_and(|end| end <= self.bytes), "bytes outside of their place");
         // SAFETY: exclusive by this function's contract.
         unsafe { self.arena.mapping().bytes_mut(self.offset + at, length) }
+    }
+
+    /// Where it begins.
+    pub(crate) fn start(&self) -> NonNull<u8> {
+        // An object's place lies inside of its arena's mapping.
+        self.arena.mapping().start().map_addr(|at| at.saturating_add(self.offset))
     }
 
     /// Copies bytes out of it, which others may be writing meanwhile. `at` is a multiple of 8.

@@ -71,7 +71,7 @@ impl Barrier {
     ///
     /// [`BarrierError::Broken`], [`BarrierError::Forked`] in a forked child.
     pub fn wait(&self) -> Result<usize, BarrierError> {
-        self.wait_until(None)
+        self.wait_until(None, || true)
     }
 
     /// Waits for the others for at most `limit`. If that passes, the barrier is broken.
@@ -80,10 +80,20 @@ impl Barrier {
     ///
     /// As [`wait`](Self::wait), and [`BarrierError::TimedOut`].
     pub fn wait_for(&self, limit: Duration) -> Result<usize, BarrierError> {
-        self.wait_until(Instant::now().checked_add(limit))
+        self.wait_until(Instant::now().checked_add(limit), || true)
     }
 
-    fn wait_until(&self, until: Option<Instant>) -> Result<usize, BarrierError> {
+    /// As [`wait`](Self::wait), for at most `limit`, and only for as long as `go_on` says so, which is asked some forty times a
+    /// second. When it says no, that is as if the limit had passed.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait_for`](Self::wait_for).
+    pub fn wait_while(&self, limit: Option<Duration>, go_on: impl FnMut() -> bool) -> Result<usize, BarrierError> {
+        self.wait_until(limit.and_then(|limit| Instant::now().checked_add(limit)), go_on)
+    }
+
+    fn wait_until(&self, until: Option<Instant>, mut go_on: impl FnMut() -> bool) -> Result<usize, BarrierError> {
         let arena = self.place.arena();
         arena.born().check()?;
         let (index, arrived) = self.locked(|| rounds::arrive(self, arena));
@@ -103,7 +113,9 @@ impl Barrier {
                         return Err(BarrierError::TimedOut);
                     }
                 }
-                Round::Filling => late = arena.wait_a_while(self.round(), round, until) == Outcome::TimedOut,
+                Round::Filling => {
+                    late = arena.wait_a_while(self.round(), round, until) == Outcome::TimedOut || !go_on();
+                }
             }
         }
     }
@@ -128,6 +140,12 @@ impl Barrier {
         self.place.arena().born().check()?;
         self.locked(|| rounds::reset(self));
         Ok(())
+    }
+
+    /// How many it is for.
+    #[must_use]
+    pub fn parties(&self) -> usize {
+        Rounds::parties(self)
     }
 
     /// How many wait at this moment.

@@ -48,14 +48,18 @@ use crate::{
 #[derive(Debug)]
 pub struct Condition<T> {
     lock: Lock<T>,
-    place: Place,
+    records: Records,
 }
+
+/// Where a condition's records stand.
+#[derive(Clone, Debug)]
+pub(super) struct Records(pub Place);
 
 /// What a wait with a limit ends with: the guard, and whether it was notified.
 pub type Waited<'a, T> = Result<(Guard<'a, T>, bool), LockError<(Guard<'a, T>, bool)>>;
 
 /// How many can wait at once.
-const MAX_WAITERS: usize = 256;
+pub(super) const MAX_WAITERS: usize = 256;
 const LAST_AT: usize = 0;
 const RECORDS_AT: usize = 128;
 const RECORD_BYTES: usize = 16;
@@ -68,8 +72,7 @@ impl<T: Pod> Condition<T> {
     ///
     /// [`ArenaError::Full`] if the lock's arena has no room for it, [`ArenaError::Forked`] in a forked child.
     pub fn create(lock: &Lock<T>) -> Result<Self, ArenaError> {
-        let place = lock.place().arena().allocate(kind::CONDITION, BYTES)?;
-        Ok(Self { lock: lock.clone(), place })
+        Ok(Self { lock: lock.clone(), records: Records::create(lock.place())? })
     }
 
     /// The lock that it is for.
@@ -107,13 +110,13 @@ impl<T: Pod> Condition<T> {
 
     fn wait_until<'a>(&self, guard: Guard<'a, T>, until: Option<Instant>) -> Waited<'a, T> {
         let lock = guard.of();
-        let (index, arena) = (self.enlist(guard)?, self.place.arena());
+        let (index, arena) = (self.enlist(guard)?, self.records.0.arena());
         loop {
-            match waiters::look(self, arena, lock.place().word32(0), index) {
+            match waiters::look(&self.records, arena, lock.place().word32(0), index) {
                 Seen::Notified | Seen::Orphaned => break,
                 Seen::Lost => self.sweep(lock.lock())?,
                 Seen::Waiting(state) => {
-                    if arena.wait_a_while(self.state(index), state, until) == Outcome::TimedOut {
+                    if arena.wait_a_while(self.records.state(index), state, until) == Outcome::TimedOut {
                         break;
                     }
                 }
@@ -137,20 +140,20 @@ impl<T: Pod> Condition<T> {
         struct Waiting<'c, T: Pod>(&'c Condition<T>, usize);
         impl<T: Pod> Drop for Waiting<'_, T> {
             fn drop(&mut self) {
-                if self.0.place.arena().born().is_here() {
-                    waiters::abandon(self.0, self.1);
+                if self.0.records.0.arena().born().is_here() {
+                    waiters::abandon(&self.0.records, self.1);
                 }
             }
         }
         let lock = guard.of();
         let without = |error: LockError<(Guard<'a, T>, bool)>| error.map(|(guard, _)| guard);
-        let (index, arena) = (self.enlist(guard).map_err(without)?, self.place.arena());
+        let (index, arena) = (self.enlist(guard).map_err(without)?, self.records.0.arena());
         let waiting = Waiting(self, index);
         loop {
-            let seen = attendant::retry(|| match waiters::look(self, arena, lock.place().word32(0), index) {
+            let seen = attendant::retry(|| match waiters::look(&self.records, arena, lock.place().word32(0), index) {
                 Seen::Waiting(state) => Err(Watch {
                     arena: arena.clone(),
-                    words: vec![(self.place.offset_of(state_at(index)), state)],
+                    words: vec![(self.records.0.offset_of(state_at(index)), state)],
                     owner: None,
                     until: Some(Instant::now() + SLICE),
                 }),
@@ -193,7 +196,7 @@ impl<T: Pod> Condition<T> {
     /// If the guard is another lock's.
     pub fn notify(&self, guard: &Guard<'_, T>, count: usize) -> usize {
         self.check(guard);
-        waiters::notify(self, self.place.arena(), count)
+        waiters::notify(&self.records, self.records.0.arena(), count)
     }
 
     /// How many living ones wait and haven't been notified yet.
@@ -204,25 +207,25 @@ impl<T: Pod> Condition<T> {
     #[must_use]
     pub fn waiting(&self, guard: &Guard<'_, T>) -> usize {
         self.check(guard);
-        waiters::waiting(self, self.place.arena())
+        waiters::waiting(&self.records, self.records.0.arena())
     }
 
     fn enlist<G>(&self, guard: Guard<'_, T>) -> Result<usize, LockError<G>> {
         self.check(&guard);
-        waiters::enlist(self, self.place.arena()).ok_or(LockError::Crowded(MAX_WAITERS))
+        waiters::enlist(&self.records, self.records.0.arena()).ok_or(LockError::Crowded(MAX_WAITERS))
     }
 
     fn delist<'a>(&self, index: usize, locked: Result<Guard<'a, T>, LockError<Guard<'a, T>>>) -> Waited<'a, T> {
         match locked {
-            Ok(guard) => Ok((guard, waiters::delist(self, index))),
-            Err(error) => Err(error.map(|guard| (guard, waiters::delist(self, index)))),
+            Ok(guard) => Ok((guard, waiters::delist(&self.records, index))),
+            Err(error) => Err(error.map(|guard| (guard, waiters::delist(&self.records, index)))),
         }
     }
 
     fn sweep<'a, G>(&self, locked: Result<Guard<'a, T>, LockError<Guard<'a, T>>>) -> Result<(), LockError<G>> {
         // Dropped without being marked consistent, the guard tells the next one too.
         match locked.or_else(LockError::into_guard) {
-            Ok(_guard) => waiters::sweep(self, self.place.arena()),
+            Ok(_guard) => waiters::sweep(&self.records, self.records.0.arena()),
             Err(error) => return Err(error.map(|_| unreachable!("a guard would have been taken out"))),
         }
         Ok(())
@@ -239,39 +242,57 @@ fn state_at(index: usize) -> usize {
     RECORDS_AT + index * RECORD_BYTES + 4
 }
 
-impl<T> Waiters for Condition<T> {
+impl Records {
+    pub(super) fn create(lock: &Place) -> Result<Self, ArenaError> {
+        lock.arena().allocate(kind::CONDITION, BYTES).map(Self)
+    }
+}
+
+impl Waiters for Records {
     fn count(&self) -> usize {
         MAX_WAITERS
     }
     fn owner(&self, index: usize) -> &AtomicU32 {
-        self.place.word32(RECORDS_AT + index * RECORD_BYTES)
+        self.0.word32(RECORDS_AT + index * RECORD_BYTES)
     }
     fn state(&self, index: usize) -> &AtomicU32 {
-        self.place.word32(state_at(index))
+        self.0.word32(state_at(index))
     }
     fn ticket(&self, index: usize) -> &AtomicU64 {
-        self.place.word64(RECORDS_AT + index * RECORD_BYTES + 8)
+        self.0.word64(RECORDS_AT + index * RECORD_BYTES + 8)
     }
     fn last(&self) -> &AtomicU64 {
-        self.place.word64(LAST_AT)
+        self.0.word64(LAST_AT)
     }
 }
 
 impl<T> Clone for Condition<T> {
     fn clone(&self) -> Self {
-        Self { lock: self.lock.clone(), place: self.place.clone() }
+        Self { lock: self.lock.clone(), records: self.records.clone() }
     }
 }
 
 impl<T> Serialize for Condition<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (&self.lock, self.place.address()).serialize(serializer)
+        (&self.lock, &self.records).serialize(serializer)
     }
 }
 
 impl<'de, T: Pod> Deserialize<'de> for Condition<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (lock, address): (Lock<T>, Address) = Deserialize::deserialize(deserializer)?;
-        Ok(Self { lock, place: address.open(kind::CONDITION, BYTES)? })
+        let (lock, records) = Deserialize::deserialize(deserializer)?;
+        Ok(Self { lock, records })
+    }
+}
+
+impl Serialize for Records {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.address().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Records {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(Address::deserialize(deserializer)?.open(kind::CONDITION, BYTES)?))
     }
 }

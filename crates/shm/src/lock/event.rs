@@ -1,6 +1,9 @@
 //! Something that happens, and those who wait for it.
 
-use std::time::{Duration, Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use super::{
     WaitError, flag,
@@ -8,7 +11,8 @@ use super::{
 };
 use crate::{
     arena::{Arena, ArenaError, Place},
-    attendant::{self, Watch},
+    attendant::{self, Ringing, Watch},
+    doorbell::Doorbell,
     fork::Forked,
 };
 
@@ -97,6 +101,40 @@ impl Event {
         if flag::wait(self.place.word32(0), until) { Ok(()) } else { Err(WaitError::TimedOut) }
     }
 
+    /// Has `bell` rung once, when it is set, also if it is cleared again at once; now, if it is set already. For event loops that
+    /// wait on a descriptor.
+    ///
+    /// # Errors
+    ///
+    /// If no thread can be started to sleep for it; in a forked process.
+    ///
+    /// ```
+    /// use shm::{arena::Arena, doorbell::Doorbell, lock::Event};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let event = Event::create(&Arena::create(4096)?)?;
+    /// let bell = Doorbell::new()?;
+    /// let ringing = event.ring_when_set(&bell)?;
+    /// event.set()?;
+    /// // … `poll` says that the doorbell is readable …
+    /// # drop(ringing);
+    /// # Ok(()) }
+    /// ```
+    pub fn ring_when_set(&self, bell: &Doorbell) -> io::Result<Ringing> {
+        self.place.arena().born().check().map_err(io::Error::other)?;
+        match flag::attempt(self.place.word32(0), flag::begin(self.place.word32(0))) {
+            Ok(()) => {
+                bell.ring();
+                Ok(Ringing::rung())
+            }
+            Err(expected) => Ringing::when(self.watch(expected), bell),
+        }
+    }
+
+    fn watch(&self, expected: u32) -> Watch {
+        let words = vec![(self.place.offset_of(0), expected)];
+        Watch { arena: self.place.arena().clone(), words, owner: None, until: None }
+    }
+
     /// Waits in a task until it is set. Dropping the future is safe at any time.
     ///
     /// # Errors
@@ -105,14 +143,7 @@ impl Event {
     pub async fn wait_async(&self) -> Result<(), WaitError> {
         self.place.arena().born().check()?;
         let began = flag::begin(self.place.word32(0));
-        attendant::retry(|| {
-            flag::attempt(self.place.word32(0), began).map_err(|expected| Watch {
-                arena: self.place.arena().clone(),
-                words: vec![(self.place.offset_of(0), expected)],
-                owner: None,
-                until: None,
-            })
-        })
+        attendant::retry(|| flag::attempt(self.place.word32(0), began).map_err(|expected| self.watch(expected)))
         .await
         .map_err(WaitError::System)
     }

@@ -9,6 +9,7 @@
 //! | [`Lock<T>`] | one at a time, with what it protects | the next one is told: [`LockError::OwnerDied`] with the guard |
 //! | [`RLock`] | the same thread again and again | as `Lock` |
 //! | [`RwLock<T>`] | many readers or one writer | a reader: nothing; a writer: as `Lock` |
+//! | [`KeptLock`], [`KeptCondition`] | either lock without guards, and a condition for it, as other languages have them | as `Lock` and `Condition` |
 //! | [`Condition<T>`] | waiting, with a `Lock`, for others to change something | its notification goes to another waiter |
 //! | [`Semaphore`] | up to n at a time | its permits come back |
 //! | [`Event`] | waiting for one thing to happen | nothing |
@@ -50,6 +51,8 @@ mod event;
 #[cfg(not(all(test, feature = "loom")))]
 mod exclusive;
 #[cfg(not(all(test, feature = "loom")))]
+mod kept;
+#[cfg(not(all(test, feature = "loom")))]
 mod kind;
 #[cfg(not(all(test, feature = "loom")))]
 mod rlock;
@@ -70,6 +73,7 @@ pub use self::{
     error::{BarrierError, LockError, ReleaseError, WaitError},
     event::Event,
     exclusive::{Guard, Lock},
+    kept::{KeptCondition, KeptLock},
     rlock::{RGuard, RLock},
     rwlock::{ReadGuard, RwLock, WriteGuard},
     semaphore::{Permit, Semaphore},

@@ -134,7 +134,25 @@ impl RLock {
         if self.is_mine() { self.place.word32(COUNT_AT).load(Ordering::Relaxed) } else { 0 }
     }
 
-    fn is_mine(&self) -> bool {
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Lets go of it altogether, for as long as a condition is waited for. The caller has it; how often is the answer.
+    pub(super) fn suspend(&self) -> u32 {
+        let count = self.place.word32(COUNT_AT).swap(0, Ordering::Relaxed);
+        self.place.word64(THREAD_AT).store(0, Ordering::Relaxed);
+        mutex::unlock(self.place.word32(0), self.place.arena().me(), 1);
+        count
+    }
+
+    /// Has it again, as before [`suspend`](Self::suspend). The caller has just taken the word.
+    pub(super) fn resume(&self, count: u32) {
+        self.place.word64(THREAD_AT).store(self.me(), Ordering::Relaxed);
+        self.place.word32(COUNT_AT).store(count, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_mine(&self) -> bool {
         let owner = Owner::of(self.place.word32(0).load(Ordering::Relaxed));
         // Only this thread stores its own number there, so it sees it exactly while it holds the lock.
         owner == Some(self.place.arena().me()) && self.place.word64(THREAD_AT).load(Ordering::Relaxed) == self.me()

@@ -9,13 +9,13 @@ use std::{
 use bytemuck::Pod;
 
 use super::{
-    LockError,
+    LockError, ReleaseError,
     kind::{self, travels},
     mutex::{INCONSISTENT, Taken},
     shared::{self, Refused, Shared},
 };
 use crate::{
-    arena::{Arena, ArenaError, MAX_MEMBERS, Members, Place},
+    arena::{Arena, ArenaError, MAX_MEMBERS, Members, Owner, Place},
     sync::{AtomicU32, Ordering},
 };
 
@@ -158,7 +158,60 @@ fn told<G>(guard: G, taken: Taken) -> Result<G, LockError<G>> {
     if taken == Taken::Inconsistent { Err(LockError::OwnerDied(guard)) } else { Ok(guard) }
 }
 
+impl<T: Pod> RwLock<T> {
+    /// Ends reading once, for a guard that was [kept](ReadGuard::keep).
+    ///
+    /// # Errors
+    ///
+    /// [`ReleaseError::NotOwner`] if this process doesn't read.
+    pub fn release_read(&self) -> Result<(), ReleaseError> {
+        let arena = self.place.arena();
+        arena.born().check()?;
+        if shared::end_read(self, arena.me()) { Ok(()) } else { Err(ReleaseError::NotOwner) }
+    }
+
+    /// Ends writing, for a guard that was [kept](WriteGuard::keep).
+    ///
+    /// # Errors
+    ///
+    /// [`ReleaseError::NotOwner`] if this process doesn't write.
+    pub fn release_write(&self) -> Result<(), ReleaseError> {
+        let arena = self.place.arena();
+        arena.born().check()?;
+        if shared::end_write(self, arena.me()) { Ok(()) } else { Err(ReleaseError::NotOwner) }
+    }
+}
+
+impl<T: Pod> RwLock<T> {
+    /// What is protected is in order again, for a guard that was [kept](WriteGuard::keep).
+    ///
+    /// # Errors
+    ///
+    /// [`ReleaseError::NotOwner`] if this process doesn't write.
+    pub fn mark_consistent(&self) -> Result<(), ReleaseError> {
+        let (arena, word) = (self.place.arena(), self.place.word32(0));
+        arena.born().check()?;
+        if Owner::of(word.load(Ordering::Relaxed)) != Some(arena.me()) {
+            return Err(ReleaseError::NotOwner);
+        }
+        word.fetch_and(!INCONSISTENT, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl<T: Pod> ReadGuard<'_, T> {
+    /// Reads on without this guard, until [`RwLock::release_read`], or until this process dies.
+    pub fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
 impl<T: Pod> WriteGuard<'_, T> {
+    /// Writes on without this guard, until [`RwLock::release_write`], or until this process dies.
+    pub fn keep(self) {
+        std::mem::forget(self);
+    }
+
     /// What is protected is in order again: the next one isn't told of the death any more.
     pub fn mark_consistent(&mut self) {
         self.0.place.word32(0).fetch_and(!INCONSISTENT, Ordering::Relaxed);
@@ -192,7 +245,7 @@ impl<T: Pod> Drop for ReadGuard<'_, T> {
     fn drop(&mut self) {
         let arena = self.0.place.arena();
         if arena.born().is_here() {
-            shared::end_read(self.0, arena.me());
+            let _ = shared::end_read(self.0, arena.me());
         }
     }
 }

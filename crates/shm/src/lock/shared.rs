@@ -88,17 +88,20 @@ pub(super) fn read(
     }
 }
 
-/// Ends reading.
-pub(super) fn end_read(shared: &impl Shared, me: Owner) {
+/// Ends reading. `false` if this process doesn't read.
+pub(super) fn end_read(shared: &impl Shared, me: Owner) -> bool {
     let record = shared.record(me.slot());
     crash::point();
-    let _ = count(record, me, -1);
+    if count(record, me, -1).is_err() {
+        return false;
+    }
     crash::point();
     // SYNC POINT W: the count, the fence, then the look whether a writer waits for it.
     fence(Ordering::SeqCst);
     if Owner::of(shared.word().load(Ordering::Relaxed)).is_some() {
         futex::wake(record, futex::ALL);
     }
+    true
 }
 
 /// Takes the lock for writing, and waits until `until`.

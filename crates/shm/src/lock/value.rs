@@ -3,6 +3,7 @@
 use std::{
     marker::PhantomData,
     ops::{Deref, DerefMut},
+    ptr::NonNull,
     time::{Duration, Instant},
 };
 
@@ -152,6 +153,13 @@ impl<T: Pod> Array<T> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Where they stand, aligned to 16 bytes at least, and valid for as long as any handle of this process: for those who lend
+    /// them out by other rules than Rust's. To read or write there without the lock is a data race like any other.
+    #[must_use]
+    pub fn start(&self) -> NonNull<T> {
+        self.place.start().map_addr(|at| at.saturating_add(Self::VALUES_AT)).cast()
     }
 
     /// Waits for all of them.

@@ -122,8 +122,9 @@ impl Mapping {
         self.bytes
     }
 
-    /// Where it begins.
-    pub(crate) fn start(&self) -> NonNull<u8> {
+    /// Where it begins, page-aligned, and valid for as long as this value: for those who lend it by other rules than Rust's.
+    #[must_use]
+    pub fn start(&self) -> NonNull<u8> {
         self.start
     }
 

@@ -82,6 +82,15 @@ impl<T> Queue<T> {
         Ok(Self { shared, item: PhantomData })
     }
 
+    /// Says whether this process may use the handle.
+    ///
+    /// # Errors
+    ///
+    /// [`Forked`] in a process that was forked from the handle's.
+    pub fn check(&self) -> Result<(), Forked> {
+        self.shared.check()
+    }
+
     /// How many items may wait.
     #[must_use]
     pub fn capacity(&self) -> usize {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     arena::SLICE,
-    attendant::{self, Asking, Call, Watch},
+    attendant::{self, Ringing, Watch},
     doorbell::Doorbell,
     sync::{Ordering, fence},
 };
@@ -93,8 +93,7 @@ impl<T> Queue<T> {
     /// ```
     pub fn ring_for_items(&self, bell: &Doorbell) -> io::Result<Ringing> {
         self.shared.check().map_err(io::Error::other)?;
-        let asking = self.shared.ring_for(bell, || self.shared.anything())?;
-        Ok(Ringing(asking))
+        self.shared.ring_for(bell, || self.shared.anything())
     }
 
     /// Has `bell` rung once, when there may be room to put something, or the queue may be closed; otherwise as
@@ -106,15 +105,9 @@ impl<T> Queue<T> {
     /// As `ring_for_items`.
     pub fn ring_for_room(&self, bell: &Doorbell) -> io::Result<Ringing> {
         self.shared.check().map_err(io::Error::other)?;
-        let asking =
-            self.shared.ring_for(bell, || if self.is_full() { Err(self.shared.memory.room()) } else { Ok(()) })?;
-        Ok(Ringing(asking))
+        self.shared.ring_for(bell, || if self.is_full() { Err(self.shared.memory.room()) } else { Ok(()) })
     }
 }
-
-/// A doorbell that will be rung. Dropped, it won't be.
-#[must_use = "dropped, the doorbell isn't rung"]
-pub struct Ringing(#[expect(dead_code, reason = "it is held")] Option<Asking>);
 
 impl Shared {
     async fn take_async(&self) -> Result<Taken, GetError> {
@@ -143,18 +136,18 @@ impl Shared {
         done
     }
 
-    /// Has a doorbell rung when an attempt says something else than what to wait for. `None` if it was rung already.
+    /// Has a doorbell rung when an attempt says something else than what to wait for.
     fn ring_for<'s>(
         &'s self,
         bell: &Doorbell,
         attempt: impl FnMut() -> Result<(), Bell<'s>>,
-    ) -> io::Result<Option<Asking>> {
+    ) -> io::Result<Ringing> {
         match self.attempt_or_watch(attempt) {
             Ok(()) => {
                 bell.ring();
-                Ok(None)
+                Ok(Ringing::rung())
             }
-            Err((_, watch)) => attendant::call_when(watch, Call::Doorbell(bell.clone())).map(Some),
+            Err((_, watch)) => Ringing::when(watch, bell),
         }
     }
 

@@ -99,10 +99,11 @@ mod put;
 mod sockets;
 
 #[cfg(not(all(test, feature = "loom")))]
+pub use crate::attendant::Ringing;
+#[cfg(not(all(test, feature = "loom")))]
 pub use self::{
     error::{GetError, JoinError, PutError, QueueError, TaskDoneError},
     handle::Queue,
-    later::Ringing,
     lease::Lease,
     options::{Acknowledge, QueueOptions},
 };

@@ -66,7 +66,7 @@ pub use self::{
     session::Wish,
     sleep::Next,
     store::RingError,
-    writer::{RingOptions, Slot, Writer},
+    writer::{Parked, RingOptions, Slot, Writer},
 };
 
 #[cfg(all(test, feature = "loom"))]

@@ -1,6 +1,7 @@
 //! The one writer of a ring.
 
 use std::{
+    ptr::NonNull,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -33,6 +34,37 @@ pub struct Writer {
     shared: Arc<Shared>,
     /// The slot for the next frame. It is looked for right after a frame was published, when nobody waits for us.
     next: Option<Claimed>,
+    /// A slot that was parked, and how many bytes of it were asked for.
+    parked: Option<(Claimed, usize)>,
+}
+
+/// Where a parked slot's bytes stand. They stay mapped for as long as this value lives, also when the writer is gone.
+#[derive(Clone, Debug)]
+pub struct Parked {
+    mapping: Arc<Mapping>,
+    offset: usize,
+    bytes: usize,
+}
+
+impl Parked {
+    /// Where they begin: for those who lend them out by other rules than Rust's. Whoever writes them after the slot was published
+    /// or given up writes into other frames.
+    #[must_use]
+    pub fn start(&self) -> NonNull<u8> {
+        self.mapping.start().map_addr(|at| at.saturating_add(self.offset))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
 }
 
 /// A slot that no reader can take hold of, and where it stands.
@@ -115,7 +147,7 @@ impl Writer {
             blockable: AtomicBool::new(false),
             state: Mutex::new(state),
         };
-        Ok(Self { shared: Arc::new(shared), next: None })
+        Ok(Self { shared: Arc::new(shared), next: None, parked: None })
     }
 
     /// Limits how long a reader can make the writer wait for each frame, whatever timeout its
@@ -166,7 +198,14 @@ impl Writer {
         }
     }
 
+    /// The slot that was [parked](Slot::park) last, if no other was reserved since.
+    pub fn resume(&mut self) -> Option<Slot<'_>> {
+        let (claimed, bytes) = self.parked.take()?;
+        Some(Slot { writer: self, claimed, bytes })
+    }
+
     fn lend(&mut self, bytes: usize) -> Result<Slot<'_>, RingError> {
+        self.parked = None; // it may be the very slot that comes now
         let claimed = match self.next.take().filter(|next| next.capacity >= bytes as u64) {
             Some(next) => next,
             None => self.shared.lock().claim(&self.shared.control, bytes)?,
@@ -258,6 +297,27 @@ impl Slot<'_> {
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.writer.published() + 1
+    }
+
+    /// Leaves it with the writer, for who can't keep a borrow of that, and says where its bytes are.
+    /// [`resume`](Writer::resume) takes it up again; the next `reserve` gives it up.
+    ///
+    /// ```
+    /// # use shm::ring::{Info, RingOptions, Writer};
+    /// # fn main() -> Result<(), shm::ring::RingError> {
+    /// let mut writer = Writer::create(RingOptions { depth: 2, frame_bytes: 16 })?;
+    /// let parked = writer.reserve(16)?.park();
+    /// assert_eq!(parked.len(), 16); // fill it, and then:
+    /// assert_eq!(writer.resume().map(|slot| slot.publish(Info::default())), Some(1));
+    /// assert!(writer.resume().is_none());
+    /// # Ok(()) }
+    /// ```
+    pub fn park(self) -> Parked {
+        let Claimed { mapping, offset, .. } = &self.claimed;
+        // A place that `Store` gave fits into this process.
+        let parked = Parked { mapping: mapping.clone(), offset: *offset as usize, bytes: self.bytes };
+        self.writer.parked = Some((self.claimed, self.bytes));
+        parked
     }
 
     /// Shortens it: the frame turned out smaller than what was reserved.

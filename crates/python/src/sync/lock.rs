@@ -1,0 +1,213 @@
+//! `Lock` and `RLock`.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use pyo3::{
+    exceptions::{PyAssertionError, PyValueError},
+    prelude::*,
+    types::{PyTuple, PyType},
+};
+use shm::lock::{KeptLock, LockError, ReleaseError};
+
+use super::room;
+use crate::{
+    codec::passing,
+    error::{self, Class},
+    wait::{self, Limit},
+};
+
+/// What both have: the lock itself, and what this handle knows of it.
+pub(super) struct Held {
+    pub lock: KeptLock,
+    raises: bool,
+    recovered: AtomicBool,
+}
+
+impl Held {
+    fn create(robust: &str, create: fn(&shm::arena::Arena) -> Result<KeptLock, shm::arena::ArenaError>) -> PyResult<Self> {
+        Ok(Self::new(room::make(256, create)?, raises(robust)?))
+    }
+
+    fn new(lock: KeptLock, raises: bool) -> Self {
+        Self { lock, raises, recovered: AtomicBool::new(false) }
+    }
+
+    fn acquire(&self, py: Python<'_>, limit: Limit) -> PyResult<bool> {
+        // Without giving up the GIL first: usually it is free.
+        let taken = match self.lock.try_take() {
+            Err(LockError::Busy) => wait::wait(py, limit, |limit| match self.lock.take(limit) {
+                Err(LockError::TimedOut) => None,
+                taken => Some(taken),
+            })?,
+            taken => Some(taken),
+        };
+        match taken {
+            None => Ok(false),
+            Some(Ok(())) => self.had(false),
+            Some(Err(LockError::OwnerDied(()))) => self.had(true),
+            Some(Err(error)) => Err(lock_error(&error)),
+        }
+    }
+
+    /// It is had again, after a death or not.
+    pub(super) fn had(&self, recovered: bool) -> PyResult<bool> {
+        self.recovered.store(recovered, Ordering::Relaxed);
+        if recovered && self.raises {
+            return Err(Class::OwnerDiedError.says(
+                "could not have the lock in good order: its last owner died holding it. It is yours now: put what it protects \
+                 in order, call mark_consistent(), and release it"
+                    .to_owned(),
+            ));
+        }
+        Ok(true)
+    }
+
+    fn enter(&self, py: Python<'_>) -> PyResult<bool> {
+        // A `with` whose beginning raises has no end, so it must not hold the lock.
+        self.acquire(py, Limit::Never).inspect_err(|_| {
+            if self.lock.is_mine() {
+                let _ = self.lock.release();
+            }
+        })
+    }
+
+    fn mark_consistent(&self) -> PyResult<()> {
+        self.lock.mark_consistent().map_err(|error| match error {
+            ReleaseError::Forked(forked) => error::forked(forked),
+            _ => PyAssertionError::new_err("could not mark a lock consistent: it isn't held here; acquire it first"),
+        })?;
+        self.recovered.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn reduce<'py>(&self, class: &Bound<'py, PyAny>, what: &str) -> PyResult<(Bound<'py, PyAny>, (usize, bool))> {
+        let number = passing::leave(what, &self.lock)?;
+        Ok((class.get_type().getattr("_received")?, (number, self.raises)))
+    }
+}
+
+fn raises(robust: &str) -> PyResult<bool> {
+    match robust {
+        "recover" => Ok(false),
+        "raise" => Ok(true),
+        other => Err(PyValueError::new_err(format!("could not make a lock with robust={other:?}: \"recover\" or \"raise\""))),
+    }
+}
+
+/// An error of a lock as an exception.
+pub(super) fn lock_error(error: &LockError<()>) -> PyErr {
+    match error {
+        LockError::Forked(forked) => error::forked(*forked),
+        LockError::System(source) => error::system("wait for a lock", source),
+        error => Class::Error.could_not(error),
+    }
+}
+
+macro_rules! lock_class {
+    ($class:ident, $name:literal, $create:path, $not_held:path, $doc:literal, $extra:literal) => {
+        #[doc = $doc]
+        #[doc = ""]
+        #[doc = $extra]
+        #[pyclass(frozen, subclass, module = "framewire")]
+        pub(crate) struct $class(pub(super) Held);
+
+        impl $class {
+            pub(super) fn of(lock: KeptLock) -> Self {
+                Self(Held::new(lock, false))
+            }
+        }
+
+        #[pymethods]
+        impl $class {
+            #[new]
+            #[pyo3(signature = (*, robust = "recover"))]
+            fn new(robust: &str) -> PyResult<Self> {
+                Held::create(robust, $create).map(Self)
+            }
+
+            /// Take it, and wait for that if `block`, for at most `timeout` seconds. True if it is had.
+            #[pyo3(signature = (block = true, timeout = None))]
+            fn acquire(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> PyResult<bool> {
+                self.0.acquire(py, Limit::blocking(block, timeout)?)
+            }
+
+            /// Let go of it.
+            fn release(&self) -> PyResult<()> {
+                self.0.lock.release().map_err(|error| match error {
+                    ReleaseError::Forked(forked) => error::forked(forked),
+                    error => $not_held(format!("could not {error}")),
+                })
+            }
+
+            /// Whether somebody living has it at this moment.
+            fn locked(&self) -> bool {
+                self.0.lock.is_locked()
+            }
+
+            /// Say that what it protects is in order again: the next one isn't told of the death any more.
+            fn mark_consistent(&self) -> PyResult<()> {
+                self.0.mark_consistent()
+            }
+
+            /// Whether this handle last took it from one who died holding it.
+            #[getter]
+            fn recovered(&self) -> bool {
+                self.0.recovered.load(Ordering::Relaxed)
+            }
+
+            fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
+                self.0.enter(py)
+            }
+
+            #[pyo3(signature = (*_exception))]
+            fn __exit__(&self, _exception: &Bound<'_, PyTuple>) -> PyResult<()> {
+                self.release()
+            }
+
+            fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (usize, bool))> {
+                slf.get().0.reduce(slf.as_any(), $name)
+            }
+
+            #[classmethod]
+            fn _received(_class: &Bound<'_, PyType>, number: usize, raises: bool) -> PyResult<Self> {
+                Ok(Self(Held::new(passing::arrive($name, number)?, raises)))
+            }
+
+            fn __repr__(&self) -> String {
+                let state = if self.0.lock.is_mine() {
+                    "held here"
+                } else if self.0.lock.is_locked() {
+                    "held elsewhere"
+                } else {
+                    "free"
+                };
+                format!(concat!("<framewire.", $name, " {}>"), state)
+            }
+        }
+    };
+}
+
+lock_class!(
+    Lock,
+    "Lock",
+    KeptLock::create,
+    PyValueError::new_err,
+    "A lock between processes. Any process may release it. If its owner dies, the next one gets it, and is told.",
+    "`robust=\"recover\"`: `recovered` is True then; `robust=\"raise\"`: `acquire` raises `OwnerDiedError`, with the lock held."
+);
+lock_class!(
+    RLock,
+    "RLock",
+    KeptLock::create_recursive,
+    PyAssertionError::new_err,
+    "A lock between processes that the thread which has it can take again.",
+    "What becomes of it when its owner dies is as for `Lock`."
+);
+
+/// A limit for the waits that can't be made in slices.
+pub(super) fn duration(limit: Limit) -> Option<Duration> {
+    limit.left()
+}
