@@ -40,6 +40,7 @@ impl Block for Analyser {
     type Config = AnalyserConfig;
 
     fn start(config: AnalyserConfig, _cx: &mut BlockContext) -> Result<Self, BoxError> {
-        Err(format!("run {}: this program has no Python in it; the framewire package does it", config.file.display()).into())
+        Err(format!("run {}: this program has no Python in it; the framewire package does it", config.file.display())
+            .into())
     }
 }

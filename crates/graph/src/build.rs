@@ -64,10 +64,13 @@ impl Graph {
     /// Adds a block under a name that is unique in the graph. `page` is where it will say how it does.
     pub fn add<B: Block>(&mut self, name: &str, config: B::Config, restart: Restart, page: Arc<StatusPage>) -> Node<B> {
         let process_name = name.to_owned();
-        self.push(name, Start::Needed(Box::new(move |system| {
-            let spawn = system.spawn::<BlockHost<B>>(config).name(process_name);
-            spawn.restart(restart).status(page).start()
-        })))
+        self.push(
+            name,
+            Start::Needed(Box::new(move |system| {
+                let spawn = system.spawn::<BlockHost<B>>(config).name(process_name);
+                spawn.restart(restart).status(page).start()
+            })),
+        )
     }
 
     /// Adds a block that the others can do without: nobody waits until it is ready, nobody minds if it never is, and it can be
@@ -78,10 +81,13 @@ impl Graph {
         spawn: impl for<'s> Fn(&'s System) -> Spawn<'s, BlockHost<B>> + 'static,
     ) -> Node<B> {
         let process_name = name.to_owned();
-        self.push(name, Start::Optional(Box::new(move |system| {
-            let starting = spawn(system).name(process_name.clone()).begin()?;
-            Ok(BlockHostHandle::from(starting.handle().clone()))
-        })))
+        self.push(
+            name,
+            Start::Optional(Box::new(move |system| {
+                let starting = spawn(system).name(process_name.clone()).begin()?;
+                Ok(BlockHostHandle::from(starting.handle().clone()))
+            })),
+        )
     }
 
     fn push<B>(&mut self, name: &str, start: Start) -> Node<B> {
@@ -110,11 +116,7 @@ impl Graph {
     ///
     /// `hear` is called when a block has said something; it must not wait, and what it is given goes to
     /// [`Runtime::hear`].
-    pub fn start(
-        self,
-        system: &System,
-        hear: impl Fn(Heard) + Send + Sync + 'static,
-    ) -> Result<Runtime, StartError> {
+    pub fn start(self, system: &System, hear: impl Fn(Heard) + Send + Sync + 'static) -> Result<Runtime, StartError> {
         Runtime::start(self, system, Arc::new(hear))
     }
 }

@@ -56,8 +56,7 @@ impl<B: Block> Process for BlockHost<B> {
         for (input, variant) in block_cx.wishes.drain(..) {
             cx.emit(&Said::Wishes { input, variant });
         }
-        let mut host =
-            Self { block, cx: block_cx, inputs: Vec::new(), lost: Vec::new(), entrances: HashMap::new() };
+        let mut host = Self { block, cx: block_cx, inputs: Vec::new(), lost: Vec::new(), entrances: HashMap::new() };
         host.adopt_outputs(cx)?;
         Ok(host)
     }

@@ -50,9 +50,13 @@ impl Analysis {
     ///
     /// If there is no such file.
     pub fn parse(text: &str) -> Result<Self, BoxError> {
-        let named = text.rsplit_once(':').filter(|(file, name)| is_name(name) && !Path::new(text).is_file() && !file.is_empty());
+        let named = text
+            .rsplit_once(':')
+            .filter(|(file, name)| is_name(name) && !Path::new(text).is_file() && !file.is_empty());
         let (file, name) = named.map_or((text, None), |(file, name)| (file, Some(name.to_owned())));
-        let failed = |why: &dyn std::fmt::Display| format!("analyse with {file}: {why}; it is to be a Python file, as FILE.py or FILE.py:NAME");
+        let failed = |why: &dyn std::fmt::Display| {
+            format!("analyse with {file}: {why}; it is to be a Python file, as FILE.py or FILE.py:NAME")
+        };
         let file = fs::canonicalize(file).map_err(|error| failed(&error))?;
         if !file.is_file() {
             return Err(failed(&"it is no file").into());
@@ -89,7 +93,9 @@ impl Analysers {
                     (State::Failed, false) => "\nIt isn't started again; with --watch it is when its file is saved.",
                     _ => "",
                 };
-                analyser.page.set_text(Text::Failure, &shortened(&text, Text::Failure.capacity() - way_out.len(), way_out));
+                analyser
+                    .page
+                    .set_text(Text::Failure, &shortened(&text, Text::Failure.capacity() - way_out.len(), way_out));
             }
             _ => {}
         }

@@ -5,7 +5,9 @@ use std::{collections::HashSet, net::TcpListener, os::fd::OwnedFd, path::PathBuf
 use blocks::{
     Analyser, AnalyserConfig, Camera, CameraConfig, Decoder, FakeCamera, FakeCameraConfig, Motion, MotionConfig,
 };
-use graph::{Block, BlockHost, BoxError, Executable, Graph, Node, Number, Passed, Policy, Restart, State, StatusPage, Wish};
+use graph::{
+    Block, BlockHost, BoxError, Executable, Graph, Node, Number, Passed, Policy, Restart, State, StatusPage, Wish,
+};
 use media::{
     source::{CameraUrl, SourceKind},
     view::{Format, View},
@@ -117,7 +119,8 @@ pub fn watch(Watch { sources, analyses, listener, token, json_lines }: Watch) ->
     let page = Arc::new(StatusPage::create()?);
     plan.list("server", Server::KIND, None, &page)?;
     let json_lines = json_lines.map(|to| JsonLines { to: Passed::new(to), analysers_only: !nodes.is_empty() });
-    let config = ServerConfig { listener: Passed::new(listener), token, processes: plan.processes, cameras, json_lines };
+    let config =
+        ServerConfig { listener: Passed::new(listener), token, processes: plan.processes, cameras, json_lines };
     let server = plan.graph.add::<Server>("server", config, policy(), page);
     for Feed { name, camera, motion, motion_name, .. } in feeds {
         plan.graph.wire((camera, Camera::PACKETS), (server, Server::PACKETS), &name, ALL);
@@ -143,7 +146,11 @@ struct Feed {
 
 impl Plan {
     /// One process for each file, wired to the decoders of all cameras: a heavy model is in memory once.
-    fn add_analysers(&mut self, analyses: Analyses, feeds: &[Feed]) -> Result<(Analysers, Vec<Node<Analyser>>), BoxError> {
+    fn add_analysers(
+        &mut self,
+        analyses: Analyses,
+        feeds: &[Feed],
+    ) -> Result<(Analysers, Vec<Node<Analyser>>), BoxError> {
         let Analyses { all, python, watch, responsive_within } = analyses;
         let (mut analysers, mut nodes, mut names) = (Analysers { all: Vec::new(), watch }, Vec::new(), HashSet::new());
         for analysis in all {

@@ -159,7 +159,10 @@ impl StatusPage {
         for (index, chunk) in value.chunks(8).enumerate() {
             let mut word = [0; 8];
             word[..chunk.len()].copy_from_slice(chunk);
-            self.view.0.word64(text as usize + TEXT_HEAD + index * 8).store(u64::from_ne_bytes(word), Ordering::Relaxed);
+            self.view
+                .0
+                .word64(text as usize + TEXT_HEAD + index * 8)
+                .store(u64::from_ne_bytes(word), Ordering::Relaxed);
         }
         turn.store(now.wrapping_add(1), Ordering::Release);
     }

@@ -81,7 +81,9 @@ mod tests {
     #[test]
     fn a_view_and_its_text_are_the_same() {
         for format in Format::ALL {
-            for (size, fps) in [(None, None), (Some((416, 416)), Some(5.0)), (None, Some(0.5)), (Some((1, 16_384)), None)] {
+            for (size, fps) in
+                [(None, None), (Some((416, 416)), Some(5.0)), (None, Some(0.5)), (Some((1, 16_384)), None)]
+            {
                 let view = View { size, format, fps };
                 assert_eq!(view.to_string().parse(), Ok(view), "{view}");
             }

@@ -164,8 +164,8 @@ impl Failures {
 
 /// The traceback, as far as it concerns whoever wrote the file.
 fn explain(py: Python<'_>, error: &PyErr) -> String {
-    let explained = py.import("framewire.analyser").and_then(|analyser| {
-        analyser.call_method1("explain", (error.value(py),))?.extract::<String>()
-    });
+    let explained = py
+        .import("framewire.analyser")
+        .and_then(|analyser| analyser.call_method1("explain", (error.value(py),))?.extract::<String>());
     explained.unwrap_or_else(|_| error.to_string())
 }

@@ -108,8 +108,7 @@ impl Camera {
     pub fn found(&self, found: &Found, info: &Info) {
         let mut stream = self.stream();
         if let Some(media_s) = stream.media_s(info.pts_ns) {
-            let message =
-                json!({"type": "result", "source": found.block, "media_s": media_s, "boxes": found.boxes});
+            let message = json!({"type": "result", "source": found.block, "media_s": media_s, "boxes": found.boxes});
             stream.result(message.to_string().into());
             self.tell(&stream);
         }

@@ -102,7 +102,9 @@ fn what_python_returns_comes_out_as_lines_and_by_websocket() {
         }
     }
     let last = heard.last().unwrap()["sequence"].clone();
-    wait_for("the same lines are printed", || printed(&program).iter().any(|line| line["sequence"] == last).then_some(()));
+    wait_for("the same lines are printed", || {
+        printed(&program).iter().any(|line| line["sequence"] == last).then_some(())
+    });
     let said = printed(&program);
     assert_eq!(program.stop(Signal::INT).1, Some(0));
     let returned: BTreeMap<u64, Value> = fs::read_to_string(files.path("things.py.log"))
@@ -181,7 +183,8 @@ fn a_picture_that_goes_wrong_shows_why_and_ten_in_a_row_end_the_process() {
     row(&program, name, |row| works(row) && row["trouble"].is_null());
     wait_for("the traceback in the terminal", || {
         let output = program.output();
-        (output.contains("weak.py\", line 9, in weak") && output.contains("no attribute 'no_such_attribute'")).then_some(())
+        (output.contains("weak.py\", line 9, in weak") && output.contains("no attribute 'no_such_attribute'"))
+            .then_some(())
     });
     assert_eq!(row(&program, name, |_| true)["restarts"], 0);
     let output = program.output();
