@@ -143,7 +143,7 @@ def _prepare(file: Path) -> None:
     """Makes the process as if the file had been started by itself, but for its log, which goes where ours goes."""
     sys.argv = [str(file)]
     sys.excepthook = _complain
-    logging.basicConfig(level=logging.INFO, handlers=[_ToEngine()])
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_ToEngine()])
     logging.captureWarnings(True)
 
 

@@ -164,8 +164,10 @@ impl Failures {
 
 /// The traceback, as far as it concerns whoever wrote the file.
 fn explain(py: Python<'_>, error: &PyErr) -> String {
+    // Before Python 3.12 the traceback isn't in the exception until that is made whole.
+    let whole = error.clone_ref(py).into_value(py);
     let explained = py
         .import("framewire.analyser")
-        .and_then(|analyser| analyser.call_method1("explain", (error.value(py),))?.extract::<String>());
+        .and_then(|analyser| analyser.call_method1("explain", (whole,))?.extract::<String>());
     explained.unwrap_or_else(|_| error.to_string())
 }
