@@ -22,13 +22,18 @@ pub(crate) struct Planned {
 /// How a block is started.
 pub(crate) enum Start {
     /// It is waited for, and without it there is no graph.
-    Needed(Box<dyn FnOnce(&System) -> Result<BlockHostHandle, StartError>>),
+    Needed(Once),
     /// The others go on without it.
     Optional(Begin),
 }
 
+type Started = Result<BlockHostHandle, StartError>;
+
+/// Starts a block, and waits for it.
+type Once = Box<dyn FnOnce(&System) -> Started>;
+
 /// Begins an optional block, as often as need be.
-pub(crate) type Begin = Box<dyn Fn(&System) -> Result<BlockHostHandle, StartError>>;
+pub(crate) type Begin = Box<dyn Fn(&System) -> Started>;
 
 /// From an output to an input, by the places of their blocks in the graph.
 #[derive(Clone, Debug)]
