@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         StartError,
         WorkerLostError,
     )
+    from framewire.blocks import Box, PictureInfo, block
     from framewire.errors import (
         ClosedError,
         CodecError,
@@ -70,6 +71,7 @@ __all__ = [
     "AsyncResult",
     "Barrier",
     "BoundedSemaphore",
+    "Box",
     "Call",
     "CallError",
     "CallTimeoutError",
@@ -94,6 +96,7 @@ __all__ = [
     "OutOfMemoryError",
     "OwnerDiedError",
     "PassingError",
+    "PictureInfo",
     "Pool",
     "PoolError",
     "PoolFailedError",
@@ -119,6 +122,7 @@ __all__ = [
     "WorkerLostError",
     "Writer",
     "__version__",
+    "block",
     "command",
     "default_system",
     "spawn_program",
@@ -155,6 +159,11 @@ _WHERE = {
         "SpawnError",
         "StartError",
         "WorkerLostError",
+    ),
+    "framewire.blocks": (
+        "Box",
+        "PictureInfo",
+        "block",
     ),
     "framewire.errors": (
         "ClosedError",

@@ -864,3 +864,9 @@ class Pool:
         """Wait until the workers are gone; whether they are."""
     def workers(self) -> list[tuple[str, int | None]]:
         """Names and process identifiers of the workers that take tasks now."""
+
+def become_analyser(arguments: list[str]) -> int | None:
+    """Become an analyser, if `arguments` are those of one, and give its exit code at its end; else give `None`."""
+
+def log(level: int, text: str) -> None:
+    """Log a line of `logging`, whose levels are numbers."""

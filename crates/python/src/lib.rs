@@ -1,5 +1,6 @@
 //! `framewire._core`: what the Python package is made of. Conversions only; the logic is in the crates below.
 
+mod block;
 mod codec;
 mod error;
 mod later;
@@ -20,6 +21,7 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        block::register(module)?;
         later::register(module)?;
         private_tests::register(module)?;
         process::register(module)?;

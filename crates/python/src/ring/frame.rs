@@ -40,7 +40,7 @@ struct State {
 }
 
 impl Frame {
-    pub(super) fn of(held: Held, noted: Noted) -> Self {
+    pub(crate) fn of(held: Held, noted: Noted) -> Self {
         let (info, length, sequence) = (*held.info(), held.bytes().len(), held.sequence());
         let layout = Layout::of(&info, length);
         let state = State { held: Some(Arc::new((held, noted))), views: 0, released: false };
