@@ -1,70 +1,77 @@
 """Video and data streams through isolated processes, any of which may be killed."""
 
-from framewire._core import (
-    Barrier,
-    BoundedSemaphore,
-    Condition,
-    Event,
-    Frame,
-    JoinableQueue,
-    Lease,
-    Lock,
-    Queue,
-    Reader,
-    RLock,
-    RWLock,
-    Semaphore,
-    SimpleQueue,
-    __version__,
-)
-from framewire._failures import (
-    CallError,
-    CallTimeoutError,
-    DiedError,
-    HandlerError,
-    NotRunningError,
-    PoolError,
-    PoolFailedError,
-    PoolNotRunningError,
-    RemoteTraceback,
-    SpawnError,
-    StartError,
-    WorkerLostError,
-)
-from framewire.errors import (
-    ClosedError,
-    CodecError,
-    Error,
-    ForkedError,
-    LeasesError,
-    OutOfMemoryError,
-    OwnerDiedError,
-    PassingError,
-    ResourceError,
-    TimeoutError,
-)
-from framewire.exit import Exit
-from framewire.pool import AsyncResult, Pool
-from framewire.process import (
-    Call,
-    Context,
-    Events,
-    Handle,
-    Process,
-    Restart,
-    System,
-    command,
-    default_system,
-    spawn_program,
-)
-from framewire.ring import Writer
-from framewire.shared import Array, RawArray, RawValue, SharedMemory, Value
+from typing import Any
+
+from framewire._core import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from framewire._core import (
+        Barrier,
+        BoundedSemaphore,
+        Condition,
+        Event,
+        Frame,
+        JoinableQueue,
+        Lease,
+        Lock,
+        Queue,
+        Reader,
+        RLock,
+        RWLock,
+        Semaphore,
+        SimpleQueue,
+    )
+    from framewire._failures import (
+        CallError,
+        CallTimeoutError,
+        DiedError,
+        HandlerError,
+        NotRunningError,
+        PoolError,
+        PoolFailedError,
+        PoolNotRunningError,
+        RemoteTraceback,
+        SpawnError,
+        StartError,
+        WorkerLostError,
+    )
+    from framewire.blocks import Box, PictureInfo, block
+    from framewire.errors import (
+        ClosedError,
+        CodecError,
+        Error,
+        ForkedError,
+        LeasesError,
+        OutOfMemoryError,
+        OwnerDiedError,
+        PassingError,
+        ResourceError,
+        TimeoutError,
+    )
+    from framewire.exit import Exit
+    from framewire.pool import AsyncResult, Pool
+    from framewire.process import (
+        Call,
+        Context,
+        Events,
+        Handle,
+        Process,
+        Restart,
+        System,
+        command,
+        default_system,
+        spawn_program,
+    )
+    from framewire.ring import Writer
+    from framewire.shared import Array, RawArray, RawValue, SharedMemory, Value
 
 __all__ = [
     "Array",
     "AsyncResult",
     "Barrier",
     "BoundedSemaphore",
+    "Box",
     "Call",
     "CallError",
     "CallTimeoutError",
@@ -89,6 +96,7 @@ __all__ = [
     "OutOfMemoryError",
     "OwnerDiedError",
     "PassingError",
+    "PictureInfo",
     "Pool",
     "PoolError",
     "PoolFailedError",
@@ -114,7 +122,100 @@ __all__ = [
     "WorkerLostError",
     "Writer",
     "__version__",
+    "block",
     "command",
     "default_system",
     "spawn_program",
 ]
+
+# Each module is imported when something of it is asked for: a child has no use for most, and starts sooner.
+_WHERE = {
+    "framewire._core": (
+        "Barrier",
+        "BoundedSemaphore",
+        "Condition",
+        "Event",
+        "Frame",
+        "JoinableQueue",
+        "Lease",
+        "Lock",
+        "Queue",
+        "Reader",
+        "RLock",
+        "RWLock",
+        "Semaphore",
+        "SimpleQueue",
+    ),
+    "framewire._failures": (
+        "CallError",
+        "CallTimeoutError",
+        "DiedError",
+        "HandlerError",
+        "NotRunningError",
+        "PoolError",
+        "PoolFailedError",
+        "PoolNotRunningError",
+        "RemoteTraceback",
+        "SpawnError",
+        "StartError",
+        "WorkerLostError",
+    ),
+    "framewire.blocks": (
+        "Box",
+        "PictureInfo",
+        "block",
+    ),
+    "framewire.errors": (
+        "ClosedError",
+        "CodecError",
+        "Error",
+        "ForkedError",
+        "LeasesError",
+        "OutOfMemoryError",
+        "OwnerDiedError",
+        "PassingError",
+        "ResourceError",
+        "TimeoutError",
+    ),
+    "framewire.exit": ("Exit",),
+    "framewire.pool": (
+        "AsyncResult",
+        "Pool",
+    ),
+    "framewire.process": (
+        "Call",
+        "Context",
+        "Events",
+        "Handle",
+        "Process",
+        "Restart",
+        "System",
+        "command",
+        "default_system",
+        "spawn_program",
+    ),
+    "framewire.ring": ("Writer",),
+    "framewire.shared": (
+        "Array",
+        "RawArray",
+        "RawValue",
+        "SharedMemory",
+        "Value",
+    ),
+}
+_MODULES = {name: module for module, names in _WHERE.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

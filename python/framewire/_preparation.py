@@ -8,7 +8,6 @@ import pickle
 import runpy
 import sys
 import types
-from pathlib import Path
 from typing import Any
 
 from framewire._failures import SpawnError
@@ -29,7 +28,7 @@ def worker_command(target: str) -> list[str]:
     # of the child's own, and -P keeps its folder, which has a module called `process`, off that path.
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     flags = [flag for flag in flags if flag != "-P"]
-    return [sys.executable, *flags, "-P", str(Path(__file__).with_name("worker.py")), target]
+    return [sys.executable, *flags, "-P", os.path.join(os.path.dirname(os.path.abspath(__file__)), "worker.py"), target]
 
 
 def refuse() -> None:

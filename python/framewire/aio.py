@@ -62,7 +62,12 @@ async def readable(what: _Readable | int) -> None:
     loop = asyncio.get_running_loop()
     descriptor = what if isinstance(what, int) else what.fileno()
     ready = loop.create_future()
-    loop.add_reader(descriptor, lambda: ready.done() or ready.set_result(None))
+
+    def is_readable() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    loop.add_reader(descriptor, is_readable)
     try:
         await ready
     finally:

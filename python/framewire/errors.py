@@ -23,8 +23,8 @@ class Error(Exception):
 class ForkedError(Error, RuntimeError):
     """An object of the process that this one was forked from was used.
 
-    Shared memory would let two processes act as one. Start processes by `framewire.Process` (or the `spawn` start method), or
-    make or receive the object after the fork.
+    Shared memory would let two processes act as one. Start processes by `framewire.Process` (or the `spawn` start
+    method), or make or receive the object after the fork.
     """
 
 

@@ -21,13 +21,11 @@ died.
 from __future__ import annotations
 
 import atexit
-import inspect
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, ClassVar, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, cast, overload
+from typing import Any, ClassVar, Concatenate, Generic, Literal, NamedTuple, ParamSpec, Self, TypeVar, cast, overload
 from weakref import WeakSet
 
 from framewire import _core, _preparation
@@ -66,8 +64,7 @@ GRACE = 2.0
 READY_WITHIN = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Restart:
+class Restart(NamedTuple):
     """When a process is started again, and how soon.
 
     Attributes:
@@ -163,7 +160,11 @@ def command(function: Callable[..., Any]) -> Command[Any, Any]:
 
 def commands_of(kind: type[Process]) -> list[str]:
     """List the names of a class's commands."""
-    return [name for name in dir(kind) if isinstance(inspect.getattr_static(kind, name), Command)]
+    found: dict[str, bool] = {}
+    for base in kind.__mro__:
+        for name, member in vars(base).items():
+            found.setdefault(name, isinstance(member, Command))
+    return sorted(name for name, is_command in found.items() if is_command)
 
 
 class Context:
@@ -239,7 +240,8 @@ class Process:
                 )
         if not isinstance(cls.concurrent_calls, int) or cls.concurrent_calls < 1:
             raise TypeError(f"{cls.__name__}.concurrent_calls is {cls.concurrent_calls!r}, and should be at least 1")
-        taken = _OPTIONS & set(inspect.signature(cls.start).parameters)
+        code = getattr(cls.start, "__code__", None)
+        taken = _OPTIONS.keys() & set(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ())
         if taken:
             raise TypeError(
                 f"{cls.__name__}.start has a parameter {sorted(taken)[0]!r}, which is an option of spawn; rename it"
@@ -323,7 +325,8 @@ class Process:
         return (system or default_system())._spawn(cls, args, config, name, options)
 
 
-_OPTIONS = set(inspect.signature(Process.spawn).parameters) - {"args", "config"}
+# The options of `spawn`, and what they are if nothing is said.
+_OPTIONS: dict[str, Any] = dict(cast(Any, Process.spawn).__func__.__kwdefaults__)
 
 
 class Events(Generic[R]):
@@ -585,6 +588,8 @@ class System:
         self, kind: type[T], args: tuple[Any, ...], config: dict[str, Any], name: str | None, options: dict[str, Any]
     ) -> Callable[[], Handle[T]]:
         _preparation.refuse()
+        import inspect  # takes some milliseconds, which most children have no use for
+
         target = _target(kind)
         # Such a mistake is told here, and not by a child.
         try:
@@ -617,11 +622,7 @@ class System:
 
 
 def _core_options(options: dict[str, Any]) -> dict[str, Any]:
-    defaults = {
-        key: parameter.default
-        for key, parameter in inspect.signature(Process.spawn).parameters.items()
-        if key not in ("args", "config", "name", "system")
-    }
+    defaults = {key: value for key, value in _OPTIONS.items() if key not in ("name", "system")}
     unknown = set(options) - set(defaults)
     if unknown:
         raise TypeError(

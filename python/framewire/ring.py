@@ -19,8 +19,8 @@ _KEYFRAME, _DAMAGED, _DISCONTINUITY = 1, 2, 4
 class Writer:
     """The one writer of a ring.
 
-    It never waits for a reader, but for those that wish for the policy "block". Memory is paid for when it is made; a larger frame
-    later makes the ring grow, up to `budget_bytes`.
+    It never waits for a reader, but for those that wish for the policy "block". Memory is paid for when it is made; a
+    larger frame later makes the ring grow, up to `budget_bytes`.
 
     Args:
         depth: how many of the newest frames stay readable for a reader that lags, 1 to 512.
@@ -29,6 +29,7 @@ class Writer:
 
     Raises:
         OutOfMemoryError: if there isn't so much memory.
+
     """
 
     def __init__(self, depth: int = 4, frame_bytes: int = 0, *, budget_bytes: int | None = None) -> None:
@@ -40,7 +41,7 @@ class Writer:
         shape: int | Sequence[int],
         dtype: Any = "uint8",
         *,
-        format: PixelFormat | None = None,  # noqa: A002
+        format: PixelFormat | None = None,
         pts_ns: int = 0,
         captured_ns: int | None = None,
         keyframe: bool = False,
@@ -54,7 +55,8 @@ class Writer:
         Args:
             shape: the array's shape.
             dtype: what its elements are: bool, integers, floats, complex numbers.
-            format: what picture it is, if it is one (uint8): gray8 of (height, width), rgb24 or bgr24 of (height, width, 3), i420 of
+            format: what picture it is, if it is one (uint8): gray8 of (height, width), rgb24 or bgr24 of (height,
+            width, 3), i420 of
                 (height * 3 / 2, width).
             pts_ns: presentation time in nanoseconds, on the source's own axis.
             captured_ns: when it was captured, as `time.monotonic_ns()`; None for now.
@@ -68,6 +70,7 @@ class Writer:
         Raises:
             ValueError: if the array can't be such a frame.
             OutOfMemoryError: if the frame is larger than any before, and there is no memory for that.
+
         """
         import numpy as np
 
@@ -76,7 +79,7 @@ class Writer:
         item = _item(kind)
         size = self._ring.check(dimensions, item, format)
         memory = self._ring.reserve(size)
-        array: np.ndarray[Any, Any] = np.ndarray(dimensions, kind, buffer=memory)
+        array: np.ndarray[Any, Any] = np.ndarray(dimensions, kind, buffer=memoryview(memory))
         flags = _KEYFRAME * keyframe + _DAMAGED * damaged + _DISCONTINUITY * discontinuity
         try:
             yield array
@@ -92,7 +95,7 @@ class Writer:
         self,
         data: Any,
         *,
-        format: PixelFormat | None = None,  # noqa: A002
+        format: PixelFormat | None = None,
         pts_ns: int = 0,
         captured_ns: int | None = None,
         keyframe: bool = False,
@@ -112,11 +115,12 @@ class Writer:
 
         Returns:
             The frame's number.
+
         """
         captured, wall = _clocks(captured_ns)
         flags = _KEYFRAME * keyframe + _DAMAGED * damaged + _DISCONTINUITY * discontinuity
         view = memoryview(data)
-        shape, item = view.shape, _native(view.format)
+        shape, item = view.shape or (), _native(view.format)
         memory = self._ring.reserve(self._ring.check(shape, item, format))
         try:
             if view.nbytes:
@@ -143,7 +147,8 @@ class Writer:
         """Make a reader, to be used here or passed to another process in a message, before its first use.
 
         Args:
-            policy: what it takes when it can't take everything: "latest" only; "drop-oldest", up to `depth` behind; "every" `n`th;
+            policy: what it takes when it can't take everything: "latest" only; "drop-oldest", up to `depth` behind;
+            "every" `n`th;
                 "max-rate", `hz` a second; "block": all, and the writer waits.
             leases: how many frames it may hold at once.
             depth: for "drop-oldest"; None for all that the ring keeps.
@@ -151,6 +156,7 @@ class Writer:
             hz: for "max-rate", in frames a second.
             block_timeout: for "block": how many seconds the writer waits for a frame to be taken; None for 1.
             detach: for "block": a reader that is late is let go, instead of losing the frame.
+
         """
         return self._ring.reader(policy, leases, depth, n, hz, block_timeout, detach)
 
@@ -160,6 +166,7 @@ class Writer:
         Args:
             address: "@name" (which vanishes with this process), or the path of a socket to be made.
             allow: whom: processes of this "user", "anyone" who can reach it, or users by number. Root is always let in.
+
         """
         self._ring.serve(address, allow if isinstance(allow, str) else list(allow))
 
@@ -203,7 +210,7 @@ def _item(kind: Any) -> str:
     if known is None:
         import numpy as np
 
-        known = _items[kind] = _native(memoryview(np.empty(1, kind)).format) if kind.kind in "biufc" else str(kind)
+        known = _items[kind] = _native(memoryview(np.empty(1, kind).data).format) if kind.kind in "biufc" else str(kind)
     return known
 
 
@@ -215,4 +222,4 @@ def _copy_strided(memory: Any, data: Any) -> None:
     import numpy as np
 
     array = np.asarray(data)
-    np.copyto(np.ndarray(array.shape, array.dtype, buffer=memory), array)
+    np.copyto(np.ndarray(array.shape, array.dtype, buffer=memoryview(memory)), array)

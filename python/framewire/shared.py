@@ -3,7 +3,7 @@
 import ctypes
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from framewire._core import Block, Lock, RLock
 
@@ -100,7 +100,7 @@ class Synchronized(_Shared):
 
     @property
     def value(self) -> Any:
-        """The number. To look and to change it are one step each; hold the lock for both (`with value: value.value += 1`)."""
+        """The number. Hold the lock for what looks and changes: `with value: value.value += 1`."""
         with self._lock:
             return self._obj.value
 
@@ -156,7 +156,7 @@ class SynchronizedArray(_Shared):
             self._obj.raw = value
 
 
-def RawValue(typecode_or_type: Any, *args: Any) -> Any:  # noqa: N802
+def RawValue(typecode_or_type: Any, *args: Any) -> Any:
     """A ctypes object in shared memory, without a lock. It can't be passed on: pass a `Value`."""
     kind = _kind(typecode_or_type)
     obj = kind.from_buffer(Block(ctypes.sizeof(kind)))
@@ -164,7 +164,7 @@ def RawValue(typecode_or_type: Any, *args: Any) -> Any:  # noqa: N802
     return obj
 
 
-def RawArray(typecode_or_type: Any, size_or_initializer: int | Iterable[Any]) -> Any:  # noqa: N802
+def RawArray(typecode_or_type: Any, size_or_initializer: int | Iterable[Any]) -> Any:
     """A ctypes array in shared memory, without a lock. It can't be passed on: pass an `Array`."""
     kind, values = _array(typecode_or_type, size_or_initializer)
     obj = kind.from_buffer(Block(max(ctypes.sizeof(kind), 1)))
@@ -172,13 +172,14 @@ def RawArray(typecode_or_type: Any, size_or_initializer: int | Iterable[Any]) ->
     return obj
 
 
-def Value(typecode_or_type: Any, *args: Any, lock: bool | Lock | RLock = True) -> Any:  # noqa: N802
+def Value(typecode_or_type: Any, *args: Any, lock: bool | Lock | RLock = True) -> Any:
     """Make a number that processes share.
 
     Args:
         typecode_or_type: a letter as in the module `array`, or a ctypes type.
         args: its first value.
         lock: True for an RLock of its own, a lock to be used, or False for none (then it is as `RawValue`).
+
     """
     if lock is False:
         return RawValue(typecode_or_type, *args)
@@ -188,15 +189,14 @@ def Value(typecode_or_type: Any, *args: Any, lock: bool | Lock | RLock = True) -
     return shared
 
 
-def Array(  # noqa: N802
-    typecode_or_type: Any, size_or_initializer: int | Iterable[Any], *, lock: bool | Lock | RLock = True
-) -> Any:
+def Array(typecode_or_type: Any, size_or_initializer: int | Iterable[Any], *, lock: bool | Lock | RLock = True) -> Any:
     """Make numbers that processes share. `numpy.frombuffer(array.get_obj(), dtype)` copies nothing.
 
     Args:
         typecode_or_type: a letter as in the module `array`, or a ctypes type.
         size_or_initializer: how many zeros, or the first values.
         lock: as in `Value`.
+
     """
     if lock is False:
         return RawArray(typecode_or_type, size_or_initializer)
@@ -214,7 +214,9 @@ def _kind(typecode_or_type: Any) -> Any:
         return _TYPECODES[typecode_or_type]
     except KeyError:
         known = "".join(_TYPECODES)
-        raise TypeError(f"could not share a {typecode_or_type!r}: the letters are {known}, or give a ctypes type") from None
+        raise TypeError(
+            f"could not share a {typecode_or_type!r}: the letters are {known}, or give a ctypes type"
+        ) from None
 
 
 def _array(typecode_or_type: Any, size_or_initializer: int | Iterable[Any]) -> tuple[Any, list[Any]]:

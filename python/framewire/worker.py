@@ -14,8 +14,6 @@ if __name__ == "__main__":
 import contextlib
 import pickle
 import signal
-import socket
-import traceback
 from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -45,7 +43,6 @@ class Host:
         self._functions: dict[bytes, Callable[[Any], Any]] = {}
         self._guest: Guest | None = None
         self._context: _core.ChildContext | None = None
-        self._signals: tuple[socket.socket, socket.socket] | None = None
 
     def prepare(self, pickled: bytes) -> None:
         """Take what the parent gives beside the configuration."""
@@ -145,6 +142,8 @@ class Host:
 
     def describe(self, error: BaseException) -> str:
         """Give an exception with its traceback, as text."""
+        import traceback
+
         lines = traceback.format_exception(error)
         return "".join(lines).rstrip()
 
@@ -157,19 +156,16 @@ class Host:
         return self._guest
 
     def _listen_to_signals(self, context: _core.ChildContext) -> None:
-        reader, writer = socket.socketpair()
-        reader.setblocking(False)
-        writer.setblocking(False)
-        self._signals = (reader, writer)
+        reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)  # open as long as this process lives
         # A signal that comes just before the event loop sleeps must wake it: Python runs handlers when it is asked to.
-        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
 
         def drain() -> None:
             with contextlib.suppress(BlockingIOError):
-                while reader.recv(256):
+                while os.read(reader, 256):
                     pass
 
-        context.watch(reader.fileno(), drain)
+        context.watch(reader, drain)
         signal.signal(signal.SIGINT, self._interrupted)
 
     def _interrupted(self, _number: int, _frame: FrameType | None) -> None:
@@ -187,6 +183,8 @@ def _make_context(context: _core.ChildContext) -> Any:
 
 
 def _text(error: BaseException) -> str:
+    import traceback
+
     try:
         return "".join(traceback.format_exception_only(error)).strip()
     except Exception:

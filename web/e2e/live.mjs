@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // Drives the page in a real browser, against a running server, and says how long everything took.
 //
-//   node e2e/live.mjs --url http://127.0.0.1:8080 [--camera NAME] [--screenshot FILE] [--kill]
+//   node e2e/live.mjs --url http://127.0.0.1:8080 [--camera NAME] [--source BLOCK] [--screenshot FILE]
+//     [--kill]
 
 import { parseArgs } from 'node:util';
 import { withBrowser } from './browser.mjs';
@@ -17,12 +18,13 @@ const { values: options } = parseArgs({
   options: {
     url: { type: 'string' },
     camera: { type: 'string' },
+    source: { type: 'string' },
     screenshot: { type: 'string' },
     kill: { type: 'boolean', default: false },
   },
 });
 if (options.url === undefined) {
-  console.error('usage: live.mjs --url URL [--camera NAME] [--screenshot FILE] [--kill]');
+  console.error('usage: live.mjs --url URL [--camera NAME] [--source BLOCK] [--screenshot FILE] [--kill]');
   process.exit(2);
 }
 
@@ -60,6 +62,12 @@ async function run(page) {
   await boxes(page, camera, 0, LIMIT_MS);
   const first_box_ms = since();
   step(`boxes are drawn, ${first_box_ms} ms after the page was asked for`);
+
+  if (options.source !== undefined) {
+    const drawn = async () => (await look(page, camera)).sources.includes(options.source);
+    await until(`a box of ${options.source} is drawn`, LIMIT_MS, drawn);
+    step(`a box of ${options.source} is drawn`);
+  }
 
   const table = await complete(page, LIMIT_MS);
   const updates_per_s = await updatesPerSecond(page, LIMIT_MS);

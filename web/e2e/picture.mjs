@@ -20,6 +20,7 @@ export function look(page, camera) {
       media_s: Number(tile.dataset.mediaTime ?? NaN),
       current_s: video.currentTime,
       boxes: Number(overlay.dataset.boxes),
+      sources: (overlay.dataset.sources ?? '').split(' '),
       boxesTotal: Number(overlay.dataset.boxesTotal),
       boxesExact: Number(overlay.dataset.boxesExact),
     };

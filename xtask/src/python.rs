@@ -56,6 +56,11 @@ impl Environment {
         python
     }
 
+    /// Where its interpreter is.
+    pub fn interpreter(&self) -> PathBuf {
+        PathBuf::from(self.program("python"))
+    }
+
     /// Builds the wheel and puts it in, in place of an older one.
     pub fn install(&self) -> Outcome {
         let wheel = self.wheel()?;

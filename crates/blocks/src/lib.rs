@@ -6,9 +6,10 @@
 //! ```
 //!
 //! [`Camera`] reads a network camera or a file, [`Decoder`] makes pictures of what it sends, [`Motion`] finds what
-//! moves in them; [`FakeCamera`] is a camera to try all that with.
+//! moves in them, an [`Analyser`] whatever a Python file looks for; [`FakeCamera`] is a camera to try all that with.
 #![forbid(unsafe_code)]
 
+mod analyser;
 mod camera;
 mod clocks;
 mod decoder;
@@ -17,8 +18,9 @@ mod motion;
 mod payload;
 
 pub use self::{
+    analyser::{Analyser, AnalyserConfig},
     camera::{Camera, CameraConfig, Condition},
-    decoder::{Decoder, DecoderConfig},
+    decoder::Decoder,
     fake_camera::{FakeCamera, FakeCameraConfig},
     motion::{Motion, MotionConfig},
     payload::{Found, Packet, Picture, Region},

@@ -1,7 +1,7 @@
 //! What the wires between the stock blocks carry.
 
-use graph::{Frame, Info, Payload};
-use media::view::Layout;
+use graph::{BoxError, Frame, Info, Output, Payload};
+use media::view::{Format, Layout};
 use serde::{Deserialize, Serialize};
 
 /// One encoded picture: an H.264 access unit, each NAL unit behind its length in four big-endian bytes. Key frames
@@ -16,8 +16,17 @@ pub enum Picture {}
 /// What an analyser found in one picture. Its frame is MessagePack, the `Info` that of the picture.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Found {
+    /// The camera whose picture it was.
+    pub camera: String,
+    /// The analyser.
+    pub block: String,
+    /// The picture's number among those that the decoder made of this view.
+    pub sequence: u64,
     /// All that was found; empty if nothing was.
     pub boxes: Vec<Region>,
+    /// All that it said, as JSON, if it said more than boxes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
 }
 
 /// A rectangle in fractions of the picture's width and height, from the top left.
@@ -58,12 +67,18 @@ impl Picture {
     /// [`Info::kind`] of its frames.
     pub const KIND: u32 = 2;
 
+    /// [`Info::format`] of pictures that are stored so.
+    #[must_use]
+    pub const fn format_code(format: Format) -> u32 {
+        format as u32 + 1
+    }
+
     /// Describes a picture laid out so.
     pub(crate) fn info(layout: &Layout) -> Info {
         let of = |values: [usize; 3]| [values[0] as u32, values[1] as u32, values[2] as u32, 0];
         Info {
             kind: Self::KIND,
-            format: layout.format as u32 + 1,
+            format: Self::format_code(layout.format),
             width: layout.width,
             height: layout.height,
             strides: of(layout.strides),
@@ -76,6 +91,19 @@ impl Picture {
 impl Found {
     /// [`Info::kind`] of its frames.
     pub const KIND: u32 = 3;
+
+    /// Publishes it as the finding in the picture that `info` describes.
+    ///
+    /// # Errors
+    ///
+    /// If it has no encoding, or there is no memory for it.
+    pub fn publish(&self, output: &mut Output<Self>, info: &Info) -> Result<(), BoxError> {
+        let found = rmp_serde::to_vec_named(self)?;
+        let mut slot = output.reserve(found.len())?;
+        slot.bytes_mut().copy_from_slice(&found);
+        slot.publish(Info { kind: Self::KIND, format: 0, ..*info });
+        Ok(())
+    }
 
     /// Reads a frame of this kind.
     ///

@@ -11,7 +11,7 @@ use shm::{
 };
 
 use crate::{
-    Output, OutputPort, Payload,
+    InputPort, Output, OutputPort, Payload,
     output::{NewOutput, Outputs},
 };
 
@@ -40,6 +40,17 @@ pub trait Block: Sized + 'static {
         Ok(())
     }
 
+    /// Somebody wants to read an output that isn't there. It may make it now ([`BlockContext::output`]), or later; until then
+    /// the reader waits.
+    ///
+    /// # Errors
+    ///
+    /// Why there will never be such an output. It is logged, and the reader is let go.
+    fn wanted(&mut self, output: &str, cx: &mut BlockContext) -> Result<(), BoxError> {
+        let _ = (output, cx);
+        Ok(())
+    }
+
     /// The last thing it does when it is stopped.
     fn stop(self) {}
 }
@@ -60,11 +71,13 @@ pub struct BlockContext {
     status: Arc<StatusPage>,
     bell: Doorbell,
     pub(crate) outputs: Outputs,
+    /// Inputs, and which variants of the outputs that feed them it wishes for.
+    pub(crate) wishes: Vec<(String, String)>,
 }
 
 impl BlockContext {
     pub(crate) fn new(name: &str, status: Arc<StatusPage>, bell: Doorbell) -> Self {
-        Self { name: name.to_owned(), status, bell, outputs: Outputs::default() }
+        Self { name: name.to_owned(), status, bell, outputs: Outputs::default(), wishes: Vec::new() }
     }
 
     /// The process's name, such as `door.decoder`.
@@ -93,7 +106,18 @@ impl BlockContext {
     /// If there is no memory for it.
     pub fn output<T: Payload>(&mut self, port: OutputPort<T>, options: RingOptions) -> Result<Output<T>, BoxError> {
         let output = Output::create(options, self.status.clone())?;
-        self.outputs.created.push(NewOutput { name: port.name(), port: output.port() });
+        self.outputs.created.push(NewOutput { name: port.name().to_owned(), port: output.port() });
         Ok(output)
+    }
+
+    /// Forgets an output that was made here, and that nobody reads any more. Its memory goes with the [`Output`] itself.
+    pub fn close<T: Payload>(&mut self, port: &OutputPort<T>) {
+        self.outputs.closed.push(port.name().to_owned());
+    }
+
+    /// Wishes for a [variant](OutputPort::variant) of whatever output feeds this input. To be said in [`Block::start`]: wires
+    /// are joined when that is over.
+    pub fn wish<T: Payload>(&mut self, input: &InputPort<T>, variant: &str) {
+        self.wishes.push((input.name().to_owned(), variant.to_owned()));
     }
 }

@@ -2,12 +2,10 @@
 
 use std::{marker::PhantomData, sync::Arc};
 
-use process::{Restart, StartError, System};
+use process::{Restart, Spawn, StartError, System};
 use shm::{ring::Wish, status::StatusPage};
 
-use crate::{Block, BlockHost, BlockHostHandle, InputPort, LostWire, OutputPort, Payload, Runtime};
-
-pub(crate) type Start = Box<dyn FnOnce(&System) -> Result<BlockHostHandle, StartError>>;
+use crate::{Block, BlockHost, BlockHostHandle, Heard, InputPort, OutputPort, Payload, Runtime};
 
 /// Blocks and the wires between them, not started yet.
 #[derive(Default)]
@@ -21,11 +19,27 @@ pub(crate) struct Planned {
     pub start: Start,
 }
 
+/// How a block is started.
+pub(crate) enum Start {
+    /// It is waited for, and without it there is no graph.
+    Needed(Once),
+    /// The others go on without it.
+    Optional(Begin),
+}
+
+type Started = Result<BlockHostHandle, StartError>;
+
+/// Starts a block, and waits for it.
+type Once = Box<dyn FnOnce(&System) -> Started>;
+
+/// Begins an optional block, as often as need be.
+pub(crate) type Begin = Box<dyn Fn(&System) -> Started>;
+
 /// From an output to an input, by the places of their blocks in the graph.
 #[derive(Clone, Debug)]
 pub(crate) struct Wire {
-    pub from: (usize, &'static str),
-    pub to: (usize, &'static str),
+    pub from: (usize, String),
+    pub to: (usize, String),
     pub label: String,
     pub wish: Wish,
 }
@@ -55,15 +69,39 @@ impl Graph {
     /// Adds a block under a name that is unique in the graph. `page` is where it will say how it does.
     pub fn add<B: Block>(&mut self, name: &str, config: B::Config, restart: Restart, page: Arc<StatusPage>) -> Node<B> {
         let process_name = name.to_owned();
-        let start: Start = Box::new(move |system| {
-            let spawn = system.spawn::<BlockHost<B>>(config).name(process_name);
-            spawn.restart(restart).status(page).start()
-        });
+        self.push(
+            name,
+            Start::Needed(Box::new(move |system| {
+                let spawn = system.spawn::<BlockHost<B>>(config).name(process_name);
+                spawn.restart(restart).status(page).start()
+            })),
+        )
+    }
+
+    /// Adds a block that the others can do without: nobody waits until it is ready, nobody minds if it never is, and it can be
+    /// [renewed](Runtime::renew). `spawn` says what it is started with, each time; its name is `name`.
+    pub fn add_optional<B: Block>(
+        &mut self,
+        name: &str,
+        spawn: impl for<'s> Fn(&'s System) -> Spawn<'s, BlockHost<B>> + 'static,
+    ) -> Node<B> {
+        let process_name = name.to_owned();
+        self.push(
+            name,
+            Start::Optional(Box::new(move |system| {
+                let starting = spawn(system).name(process_name.clone()).begin()?;
+                Ok(BlockHostHandle::from(starting.handle().clone()))
+            })),
+        )
+    }
+
+    fn push<B>(&mut self, name: &str, start: Start) -> Node<B> {
         self.nodes.push(Planned { name: name.to_owned(), start });
         Node { index: self.nodes.len() - 1, block: PhantomData }
     }
 
-    /// Joins an output to an input. The label tells the wires of one input apart: usually the camera's name.
+    /// Joins an output to an input. The label tells the wires of one input apart: usually the camera's name. If the reading
+    /// block [wishes](crate::BlockContext::wish) for a variant of the output, it gets that.
     pub fn wire<A, B, T: Payload>(
         &mut self,
         from: (Node<A>, OutputPort<T>),
@@ -71,7 +109,7 @@ impl Graph {
         label: &str,
         wish: Wish,
     ) {
-        let (from, to) = ((from.0.index, from.1.name()), (to.0.index, to.1.name()));
+        let (from, to) = ((from.0.index, from.1.name().to_owned()), (to.0.index, to.1.name().to_owned()));
         self.wires.push(Wire { from, to, label: label.to_owned(), wish });
     }
 
@@ -79,15 +117,11 @@ impl Graph {
     ///
     /// # Errors
     ///
-    /// The first block that can't be started; those started before are stopped.
+    /// The first block that can't be started and isn't optional; those started before are stopped.
     ///
-    /// `hear` is called when a block has lost a wire; it must not wait, and what it is given goes to
-    /// [`Runtime::lost`].
-    pub fn start(
-        self,
-        system: &System,
-        hear: impl Fn(LostWire) + Clone + Send + 'static,
-    ) -> Result<Runtime, StartError> {
-        Runtime::start(self, system, &hear)
+    /// `hear` is called when a block has said something; it must not wait, and what it is given goes to
+    /// [`Runtime::hear`].
+    pub fn start(self, system: &System, hear: impl Fn(Heard) + Send + Sync + 'static) -> Result<Runtime, StartError> {
+        Runtime::start(self, system, Arc::new(hear))
     }
 }

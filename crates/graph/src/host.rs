@@ -1,5 +1,7 @@
 //! The process around a block: its event loop, its wires, and the two commands by which these are joined.
 
+use std::collections::HashMap;
+
 use process::{BoxError, Context, Process, Turn, Watch, commands};
 use serde::{Deserialize, Serialize};
 use shm::{
@@ -10,6 +12,7 @@ use shm::{
 use crate::{
     Arrived, Block, BlockContext,
     input::{Ended, Input, Look},
+    output::NewOutput,
 };
 
 /// A block as a process.
@@ -19,26 +22,41 @@ pub struct BlockHost<B: Block> {
     inputs: Vec<(Input, Option<Watch>)>,
     /// Wires that were lost, for their successors to follow.
     lost: Vec<Ended>,
+    /// Where readers of each output come in.
+    entrances: HashMap<String, Watch>,
 }
 
-/// A block says that a wire is lost, so that it is joined anew if both ends live.
+/// What a block says unasked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Lost {
-    /// The input.
-    pub input: String,
-    /// The wire's label.
-    pub label: String,
+pub enum Said {
+    /// A wire is lost; it is to be joined anew if both ends live.
+    Lost {
+        /// The input.
+        input: String,
+        /// The wire's label.
+        label: String,
+    },
+    /// It wishes for a variant of whatever feeds an input. It says so before it is ready.
+    Wishes {
+        /// The input.
+        input: String,
+        /// The variant.
+        variant: String,
+    },
 }
 
 impl<B: Block> Process for BlockHost<B> {
     const KIND: &'static str = B::KIND;
     type Config = B::Config;
-    type Event = Lost;
+    type Event = Said;
 
     fn start(config: B::Config, cx: &mut Context<Self>) -> Result<Self, BoxError> {
         let mut block_cx = BlockContext::new(cx.name(), cx.status().clone(), cx.bell().clone());
         let block = B::start(config, &mut block_cx)?;
-        let mut host = Self { block, cx: block_cx, inputs: Vec::new(), lost: Vec::new() };
+        for (input, variant) in block_cx.wishes.drain(..) {
+            cx.emit(&Said::Wishes { input, variant });
+        }
+        let mut host = Self { block, cx: block_cx, inputs: Vec::new(), lost: Vec::new(), entrances: HashMap::new() };
         host.adopt_outputs(cx)?;
         Ok(host)
     }
@@ -75,10 +93,18 @@ impl<B: Block> Process for BlockHost<B> {
 #[commands]
 impl<B: Block> BlockHost<B> {
     /// Somebody will read this output: the other end of `session`.
-    pub fn attach(&mut self, output: String, session: Passed) -> Result<(), String> {
-        let session = session.into_owned().map_err(|error| error.to_string())?;
-        let attached = self.cx.outputs.attach(output, Socket::from_owned(session));
-        attached.map_err(|error| format!("could not {error}")).inspect_err(|why| tracing::warn!("no reader: {why}"))
+    pub fn attach(&mut self, output: String, session: Passed, cx: &mut Context<Self>) -> Result<(), String> {
+        let attached = || -> Result<(), BoxError> {
+            let session = Socket::from_owned(session.into_owned()?);
+            if !self.cx.outputs.has(&output) {
+                self.block.wanted(&output, &mut self.cx)?;
+            }
+            self.cx.outputs.attach(output.clone(), session)?;
+            self.adopt_outputs(cx)
+        };
+        attached().map_err(|error| format!("could not {error}")).inspect_err(|why| {
+            tracing::warn!(output, "no reader: {why}");
+        })
     }
 
     /// There is something to read for this input, at the other end of `session`. A wire of the same input and label
@@ -104,7 +130,7 @@ impl<B: Block> BlockHost<B> {
         // Nobody waits for this answer: the supervisor doesn't wait for its children. So it is told here.
         let joined = joined().map_err(|error| format!("could not {error}")).inspect_err(|why| {
             tracing::warn!(input, label, "no wire: {why}");
-            cx.emit(&Lost { input: input.clone(), label: label.clone() });
+            cx.emit(&Said::Lost { input: input.clone(), label: label.clone() });
         })?;
         let (mut joined, watch) = joined;
         if let Some(former) = self.find(&input, &label) {
@@ -138,19 +164,23 @@ impl<B: Block> BlockHost<B> {
         let (input, watch) = self.inputs.swap_remove(index);
         tracing::debug!(input = input.port, label = input.label, "the wire is gone");
         watch.into_iter().for_each(|watch| cx.unwatch(watch));
-        cx.emit(&Lost { input: input.port.clone(), label: input.label.clone() });
+        cx.emit(&Said::Lost { input: input.port.clone(), label: input.label.clone() });
         self.lost.retain(|lost| lost.port != input.port || lost.label != input.label);
         self.lost.push(input.ended());
     }
 
     fn adopt_outputs(&mut self, cx: &mut Context<Self>) -> Result<(), BoxError> {
-        for port in self.cx.outputs.adopt()? {
-            // For as long as this process lives: a block that makes an output again leaves the old one's port silent.
+        for name in self.cx.outputs.abandon() {
+            self.entrances.remove(&name).into_iter().for_each(|watch| cx.unwatch(watch));
+        }
+        for NewOutput { name, port } in self.cx.outputs.adopt()? {
             let descriptor = port.descriptor()?;
-            let _for_ever = cx.watch(descriptor, move |_, _| {
+            let watch = cx.watch(descriptor, move |_, _| {
                 port.service();
                 Ok(())
             })?;
+            // One that was made again replaces its former self.
+            self.entrances.insert(name, watch).into_iter().for_each(|former| cx.unwatch(former));
         }
         Ok(())
     }

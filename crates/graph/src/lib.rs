@@ -19,14 +19,14 @@ mod runtime;
 pub use self::{
     block::{Arrived, Block, BlockContext},
     build::{Graph, Node},
-    host::{BlockHost, BlockHostCommand, BlockHostHandle, Lost},
+    host::{BlockHost, BlockHostCommand, BlockHostHandle, Said},
     output::{Output, OutputSlot},
     port::{InputPort, OutputPort, Payload},
-    runtime::{LostWire, Runtime},
+    runtime::{Heard, Runtime},
 };
 
 /// What blocks need of the crates below, so that these stay an affair of this one.
-pub use process::{BoxError, Change, Exit, Restart, StartError, State, System};
+pub use process::{BoxError, Change, Executable, Exit, Restart, Spawn, StartError, State, System};
 pub use shm::{
     clock::monotonic_ns,
     ring::{Frame, Info, Policy, RingError, RingOptions, Wish},

@@ -77,29 +77,41 @@ const MAX_EARLY: usize = 64;
 pub(crate) struct Outputs {
     /// Made by the block, and not yet known to the event loop.
     pub created: Vec<NewOutput>,
-    ports: HashMap<&'static str, Port>,
+    /// Given up by the block; the event loop may still watch these.
+    pub closed: Vec<String>,
+    ports: HashMap<String, Port>,
     /// Readers that came before their output was made.
     early: HashMap<String, Vec<Socket>>,
 }
 
 #[derive(Debug)]
 pub(crate) struct NewOutput {
-    pub name: &'static str,
+    pub name: String,
     pub port: Port,
 }
 
 impl Outputs {
     /// Takes on what the block has made; the event loop is to watch these.
-    pub(crate) fn adopt(&mut self) -> Result<Vec<Port>, RingError> {
+    pub(crate) fn adopt(&mut self) -> Result<Vec<NewOutput>, RingError> {
         let mut adopted = Vec::new();
         for NewOutput { name, port } in self.created.drain(..) {
-            for session in self.early.remove(name).unwrap_or_default() {
+            for session in self.early.remove(&name).unwrap_or_default() {
                 port.add(session)?;
             }
-            self.ports.insert(name, port.clone());
-            adopted.push(port);
+            self.ports.insert(name.clone(), port.clone());
+            adopted.push(NewOutput { name, port });
         }
         Ok(adopted)
+    }
+
+    /// Forgets what the block has given up; the event loop is to watch these no longer.
+    pub(crate) fn abandon(&mut self) -> Vec<String> {
+        self.closed.drain(..).filter(|name| self.ports.remove(name).is_some()).collect()
+    }
+
+    /// Whether it is there.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.ports.contains_key(name) || self.created.iter().any(|output| output.name == name)
     }
 
     /// Lets a reader in, now or when the output is there.

@@ -1,13 +1,20 @@
 //! A graph at work: who is ready, and which wires to join now.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use process::{Change, StartError, State, System};
 use shm::wire::{Passed, Socket};
 
 use crate::{
-    BlockHostHandle, Graph, Lost,
-    build::{Planned, Wire},
+    BlockHostHandle, Graph, Said,
+    build::{Begin, Planned, Start, Wire},
+    port::variant_of,
 };
 
 /// How long the blocks of one level have to stop. A graph is some five levels deep, and all of it shall be gone within
@@ -18,58 +25,74 @@ const GRACE: Duration = Duration::from_millis(350);
 /// last, and joining it anew all the time would help nobody.
 const REJOIN_AFTER: Duration = Duration::from_millis(250);
 
-/// A block has lost a wire.
+/// What the runtime is to hear of a block.
 #[derive(Clone, Debug)]
-pub struct LostWire {
-    to: usize,
-    wire: Lost,
+pub struct Heard {
+    node: usize,
+    what: What,
 }
 
+#[derive(Clone, Debug)]
+enum What {
+    Said(Said),
+    /// It was stopped, to be started anew.
+    Stopped,
+}
+
+/// Whoever passes on what is heard.
+type Hear = Arc<dyn Fn(Heard) + Send + Sync>;
+
 /// A running graph.
-#[derive(Debug)]
 pub struct Runtime {
     system: System,
     nodes: Vec<Running>,
     wires: Vec<Wire>,
     /// Wires, by their places, to be joined anew, and when.
     rejoin: Vec<(Instant, usize)>,
+    hear: Hear,
 }
 
-#[derive(Debug)]
 struct Running {
     name: String,
-    handle: BlockHostHandle,
+    /// `None`: an optional one that couldn't even be begun.
+    handle: Option<BlockHostHandle>,
     ready: bool,
+    /// How it is started again; optional ones only.
+    begin: Option<Begin>,
+    renewing: bool,
+    /// For inputs by name: which variant of the output that feeds it.
+    wishes: HashMap<String, String>,
 }
 
 impl Runtime {
-    pub(crate) fn start(
-        graph: Graph,
-        system: &System,
-        hear: &(impl Fn(LostWire) + Clone + Send + 'static),
-    ) -> Result<Self, StartError> {
+    pub(crate) fn start(graph: Graph, system: &System, hear: Hear) -> Result<Self, StartError> {
         let Graph { nodes, wires } = graph;
         let levels = levels(nodes.len(), &wires);
         let mut order: Vec<(usize, Planned)> = nodes.into_iter().enumerate().collect();
         order.sort_by_key(|(index, _)| std::cmp::Reverse(levels[*index]));
         let mut started: Vec<(usize, Running)> = Vec::new();
         for (index, Planned { name, start }) in order {
-            match start(system) {
-                Ok(handle) => {
-                    let hear = hear.clone();
-                    handle.on_event(move |wire| hear(LostWire { to: index, wire }));
-                    started.push((index, Running { name, handle, ready: false }));
-                }
-                Err(error) => {
-                    let names: Vec<&str> = started.iter().map(|(_, running)| running.name.as_str()).collect();
-                    system.stop(&names, GRACE);
-                    return Err(error);
+            let mut running =
+                Running { name, handle: None, ready: false, begin: None, renewing: false, wishes: HashMap::new() };
+            match start {
+                Start::Needed(start) => match start(system) {
+                    Ok(handle) => running.begun(index, handle, &hear),
+                    Err(error) => {
+                        let names: Vec<&str> = started.iter().map(|(_, running)| running.name.as_str()).collect();
+                        system.stop(&names, GRACE);
+                        return Err(error);
+                    }
+                },
+                Start::Optional(begin) => {
+                    running.begin = Some(begin);
+                    running.begin(index, system, &hear);
                 }
             }
+            started.push((index, running));
         }
         started.sort_by_key(|(index, _)| *index);
         let nodes = started.into_iter().map(|(_, running)| running).collect();
-        Ok(Self { system: system.clone(), nodes, wires, rejoin: Vec::new() })
+        Ok(Self { system: system.clone(), nodes, wires, rejoin: Vec::new(), hear })
     }
 
     /// Follows a change of some process, of those that [`System::changes`] told since before the start: a block that
@@ -85,12 +108,45 @@ impl Runtime {
         touched.into_iter().for_each(|wire| self.join_if_ready(wire));
     }
 
-    /// Takes note of a lost wire. If its writer died, it is joined when that is back; if both ends live, in a moment.
-    pub fn lost(&mut self, LostWire { to, wire: Lost { input, label } }: &LostWire) {
-        let is_it = |wire: &Wire| wire.to == (*to, input.as_str()) && wire.label == *label;
-        let Some(wire) = self.wires.iter().position(is_it) else { return };
-        if !self.rejoin.iter().any(|(_, waiting)| *waiting == wire) {
-            self.rejoin.push((Instant::now() + REJOIN_AFTER, wire));
+    /// Takes note of what a block has said. If it has lost a wire whose writer died, that is joined when the writer is back; if
+    /// both ends live, in a moment.
+    pub fn hear(&mut self, Heard { node, what }: Heard) {
+        match what {
+            What::Said(Said::Wishes { input, variant }) => {
+                self.nodes[node].wishes.insert(input, variant);
+            }
+            What::Said(Said::Lost { input, label }) => {
+                let is_it = |wire: &Wire| wire.to.0 == node && wire.to.1 == input && wire.label == label;
+                let Some(wire) = self.wires.iter().position(is_it) else { return };
+                if !self.rejoin.iter().any(|(_, waiting)| *waiting == wire) {
+                    self.rejoin.push((Instant::now() + REJOIN_AFTER, wire));
+                }
+            }
+            What::Stopped => {
+                self.nodes[node].renewing = false;
+                self.nodes[node].begin(node, &self.system, &self.hear);
+            }
+        }
+    }
+
+    /// Stops an [optional](Graph::add_optional) block and starts it anew, with what it is started with now; also one that
+    /// has failed. It returns at once; the others go on.
+    pub fn renew(&mut self, name: &str) {
+        let Some(index) = self.nodes.iter().position(|node| node.name == name && node.begin.is_some()) else { return };
+        let (node, hear) = (&mut self.nodes[index], self.hear.clone());
+        // One that is on its way down will be started with what is there then.
+        if std::mem::replace(&mut node.renewing, true) {
+            return;
+        }
+        let handle = node.handle.take();
+        // Its stop is waited for elsewhere: here, wires of others are to be joined.
+        let stopping = thread::Builder::new().name("renew".to_owned()).spawn(move || {
+            handle.into_iter().for_each(|handle| handle.stop(GRACE));
+            hear(Heard { node: index, what: What::Stopped });
+        });
+        if let Err(error) = stopping {
+            node.renewing = false;
+            tracing::error!(process = name, "could not stop it, to start it anew: {error}");
         }
     }
 
@@ -128,8 +184,32 @@ impl Runtime {
     }
 }
 
+impl Running {
+    fn begin(&mut self, index: usize, system: &System, hear: &Hear) {
+        let Some(begin) = &self.begin else { return };
+        match begin(system) {
+            Ok(handle) => self.begun(index, handle, hear),
+            Err(error) => tracing::error!(process = self.name, "could not {error}"),
+        }
+    }
+
+    fn begun(&mut self, index: usize, handle: BlockHostHandle, hear: &Hear) {
+        let hear = hear.clone();
+        handle.on_event(move |said| hear(Heard { node: index, what: What::Said(said) }));
+        self.handle = Some(handle);
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.nodes.iter().map(|node| node.name.as_str()).collect();
+        f.debug_struct("Runtime").field("nodes", &names).field("wires", &self.wires).finish_non_exhaustive()
+    }
+}
+
 /// Hands each side one end of a new session. If either dies meanwhile, it is joined anew when it is back.
 fn join(wire: &Wire, from: &Running, to: &Running) {
+    let (Some(writer), Some(reader)) = (&from.handle, &to.handle) else { return };
     let (writing, reading) = match Socket::pair() {
         Ok(pair) => pair,
         Err(error) => {
@@ -138,8 +218,10 @@ fn join(wire: &Wire, from: &Running, to: &Running) {
         }
     };
     let (writing, reading) = (Passed::new(writing.into_owned()), Passed::new(reading.into_owned()));
-    from.handle.attach(wire.from.1.to_owned(), writing).detach();
-    to.handle.connect(wire.to.1.to_owned(), wire.label.clone(), reading, wire.wish).detach();
+    let (output, input) = (&wire.from.1, &wire.to.1);
+    let output = to.wishes.get(input).map_or_else(|| output.clone(), |variant| variant_of(output, variant));
+    writer.attach(output, writing).detach();
+    reader.connect(input.clone(), wire.label.clone(), reading, wire.wish).detach();
 }
 
 /// How far each block is from a source: 0 if nothing feeds it.
@@ -162,7 +244,7 @@ mod tests {
 
     fn wire(from: usize, to: usize) -> Wire {
         let wish = Wish { policy: Policy::Latest, leases: 1 };
-        Wire { from: (from, "out"), to: (to, "in"), label: String::new(), wish }
+        Wire { from: (from, "out".to_owned()), to: (to, "in".to_owned()), label: String::new(), wish }
     }
 
     #[test]

@@ -101,9 +101,14 @@ impl EventQueue {
         matches!(self.overflow, Overflow::Wait(most) if lock(&self.inner).events.len() >= most)
     }
 
-    /// From now on `hear` gets the events.
+    /// From now on `hear` gets the events, beginning with those that nobody has read yet.
     pub(crate) fn listen(&self, connection: &Connection, hear: Listener) {
-        *lock(&self.listener) = Some(hear);
+        let mut listener = lock(&self.listener);
+        // What came before; under the lock, so that what comes now comes after it.
+        let unread = std::mem::take(&mut lock(&self.inner).events);
+        unread.into_iter().for_each(|(_, event)| hear.0(event));
+        *listener = Some(hear);
+        drop(listener);
         if matches!(self.overflow, Overflow::Wait(_)) {
             // What is heard at once is never unread. If that can't be told now, nothing was said yet.
             for incarnation in connection.speaking() {
@@ -114,9 +119,11 @@ impl EventQueue {
 
     /// An event of an incarnation has come, after `lost` that didn't.
     pub(crate) fn put(&self, incarnation: u64, event: Packet, lost: u64, connection: &Connection) {
-        if let Some(hear) = &*lock(&self.listener) {
+        let listener = lock(&self.listener);
+        if let Some(hear) = &*listener {
             return hear.0(event);
         }
+        // Still under its lock: whoever begins to listen now gets this one too.
         let mut inner = lock(&self.inner);
         inner.dropped += lost;
         match self.overflow {
@@ -128,6 +135,7 @@ impl EventQueue {
             Overflow::DropNewest(most) if inner.events.len() >= most => inner.dropped += 1,
             _ => inner.events.push_back((incarnation, event)),
         }
+        drop(listener);
         let wakers = std::mem::take(&mut inner.wakers);
         self.came.notify_one();
         self.tell(inner, incarnation, connection);

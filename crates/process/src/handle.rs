@@ -72,8 +72,8 @@ impl Handle {
         Events::new(self.connection.clone())
     }
 
-    /// Has `hear` called with whatever it says unasked, from now on and over all its incarnations, in place of
-    /// [`events`](Self::events). It is called on the supervisor's thread, so it must not wait: put it into a channel.
+    /// Has `hear` called with whatever it says unasked, also with what nobody has read yet, and over all its incarnations, in
+    /// place of [`events`](Self::events). It is called on the supervisor's thread, so it must not wait: put it into a channel.
     pub fn on_event<E: DeserializeOwned>(&self, hear: impl Fn(E) + Send + 'static) {
         let name = self.name().to_owned();
         self.connection.events.listen(

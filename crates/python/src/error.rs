@@ -3,7 +3,7 @@
 
 use std::fmt::Display;
 
-use pyo3::{PyTypeInfo, prelude::*, sync::PyOnceLock, types::PyType};
+use pyo3::{prelude::*, sync::PyOnceLock, types::PyType};
 
 macro_rules! classes {
     ($($class:ident),+ $(,)?) => {
@@ -91,9 +91,4 @@ pub(crate) fn memory(error: &shm::memory::MemoryError) -> PyErr {
         MemoryError::System { .. } => Class::ResourceError.could_not(error),
         MemoryError::Alleged { .. } => Class::CodecError.could_not(error),
     }
-}
-
-/// Whether an exception is an interrupt or the like, which isn't to be dressed up.
-pub(crate) fn is_interrupt(py: Python<'_>, error: &PyErr) -> bool {
-    !error.get_type(py).is_subclass(&pyo3::exceptions::PyException::type_object(py)).unwrap_or(false)
 }

@@ -125,5 +125,6 @@ impl Wake for Waking {
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Operation>()?;
+    module.add_class::<crate::codec::lent::Lent>()?;
     module.add_class::<Bell>()
 }

@@ -1,7 +1,6 @@
 //! `framewire._core`: what the Python package is made of. Conversions only; the logic is in the crates below.
 
-#![expect(dead_code, reason = "what the concepts to come need")]
-
+mod block;
 mod codec;
 mod error;
 mod later;
@@ -23,6 +22,7 @@ mod _core {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         codec::register(module)?;
+        block::register(module)?;
         later::register(module)?;
         private_tests::register(module)?;
         process::register(module)?;

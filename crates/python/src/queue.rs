@@ -194,9 +194,4 @@ full_queue_class!(
     }
 );
 
-queue_class!(
-    SimpleQueue,
-    Acknowledge::OnReturn,
-    "A queue with nothing but `put`, `get`, `empty` and `close`.",
-    {}
-);
+queue_class!(SimpleQueue, Acknowledge::OnReturn, "A queue with nothing but `put`, `get`, `empty` and `close`.", {});

@@ -9,6 +9,8 @@ mod reader;
 mod service;
 mod writer;
 
+pub(crate) use self::{frame::Frame, leases::Leases};
+
 use pyo3::prelude::*;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,8 +1,11 @@
 //! What can be said on the command line.
 
 use std::{
+    io::stdout,
     net::{SocketAddr, TcpListener},
+    os::fd::AsFd,
     path::PathBuf,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
@@ -14,10 +17,13 @@ use process::{
 use rustix::net::sockopt::socket_acceptconn;
 
 use crate::{
+    analysers::{Analysers, Analysis},
     install::Install,
     plan::{self, Source},
     printer::Printer,
-    secrets, terminal,
+    python::Python,
+    secrets,
+    terminal::{self, Show},
 };
 
 /// Runs video streams through isolated processes.
@@ -43,6 +49,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         sources_from: Option<PathBuf>,
         #[command(flatten)]
+        analysis: Analyses,
+        #[command(flatten)]
         page: Page,
     },
     /// Writes a unit for systemd that runs these sources from the machine's start on; starts nothing
@@ -66,6 +74,26 @@ enum Command {
     },
 }
 
+/// What is looked for in the pictures, in Python.
+#[derive(Clone, Debug, Args)]
+struct Analyses {
+    /// Analyses every camera by this Python file, or by the function or class NAME in it; may be given several times
+    #[arg(long, alias = "analyze", value_name = "FILE.py[:NAME]")]
+    analyse: Vec<String>,
+    /// Starts an analyser anew when its file is saved
+    #[arg(long)]
+    watch: bool,
+    /// Prints what analysers find as JSON lines (without --analyse: what moves), and all else to standard error
+    #[arg(long)]
+    json: bool,
+    /// How long an analyser may work on one picture; beyond, it hangs, and is started anew
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    responsive_within: Duration,
+    /// The Python to use [default: the one that Framewire is installed in, else $VIRTUAL_ENV, else python3]
+    #[arg(long, value_name = "PATH")]
+    python: Option<PathBuf>,
+}
+
 /// Where the page is, and who may see it.
 #[derive(Clone, Debug, Args)]
 pub struct Page {
@@ -83,7 +111,8 @@ pub struct Page {
 /// Does what the command line says.
 pub fn obey(system: &System) -> Result<(), BoxError> {
     let CommandLine { command, page } = CommandLine::parse();
-    let printer = Printer::start()?;
+    let quiet = matches!(&command, Some(Command::Run { analysis, .. }) if analysis.json);
+    let printer = Printer::start(quiet)?;
     let journal = terminal::log(&printer);
     let done = run(system, command, page, &printer);
     printer.finish();
@@ -93,15 +122,15 @@ pub fn obey(system: &System) -> Result<(), BoxError> {
 
 fn run(system: &System, command: Option<Command>, page: Page, printer: &Printer) -> Result<(), BoxError> {
     match command {
-        None => watch(system, &[], page, printer),
-        Some(Command::Run { mut sources, sources_from, page: own }) => {
+        None => watch(system, &[], None, page, printer),
+        Some(Command::Run { mut sources, sources_from, analysis, page: own }) => {
             if let Some(file) = sources_from {
                 sources.extend(secrets::lines(&file)?);
                 if sources.is_empty() {
                     return Err(format!("use the sources in {}: there are none", file.display()).into());
                 }
             }
-            watch(system, &sources, own.or(page), printer)
+            watch(system, &sources, Some(analysis), own.or(page), printer)
         }
         Some(Command::Install(mut install)) => {
             install.page = install.page.or(page);
@@ -113,7 +142,9 @@ fn run(system: &System, command: Option<Command>, page: Page, printer: &Printer)
             let path = if path.starts_with('/') { path } else { format!("/{path}") };
             let address = format!("rtsp://{}{path}", listener.local_addr()?);
             let graph = plan::fake_camera(clip, listener, path, user.zip(password))?;
-            terminal::supervise(system, &service, graph, &format!("The fake camera is at {address}"), printer)
+            let greeting = format!("The fake camera is at {address}");
+            let show = Show { graph, analysers: Analysers::default(), greeting, json: false };
+            terminal::supervise(system, &service, show, printer)
         }
     }
 }
@@ -139,11 +170,19 @@ pub fn parse(sources: &[String]) -> Result<Vec<CameraUrl>, BoxError> {
     sources.iter().enumerate().map(parse).collect()
 }
 
-fn watch(system: &System, sources: &[String], page: Page, printer: &Printer) -> Result<(), BoxError> {
+fn watch(
+    system: &System,
+    sources: &[String],
+    analysis: Option<Analyses>,
+    page: Page,
+    printer: &Printer,
+) -> Result<(), BoxError> {
     let sources = match sources {
         [] => vec![Source::Demo],
         sources => parse(sources)?.into_iter().map(Source::Camera).collect(),
     };
+    let json = analysis.as_ref().is_some_and(|analysis| analysis.json);
+    let analyses = analysis.map(analyses).transpose()?.flatten();
     // The page is what the service can't do without. A camera's processes are restarted one by one, and their hanging is no
     // reason to restart all the others.
     let service = Service::of(system).require(["server"]).join()?;
@@ -160,13 +199,14 @@ fn watch(system: &System, sources: &[String], page: Page, printer: &Printer) -> 
         None => None,
     };
     let shown = token.as_ref().map_or_else(String::new, |token| format!("/?token={token}"));
-    let graph = plan::watch(sources, listener, token)?;
+    let json_lines = json.then(|| stdout().as_fd().try_clone_to_owned()).transpose()?;
+    let (graph, analysers) = plan::watch(plan::Watch { sources, analyses, listener, token, json_lines })?;
     let mut greeting = format!("Framewire is at http://{address}{shown}");
     if address.ip().is_unspecified() {
         let port = address.port();
         greeting = format!("Framewire is at http://127.0.0.1:{port}{shown}\nand at this machine's other addresses");
     }
-    terminal::supervise(system, &service, graph, &greeting, printer)
+    terminal::supervise(system, &service, Show { graph, analysers, greeting, json }, printer)
 }
 
 /// A token that can stand in an address.
@@ -176,6 +216,24 @@ pub fn checked(token: String) -> Result<String, BoxError> {
     }
     Ok(token)
 }
+
+/// What is to be run in Python, if anything, once all that is known to be there.
+fn analyses(analysis: Analyses) -> Result<Option<plan::Analyses>, BoxError> {
+    if analysis.analyse.is_empty() {
+        return Ok(None);
+    }
+    let all = analysis.analyse.iter().map(|text| Analysis::parse(text)).collect::<Result<_, _>>()?;
+    let python = Python::find(analysis.python)?;
+    Ok(Some(plan::Analyses { all, python, watch: analysis.watch, responsive_within: analysis.responsive_within }))
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.filter(|limit| *limit >= LEAST_LIMIT).ok_or_else(|| "it is to be 0.1 seconds or more".to_owned())
+}
+
+/// Below this a loaded machine, not the analyser, would be what hangs.
+const LEAST_LIMIT: Duration = Duration::from_millis(100);
 
 /// The table of processes goes to the server in one message, which carries 253 descriptors: three for each camera.
 const MAX_SOURCES: usize = 80;

@@ -1,11 +1,13 @@
 //! The `framewire` program: the table of every process that it can become, and the command line.
 #![forbid(unsafe_code)]
 
+mod analysers;
 mod command_line;
 mod http;
 mod install;
 mod plan;
 mod printer;
+mod python;
 mod secrets;
 mod terminal;
 

@@ -1,15 +1,23 @@
 //! From sources to a graph: which processes a camera needs, and how they are wired.
 
-use std::{collections::HashSet, net::TcpListener, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashSet, net::TcpListener, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
 
-use blocks::{Camera, CameraConfig, Decoder, DecoderConfig, FakeCamera, FakeCameraConfig, Motion, MotionConfig};
-use graph::{Block, BoxError, Graph, Node, Number, Passed, Policy, Restart, State, StatusPage, Wish};
+use blocks::{
+    Analyser, AnalyserConfig, Camera, CameraConfig, Decoder, FakeCamera, FakeCameraConfig, Motion, MotionConfig,
+};
+use graph::{
+    Block, BlockHost, BoxError, Executable, Graph, Node, Number, Passed, Policy, Restart, State, StatusPage, Wish,
+};
 use media::{
     source::{CameraUrl, SourceKind},
     view::{Format, View},
 };
 
-use crate::http::{CameraEntry, ProcessEntry, Server, ServerConfig};
+use crate::{
+    analysers::{self, Analysers, Analysis},
+    http::{CameraEntry, JsonLines, ProcessEntry, Server, ServerConfig},
+    python::Python,
+};
 
 /// Where pictures come from.
 #[derive(Clone, Debug)]
@@ -18,6 +26,32 @@ pub enum Source {
     Demo,
     /// A camera or a file.
     Camera(CameraUrl),
+}
+
+/// What to watch, and for whom.
+pub struct Watch {
+    /// Where pictures come from.
+    pub sources: Vec<Source>,
+    /// What is looked for in them in Python.
+    pub analyses: Option<Analyses>,
+    /// Where the page is served.
+    pub listener: TcpListener,
+    /// What a browser must show.
+    pub token: Option<String>,
+    /// Where findings go as lines.
+    pub json_lines: Option<OwnedFd>,
+}
+
+/// What is looked for in Python.
+pub struct Analyses {
+    /// Each is a process, for all cameras.
+    pub all: Vec<Analysis>,
+    /// What runs them.
+    pub python: Python,
+    /// Whether each is started anew when its file is saved.
+    pub watch: bool,
+    /// How long one may work on one picture.
+    pub responsive_within: Duration,
 }
 
 /// What motion is looked for in: enough to see a person at the far end of a yard, and cheap.
@@ -49,8 +83,14 @@ impl Plan {
     }
 }
 
+/// An analyser may load a large model, from a disk that is cold.
+const ANALYSER_READY_WITHIN: Duration = Duration::from_secs(120);
+
+/// An analyser may keep some pictures, to compare the next one with them.
+const ANALYSER_LEASES: u32 = 4;
+
 /// All that it takes to watch these sources.
-pub fn watch(sources: Vec<Source>, listener: TcpListener, token: Option<String>) -> Result<Graph, BoxError> {
+pub fn watch(Watch { sources, analyses, listener, token, json_lines }: Watch) -> Result<(Graph, Analysers), BoxError> {
     let mut plan = Plan::default();
     plan.list("supervisor", "supervisor", None, &own_page()?)?;
     let (mut cameras, mut names) = (Vec::new(), HashSet::new());
@@ -64,23 +104,79 @@ pub fn watch(sources: Vec<Source>, listener: TcpListener, token: Option<String>)
         cameras.push(CameraEntry { name: name.clone(), url: url.to_string() });
         let camera = plan.add::<Camera>(&format!("{name}.camera"), Some(&name), CameraConfig { url })?;
         let view = View { size: Some(ANALYSED), format: Format::Gray8, fps: None };
-        let decoder = plan.add::<Decoder>(&format!("{name}.decoder"), Some(&name), DecoderConfig { view })?;
-        let motion = plan.add::<Motion>(&format!("{name}.motion"), Some(&name), MotionConfig::default())?;
-        let all = Wish { policy: Policy::DropOldest { depth: 512 }, leases: 2 };
+        let decoder = plan.add::<Decoder>(&format!("{name}.decoder"), Some(&name), ())?;
+        let motion_name = format!("{name}.motion");
+        let motion = plan.add::<Motion>(&motion_name, Some(&name), MotionConfig::default())?;
         let newest = Wish { policy: Policy::DropOldest { depth: 4 }, leases: 2 };
-        plan.graph.wire((camera, Camera::PACKETS), (decoder, Decoder::PACKETS), &name, all);
-        plan.graph.wire((decoder, Decoder::PICTURES), (motion, Motion::PICTURES), &name, newest);
-        feeds.push((name, camera, motion, all));
+        plan.graph.wire((camera, Camera::PACKETS), (decoder, Decoder::PACKETS), &name, ALL);
+        plan.graph.wire((decoder, Decoder::pictures(&view)), (motion, Motion::PICTURES), &name, newest);
+        feeds.push(Feed { name, camera, decoder, motion, motion_name });
     }
+    let (analysers, nodes) = match analyses {
+        Some(analyses) => plan.add_analysers(analyses, &feeds)?,
+        None => Default::default(),
+    };
     let page = Arc::new(StatusPage::create()?);
     plan.list("server", Server::KIND, None, &page)?;
-    let config = ServerConfig { listener: Passed::new(listener), token, processes: plan.processes, cameras };
+    let json_lines = json_lines.map(|to| JsonLines { to: Passed::new(to), analysers_only: !nodes.is_empty() });
+    let config =
+        ServerConfig { listener: Passed::new(listener), token, processes: plan.processes, cameras, json_lines };
     let server = plan.graph.add::<Server>("server", config, policy(), page);
-    for (name, camera, motion, all) in feeds {
-        plan.graph.wire((camera, Camera::PACKETS), (server, Server::PACKETS), &name, all);
-        plan.graph.wire((motion, Motion::FOUND), (server, Server::FOUND), &name, all);
+    for Feed { name, camera, motion, motion_name, .. } in feeds {
+        plan.graph.wire((camera, Camera::PACKETS), (server, Server::PACKETS), &name, ALL);
+        plan.graph.wire((motion, Motion::FOUND), (server, Server::FOUND), &motion_name, ALL);
     }
-    Ok(plan.graph)
+    for (analyser, node) in analysers.all.iter().zip(nodes) {
+        plan.graph.wire((node, Analyser::FOUND), (server, Server::FOUND), &analyser.process, ALL);
+    }
+    Ok((plan.graph, analysers))
+}
+
+/// All that is published, also if the reader was slow for some seconds.
+const ALL: Wish = Wish { policy: Policy::DropOldest { depth: 512 }, leases: 2 };
+
+/// What a camera feeds.
+struct Feed {
+    name: String,
+    camera: Node<Camera>,
+    decoder: Node<Decoder>,
+    motion: Node<Motion>,
+    motion_name: String,
+}
+
+impl Plan {
+    /// One process for each file, wired to the decoders of all cameras: a heavy model is in memory once.
+    fn add_analysers(
+        &mut self,
+        analyses: Analyses,
+        feeds: &[Feed],
+    ) -> Result<(Analysers, Vec<Node<Analyser>>), BoxError> {
+        let Analyses { all, python, watch, responsive_within } = analyses;
+        let (mut analysers, mut nodes, mut names) = (Analysers { all: Vec::new(), watch }, Vec::new(), HashSet::new());
+        for analysis in all {
+            let block = unique(&analysis.block(), &mut names);
+            let (process, page) = (format!("{block}.analyser"), Arc::new(StatusPage::create()?));
+            self.list(&process, Analyser::KIND, None, &page)?;
+            let Analysis { file, name } = analysis;
+            let config = AnalyserConfig { block, file: file.clone(), name, parameters: Default::default() };
+            // -P: what is in the working folder isn't what is installed. -u: lines come as they are printed.
+            let run = Executable::new(python.program()).args(["-P", "-u", "-m", "framewire.analyser"]);
+            let (run, its_page) = (run.args([&file]), page.clone());
+            let node = self.graph.add_optional::<Analyser>(&process, move |system| {
+                let spawn = system.spawn::<BlockHost<Analyser>>(config.clone()).executable(run.clone());
+                let spawn = spawn.restart(policy()).status(its_page.clone()).ready_within(ANALYSER_READY_WITHIN);
+                spawn.responsive_within(responsive_within)
+            });
+            // The newest picture of each camera: whoever takes long skips those in between.
+            let newest = Wish { policy: Policy::Latest, leases: ANALYSER_LEASES };
+            for Feed { name, decoder, .. } in feeds {
+                self.graph.wire((*decoder, Decoder::PICTURES), (node, Analyser::PICTURES), name, newest);
+            }
+            analysers.all.push(analysers::Analyser { process, file, page });
+            nodes.push(node);
+        }
+        Ok((analysers, nodes))
+    }
 }
 
 /// A fake camera and nothing else.

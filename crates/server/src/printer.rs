@@ -22,15 +22,19 @@ enum Print {
 
 /// Where lines are handed over. Clones are the same one.
 #[derive(Clone, Debug)]
-pub struct Printer(SyncSender<Print>);
+pub struct Printer {
+    sender: SyncSender<Print>,
+    /// Standard output is for something else.
+    quiet: bool,
+}
 
 impl Printer {
-    /// Starts the thread.
+    /// Starts the thread. If it is to be `quiet`, what is said goes to standard error, since standard output is for results.
     ///
     /// # Errors
     ///
     /// If there can't be another thread.
-    pub fn start() -> io::Result<Self> {
+    pub fn start(quiet: bool) -> io::Result<Self> {
         let (sender, lines) = mpsc::sync_channel(MAX_WAITING);
         thread::Builder::new().name("printer".to_owned()).spawn(move || {
             for line in lines {
@@ -42,12 +46,13 @@ impl Printer {
                 };
             }
         })?;
-        Ok(Self(sender))
+        Ok(Self { sender, quiet })
     }
 
-    /// Prints a line to standard output.
+    /// Prints a line for whoever started this.
     pub fn say(&self, line: &str) {
-        let _ = self.0.try_send(Print::Out(format!("{line}\n").into_bytes()));
+        let line = format!("{line}\n").into_bytes();
+        let _ = self.sender.try_send(if self.quiet { Print::Err(line) } else { Print::Out(line) });
     }
 
     /// A writer to standard error, whose writes are lines.
@@ -55,7 +60,7 @@ impl Printer {
         struct ToStderr(Printer);
         impl Write for ToStderr {
             fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-                let _ = self.0.0.try_send(Print::Err(line.to_vec()));
+                let _ = self.0.sender.try_send(Print::Err(line.to_vec()));
                 Ok(line.len())
             }
             fn flush(&mut self) -> io::Result<()> {
@@ -68,7 +73,7 @@ impl Printer {
     /// Waits for what was said to be printed, but not long.
     pub fn finish(&self) {
         let (done, is_done) = mpsc::sync_channel(1);
-        if self.0.try_send(Print::Done(done)).is_ok() {
+        if self.sender.try_send(Print::Done(done)).is_ok() {
             let _ = is_done.recv_timeout(LAST_LINES);
         }
     }

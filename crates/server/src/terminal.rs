@@ -1,7 +1,7 @@
 //! What a person at the terminal sees, and the two ways to say stop.
 
 use std::{
-    io::{IsTerminal, stderr},
+    io::{IsTerminal, stderr, stdout},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,10 +11,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use graph::{Change, Graph, LostWire, State};
+use graph::{Change, Graph, Heard, State};
 use process::{
     BoxError, Replacement, System,
     systemd::{Journal, Service},
+};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
 };
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
@@ -22,7 +26,7 @@ use signal_hook::{
 };
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::printer::Printer;
+use crate::{analysers::Analysers, printer::Printer};
 
 /// Logs to standard error; `RUST_LOG` says how much. If that is systemd's journal, then straight to it, with fields.
 pub fn log(printer: &Printer) -> Option<Journal> {
@@ -47,18 +51,29 @@ const AT_START: Duration = Duration::from_millis(500);
 
 enum Happened {
     Change(Change),
-    Lost(LostWire),
+    Heard(Heard),
+    /// The file of this process.
+    Saved(String),
     Signal(i32),
+    /// Nobody reads standard output any more, where the results go.
+    Unread,
+}
+
+/// Something to run, and what to say of it.
+pub struct Show {
+    /// What is run.
+    pub graph: Graph,
+    /// Those in it that are followed by their files.
+    pub analysers: Analysers,
+    /// Said when all runs.
+    pub greeting: String,
+    /// Results go to standard output: when nobody reads it any more, that is the end.
+    pub json: bool,
 }
 
 /// Runs a graph until SIGINT or SIGTERM, then stops it in order. A second signal ends everything at once.
-pub fn supervise(
-    system: &System,
-    service: &Service,
-    graph: Graph,
-    greeting: &str,
-    printer: &Printer,
-) -> Result<(), BoxError> {
+pub fn supervise(system: &System, service: &Service, show: Show, printer: &Printer) -> Result<(), BoxError> {
+    let Show { graph, analysers, greeting, json } = show;
     let (sender, happened) = mpsc::channel();
     let (to_signals, to_changes, changes) = (sender.clone(), sender.clone(), system.changes());
     let (started, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
@@ -82,14 +97,25 @@ pub fn supervise(
     let prints_changes = printer.clone();
     thread::Builder::new().name("changes".to_owned()).spawn(move || {
         for change in changes {
-            show(&change, &prints_changes);
+            print(&change, &prints_changes);
             if to_changes.send(Happened::Change(change)).is_err() {
                 return;
             }
         }
     })?;
-    let hear = move |lost| {
-        let _ = sender.send(Happened::Lost(lost));
+    let to_saves = sender.clone();
+    analysers.when_saved(move |process| {
+        let _ = to_saves.send(Happened::Saved(process));
+    })?;
+    if json {
+        let to_unread = sender.clone();
+        thread::Builder::new().name("stdout".to_owned()).spawn(move || {
+            wait_until_nobody_reads();
+            let _ = to_unread.send(Happened::Unread);
+        })?;
+    }
+    let hear = move |heard| {
+        let _ = sender.send(Happened::Heard(heard));
     };
     let mut runtime = match graph.start(system, hear) {
         Ok(runtime) => runtime,
@@ -101,14 +127,25 @@ pub fn supervise(
     };
     started.store(true, Ordering::Release);
     service.started();
-    printer.say(greeting);
+    printer.say(&greeting);
     loop {
         // An hour, because a limit there must be.
         let limit =
             runtime.due().map_or(Duration::from_secs(3600), |due| due.saturating_duration_since(Instant::now()));
         match happened.recv_timeout(limit) {
-            Ok(Happened::Change(change)) => runtime.follow(&change),
-            Ok(Happened::Lost(lost)) => runtime.lost(&lost),
+            Ok(Happened::Change(change)) => {
+                analysers.follow(&change);
+                runtime.follow(&change);
+            }
+            Ok(Happened::Heard(heard)) => runtime.hear(heard),
+            Ok(Happened::Saved(process)) => {
+                printer.say(&format!("{process}: its file was saved; starting it anew"));
+                runtime.renew(&process);
+            }
+            Ok(Happened::Unread) => {
+                printer.say("nobody reads the results any more: stopping");
+                break;
+            }
             Ok(Happened::Signal(signal)) => {
                 let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
                 printer.say(&format!("{name}: stopping"));
@@ -123,7 +160,24 @@ pub fn supervise(
     Ok(())
 }
 
-fn show(change: &Change, printer: &Printer) {
+/// Waits until whoever read standard output is gone. That of a file or a terminal never is.
+fn wait_until_nobody_reads() {
+    let stdout = stdout();
+    loop {
+        // It tells of an error or a hang-up also if nothing is asked for.
+        let mut looked = [PollFd::new(&stdout, PollFlags::empty())];
+        match poll(&mut looked, None) {
+            Ok(_) if looked[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) => return,
+            Ok(_) | Err(Errno::INTR) => {}
+            // It can't be looked at, so it can't be known.
+            Err(_) => loop {
+                thread::park();
+            },
+        }
+    }
+}
+
+fn print(change: &Change, printer: &Printer) {
     let Change { name, state, pid, restarts, exit, delay, replacement, .. } = change;
     let pid = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
     match replacement {
@@ -143,6 +197,7 @@ fn show(change: &Change, printer: &Printer) {
         (State::Restarting, Some(delay)) => {
             printer.say(&format!("{name}: {how}; back in {:.1} s", delay.as_secs_f32()));
         }
+        (State::Failed, _) if *restarts == 0 => printer.say(&format!("{name}: could not be started: {how}")),
         (State::Failed, _) => printer.say(&format!("{name}: {how}; given up, it failed too often")),
         _ => printer.say(&format!("{name}: stopped, {how}")),
     }

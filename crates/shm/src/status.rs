@@ -17,13 +17,17 @@ use crate::{
     wire::Passed,
 };
 
-const BYTES: usize = 4096;
-const TEXT_BYTES: usize = 256;
+const BYTES: usize = 8192;
 /// Where the process's own numbers begin, and its own texts; before are the supervisor's.
 const OWN_NUMBERS: usize = 128;
-const OWN_TEXTS: usize = 768;
+const OWN_TEXTS: usize = Text::Detail as usize;
+const OWN_TEXTS_END: usize = Text::Trouble as usize + TEXT_HEAD + Text::Trouble.capacity();
+// The second part, too, ends before what is the supervisor's again.
+const _: () = assert!(OWN_TEXTS_END + PART_BYTES <= Text::Failure as usize);
 /// How far the second part of what the process writes is from the first.
-const PART_BYTES: usize = 2048;
+const PART_BYTES: usize = OWN_TEXTS_END;
+/// Of a text's place, what isn't the text itself.
+const TEXT_HEAD: usize = 16;
 
 /// A number on the page. Its value is its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +64,7 @@ pub enum Number {
     CallsTaken = 192,
 }
 
-/// A text on the page: at most 240 bytes of UTF-8, cut at a character.
+/// A text on the page: at most [`capacity`](Self::capacity) bytes of UTF-8, cut at a character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Text {
@@ -70,6 +74,27 @@ pub enum Text {
     Detail = 768,
     /// Process: the codec of its stream, by RFC 6381.
     Codec = 1024,
+    /// Process: what it has trouble with but goes on, such as a traceback.
+    Trouble = 1280,
+    /// Whoever had it started: why it isn't there, such as what it said when it ended.
+    Failure = 4608,
+}
+
+impl Text {
+    /// Whether it is the process's own, of which there are two parts.
+    const fn is_own(self) -> bool {
+        matches!(self, Self::Detail | Self::Codec | Self::Trouble)
+    }
+
+    /// How many bytes it can have: 240, or 1,008 where lines of explanation go.
+    #[must_use]
+    pub const fn capacity(self) -> usize {
+        let place = match self {
+            Self::LastExit | Self::Detail | Self::Codec => 256,
+            Self::Trouble | Self::Failure => 1024,
+        };
+        place - TEXT_HEAD
+    }
 }
 
 /// A page that this process may write.
@@ -121,7 +146,7 @@ impl StatusPage {
     pub fn clear_part(&self, part: u64) {
         let first = (part % 2) as usize * PART_BYTES;
         let numbers = OWN_NUMBERS..Text::LastExit as usize;
-        let texts = OWN_TEXTS..Text::Codec as usize + TEXT_BYTES;
+        let texts = OWN_TEXTS..OWN_TEXTS_END;
         for place in numbers.chain(texts).step_by(8) {
             self.view.mapping.word64(first + place).store(0, Ordering::Relaxed);
         }
@@ -166,9 +191,8 @@ impl StatusPage {
 
     /// Sets a text. One thread at a time writes one text; a reader meanwhile gets the old or the new one whole.
     pub fn set_text(&self, text: Text, value: &str) {
-        let words = (TEXT_BYTES - 16) / 8;
-        let value = &value.as_bytes()[..value.floor_char_boundary(words * 8)];
-        let (page, place) = (&self.view.mapping, self.view.place(text as usize, OWN_TEXTS));
+        let value = &value.as_bytes()[..value.floor_char_boundary(text.capacity())];
+        let (page, place) = (&self.view.mapping, self.view.text_place(text));
         let (turn, length) = (page.word64(place), page.word64(place + 8));
         let now = turn.load(Ordering::Relaxed) | 1;
         // A seqlock over atomics: odd while it is being written. SYNC POINT T, with the two loads in `text`.
@@ -178,7 +202,7 @@ impl StatusPage {
         for (index, chunk) in value.chunks(8).enumerate() {
             let mut word = [0; 8];
             word[..chunk.len()].copy_from_slice(chunk);
-            page.word64(place + 16 + index * 8).store(u64::from_ne_bytes(word), Ordering::Relaxed);
+            page.word64(place + TEXT_HEAD + index * 8).store(u64::from_ne_bytes(word), Ordering::Relaxed);
         }
         turn.store(now.wrapping_add(1), Ordering::Release);
     }
@@ -195,14 +219,18 @@ impl StatusView {
     }
 
     /// Where something is: what is the process's own is in one of two parts.
-    fn place(&self, place: usize, first_own: usize) -> usize {
+    fn place(&self, place: usize, is_own: bool) -> usize {
         // Whatever the word says, it is one of two: anybody who may write the page may write that.
         let told = || self.mapping.word64(Number::Part as usize).load(Ordering::Relaxed) % 2;
-        if place < first_own { place } else { place + self.part.unwrap_or_else(|| told() as usize) * PART_BYTES }
+        if is_own { place + self.part.unwrap_or_else(|| told() as usize) * PART_BYTES } else { place }
+    }
+
+    fn text_place(&self, text: Text) -> usize {
+        self.place(text as usize, text.is_own())
     }
 
     fn number(&self, number: Number) -> &AtomicU64 {
-        self.mapping.word64(self.place(number as usize, OWN_NUMBERS))
+        self.mapping.word64(self.place(number as usize, number as usize >= OWN_NUMBERS))
     }
 
     /// A number as it is now.
@@ -214,7 +242,7 @@ impl StatusView {
     /// A text as it is now; empty if none was set, or if its writer died while it wrote.
     #[must_use]
     pub fn text(&self, text: Text) -> String {
-        let (page, place) = (&self.mapping, self.place(text as usize, OWN_TEXTS));
+        let (page, place) = (&self.mapping, self.text_place(text));
         // A writer takes well under a microsecond; one that was killed in the middle must not hold us up.
         for _ in 0..100 {
             let turn = page.word64(place).load(Ordering::Acquire);
@@ -222,9 +250,9 @@ impl StatusView {
                 std::hint::spin_loop();
                 continue;
             }
-            let mut bytes = [0; TEXT_BYTES - 16];
+            let mut bytes = vec![0; text.capacity()];
             let length = page.word64(place + 8).load(Ordering::Relaxed).min(bytes.len() as u64) as usize;
-            page.copy_out(place + 16, &mut bytes);
+            page.copy_out(place + TEXT_HEAD, &mut bytes);
             std::sync::atomic::fence(Ordering::Acquire);
             if page.word64(place).load(Ordering::Relaxed) == turn {
                 return String::from_utf8_lossy(&bytes[..length]).into_owned();
@@ -252,6 +280,10 @@ mod tests {
         assert_eq!(view.text(Text::Detail), "connecting");
         child.set_text(Text::Detail, &"ü".repeat(200));
         assert_eq!(view.text(Text::Detail), "ü".repeat(120), "cut at a character");
+        child.set_text(Text::Trouble, &"x".repeat(2000));
+        assert_eq!((view.text(Text::Trouble).len(), view.text(Text::Failure).len()), (1008, 0), "and into no other");
+        page.set_text(Text::Failure, &"y".repeat(2000));
+        assert_eq!(view.text(Text::Failure), "y".repeat(1008));
         assert!(StatusPage::open(page.read_only().unwrap().into_owned().unwrap()).is_err(), "read-only stays so");
     }
 

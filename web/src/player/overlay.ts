@@ -22,17 +22,19 @@ export class Overlay {
     if (context === null) return;
     const picture = contain(width, height, this.#canvas.width, this.#canvas.height);
     let count = 0;
+    const sources: string[] = [];
     for (const match of matches) {
       drawMatch(context, match, picture, this.#colour(match.source));
       count += match.found.boxes.length;
+      if (match.found.boxes.length > 0) sources.push(match.source);
       this.#count(match);
     }
-    this.#publish(count);
+    this.#publish(count, sources);
   }
 
   clear(): void {
     this.#fresh();
-    this.#publish(0);
+    this.#publish(0, []);
   }
 
   #fresh(): CanvasRenderingContext2D | null {
@@ -64,8 +66,9 @@ export class Overlay {
   }
 
   /** For whoever drives the page from outside. */
-  #publish(count: number): void {
+  #publish(count: number, sources: readonly string[]): void {
     const { dataset } = this.#canvas;
+    dataset.sources = sources.join(' ');
     dataset.boxes = String(count);
     dataset.boxesTotal = String(this.#total);
     dataset.boxesExact = String(this.#exact);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { FrameInterval, HOLD_S, Results } from './results';
+import { FrameInterval, HOLD_S, MAX_HOLD_S, Results } from './results';
 
 const FRAME_S = 0.04;
 const box = { x: 0.1, y: 0.1, w: 0.2, h: 0.2, label: '', score: 1 };
@@ -31,6 +31,16 @@ describe('Results', () => {
     expect(soon?.exact).toBe(false);
     expect(soon?.strength).toBeGreaterThan(late?.strength ?? 1);
     expect(results.match(1 + HOLD_S + 0.01, FRAME_S)).toEqual([]);
+  });
+
+  it('holds that of an analyser of two pictures a second until its next is due, and none for ever', () => {
+    const results = new Results();
+    for (const media_s of [1, 1.5]) results.add(result(media_s));
+    expect(results.match(1.96, FRAME_S)).toHaveLength(1);
+    expect(results.match(2.3, FRAME_S)).toEqual([]);
+    results.add(result(9));
+    expect(results.match(9 + MAX_HOLD_S - 0.01, FRAME_S)).toHaveLength(1);
+    expect(results.match(9 + MAX_HOLD_S + 0.01, FRAME_S)).toEqual([]);
   });
 
   it('holds only until the next: an empty one clears at once', () => {

@@ -2,8 +2,12 @@
 
 import type { Box, ResultMessage } from '../wire/types';
 
-/** A result of an analyser slower than the video is shown at most this long after the picture it was found in. */
+/** A result of an analyser slower than the video is shown this long after the picture it was found in, … */
 export const HOLD_S = 0.25;
+/** … or, of one that looks at few pictures a second, until its next is due and half as long again; but … */
+const HOLD_INTERVALS = 1.5;
+/** … never longer than this: what it was found in has moved on. */
+export const MAX_HOLD_S = 1.5;
 /** A displayed picture is at most about a second behind; what is older than this can't come onto the screen again. */
 const KEEP_S = 3;
 /** Bounds memory against an analyser that stamps its results in the future, where pruning by age can't reach. */
@@ -23,8 +27,8 @@ export interface Match {
   found: Found;
   /** Found in this very picture; else held from an earlier one. */
   exact: boolean;
-  /** 1 in the picture it was found in; while held first steady, so that an analyser of 7 pictures a second doesn't
-   * flicker, then falling to 0 at `HOLD_S`. */
+  /** 1 in the picture it was found in; while held first steady, so that an analyser of few pictures a second doesn't
+   * flicker, then falling to 0. */
   strength: number;
 }
 
@@ -54,8 +58,9 @@ export class Results {
       if (found === undefined) continue;
       const age_s = media_s - found.media_s;
       const exact = Math.abs(age_s) < tolerance_s;
-      if (!exact && age_s > HOLD_S) continue;
-      matches.push({ source, found, exact, strength: exact ? 1 : held(age_s) });
+      const hold_s = holdFor(all);
+      if (!exact && age_s > hold_s) continue;
+      matches.push({ source, found, exact, strength: exact ? 1 : held(age_s / hold_s) });
     }
     return matches;
   }
@@ -73,8 +78,15 @@ export class Results {
   }
 }
 
-function held(age_s: number): number {
-  return 0.85 * Math.min(1, (1 - age_s / HOLD_S) / 0.4);
+/** From how far apart its last two results are. */
+function holdFor(all: readonly Found[]): number {
+  const interval_s = (all.at(-1)?.media_s ?? 0) - (all.at(-2)?.media_s ?? Infinity);
+  return Math.min(MAX_HOLD_S, Math.max(HOLD_S, HOLD_INTERVALS * interval_s));
+}
+
+/** `age` as a part of how long it is held. */
+function held(age: number): number {
+  return 0.85 * Math.min(1, (1 - age) / 0.4);
 }
 
 /** How far apart two pictures are, learnt from those shown. */

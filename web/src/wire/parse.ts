@@ -21,6 +21,7 @@ export function parseProcesses(body: unknown): Process[] {
     frames_out_per_s: number(it.frames_out_per_s),
     dropped: number(it.dropped),
     last_exit: textOrNull(it.last_exit),
+    trouble: textOrNull(it.trouble),
   }));
 }
 

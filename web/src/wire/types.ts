@@ -15,6 +15,8 @@ export interface Process {
   frames_out_per_s: number;
   dropped: number;
   last_exit: string | null;
+  /** What is wrong with it now, in several lines, such as a traceback. */
+  trouble: string | null;
 }
 
 export interface Camera {

@@ -64,8 +64,8 @@ pub const STEPS: &[Step] = &[
     Step { name: "doc", what: "the documentation builds without a warning", needs: &[], run: doc },
     Step {
         name: "e2e",
-        what: "the released program, with cameras and a browser",
-        needs: &[Need::Chromium, Need::Ffmpeg, Need::GStreamer, Need::NodeModules],
+        what: "the released program, with cameras, analysers in Python and a browser",
+        needs: &[Need::Chromium, Need::Ffmpeg, Need::GStreamer, Need::NodeModules, Need::Python],
         run: e2e,
     },
 ];
@@ -153,6 +153,8 @@ fn doc() -> Outcome {
 
 fn e2e() -> Outcome {
     run(&mut cargo(&["build", "--release"]))?;
+    let environment = Environment::prepare()?;
+    environment.install()?;
     let test = [
         "test",
         "--release",
@@ -164,7 +166,7 @@ fn e2e() -> Outcome {
         "--include-ignored",
         "--nocapture",
     ];
-    run(&mut quiet(cargo(&test)))
+    run(quiet(cargo(&test)).env("FRAMEWIRE_PYTHON", environment.interpreter()))
 }
 
 /// Tests that let a child panic would fill the output with its backtrace.

@@ -67,15 +67,14 @@ impl Block for Motion {
         Ok(Self { config, background: None, output })
     }
 
-    fn frame(&mut self, _from: Arrived<'_>, picture: Frame, _cx: &mut BlockContext) -> Result<(), BoxError> {
+    fn frame(&mut self, from: Arrived<'_>, picture: Frame, _cx: &mut BlockContext) -> Result<(), BoxError> {
         // What loss has smeared over a picture moves too, but means nothing.
         if picture.info().has(Info::FLAG_DAMAGED) {
             return Ok(());
         }
-        let found = rmp_serde::to_vec_named(&Found { boxes: self.look(&picture) })?;
-        let mut slot = self.output.reserve(found.len())?;
-        slot.bytes_mut().copy_from_slice(&found);
-        slot.publish(Info { kind: Found::KIND, format: 0, ..*picture.info() });
-        Ok(())
+        let (camera, block) = (from.label.to_owned(), Self::KIND.to_owned());
+        let boxes = self.look(&picture);
+        let found = Found { camera, block, sequence: picture.sequence(), boxes, result: None };
+        found.publish(&mut self.output, picture.info())
     }
 }

@@ -4,11 +4,13 @@ mod error;
 mod layout;
 mod pace;
 mod scaler;
+mod text;
 
 pub use error::ViewError;
 pub use layout::Layout;
 pub use pace::Pace;
 pub use scaler::Scaler;
+pub use text::NoView;
 
 use serde::{Deserialize, Serialize};
 

@@ -68,6 +68,8 @@ fn killed_at_any_instant(system: &System) {
             }
             killed
         });
+        // Also if a test fails here: the scope waits for the killer.
+        let enough = Until(&enough);
         let end = Instant::now() + Duration::from_secs(4);
         while Instant::now() < end {
             let config = Config { begun: Some(begun.clone()), ..Config::default() };
@@ -77,7 +79,7 @@ fn killed_at_any_instant(system: &System) {
             subject.kill();
             assert_eq!(subject.join_for(LIMIT), Some(Exit::Signal(9)));
         }
-        enough.store(true, Ordering::Relaxed);
+        drop(enough);
         let killed = killer.join().unwrap();
         println!("     ({killed} zygotes killed, {copies} of {started} children were copies)");
         assert!(killed > 0 && copies > 0);
@@ -88,6 +90,15 @@ fn killed_at_any_instant(system: &System) {
         start_somehow(system, "d.last").stop(LIMIT);
         children(own) == zygotes(own) && zygotes(own).len() == 1
     });
+}
+
+/// Says that it is enough when it goes.
+struct Until<'a>(&'a AtomicBool);
+
+impl Drop for Until<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn one_that_is_stopped(system: &System) {

@@ -51,7 +51,9 @@ impl Lease {
                 held.done();
                 Ok(())
             }
-            None => Err(Class::Error.says("could not acknowledge an item twice, or after it was given back".to_owned())),
+            None => {
+                Err(Class::Error.says("could not acknowledge an item twice, or after it was given back".to_owned()))
+            }
         }
     }
 

@@ -18,12 +18,13 @@ use super::{
     layout::{self, Layout},
     leases::Noted,
 };
+use crate::error;
 
 /// A frame in the ring's own memory, read-only. `numpy.asarray(frame)` copies nothing.
 ///
 /// The slot is held, and so never overwritten, until the frame is released (`with`, `release()`, or dropped) *and* no view of it is
 /// left.
-#[pyclass(frozen, module = "framewire", weakref)]
+#[pyclass(frozen, module = "framewire")]
 pub(crate) struct Frame {
     state: Mutex<State>,
     info: Info,
@@ -39,7 +40,7 @@ struct State {
 }
 
 impl Frame {
-    pub(super) fn of(held: Held, noted: Noted) -> Self {
+    pub(crate) fn of(held: Held, noted: Noted) -> Self {
         let (info, length, sequence) = (*held.info(), held.bytes().len(), held.sequence());
         let layout = Layout::of(&info, length);
         let state = State { held: Some(Arc::new((held, noted))), views: 0, released: false };
@@ -169,7 +170,10 @@ impl Frame {
 
     fn __repr__(&self) -> String {
         let what = self.format().map_or_else(|| self.layout.item.to_string_lossy().into_owned(), str::to_owned);
-        format!("<framewire.Frame {} of shape {:?}, {what}, pts {} ns>", self.sequence, self.layout.shape, self.info.pts_ns)
+        format!(
+            "<framewire.Frame {} of shape {:?}, {what}, pts {} ns>",
+            self.sequence, self.layout.shape, self.info.pts_ns
+        )
     }
 
     /// For `torch.from_dlpack` and the like, by numpy.
@@ -268,6 +272,7 @@ unsafe fn lend(
     let Some(held) = state.held.as_ref().filter(|_| !state.released) else {
         return Err(PyValueError::new_err("could not read a frame that was released: take a copy() before that"));
     };
+    held.0.check().map_err(error::forked)?;
     // A layout lies inside its frame's bytes.
     let start: NonNull<u8> = NonNull::from(&held.0.bytes()[layout.offset..]).cast();
     state.views += 1;

@@ -12,15 +12,18 @@ use crate::error::Class;
 
 /// The frames of one reader that aren't let go of.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Leases(Arc<Mutex<BTreeMap<u64, (Arc<str>, Instant)>>>);
+pub(crate) struct Leases(Arc<Mutex<Held>>);
+
+/// By the frame's number: the thread that took it, and when.
+type Held = BTreeMap<u64, (Arc<str>, Instant)>;
 
 /// One of them; dropped, it is let go of.
 #[derive(Debug)]
-pub(super) struct Noted(Leases, u64);
+pub(crate) struct Noted(Leases, u64);
 
 impl Leases {
     /// This thread has taken a frame.
-    pub(super) fn note(&self, py: Python<'_>, sequence: u64) -> Noted {
+    pub(crate) fn note(&self, py: Python<'_>, sequence: u64) -> Noted {
         self.lock().insert(sequence, (thread_name(py), Instant::now()));
         Noted(self.clone(), sequence)
     }
@@ -44,7 +47,7 @@ impl Leases {
         ))
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, (Arc<str>, Instant)>> {
+    fn lock(&self) -> MutexGuard<'_, Held> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -67,9 +67,8 @@ impl Reader {
         match self.state.try_lock() {
             Ok(state) => Ok(state),
             Err(TryLockError::Poisoned(state)) => Ok(state.into_inner()),
-            Err(TryLockError::WouldBlock) => Err(Class::Error.says(
-                "could not use a reader from two threads at once: give each a reader of its own".to_owned(),
-            )),
+            Err(TryLockError::WouldBlock) => Err(Class::Error
+                .says("could not use a reader from two threads at once: give each a reader of its own".to_owned())),
         }
     }
 
@@ -119,14 +118,17 @@ impl Reader {
         let wish = Arguments { policy, depth, n, hz, timeout: block_timeout, detach, leases }.wish()?;
         let Ok(address) = address.parse::<Address>();
         let early = Mutex::new(None);
-        let attempt = |limit: Option<Duration>| {
-            match Ring::connect(&address, Allow::SameUser, wish, limit.unwrap_or(Duration::MAX)) {
-                Err(error @ MeetError::Connect { .. }) => {
-                    *early.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                    None
-                }
-                met => Some(met),
+        let attempt = |limit: Option<Duration>| match Ring::connect(
+            &address,
+            Allow::SameUser,
+            wish,
+            limit.unwrap_or(Duration::MAX),
+        ) {
+            Err(error @ MeetError::Connect { .. }) => {
+                *early.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                None
             }
+            met => Some(met),
         };
         let met = wait::wait(py, Limit::seconds(timeout)?, attempt)?;
         let met = met.or_else(|| early.into_inner().unwrap_or_else(PoisonError::into_inner).map(Err));
@@ -136,7 +138,9 @@ impl Reader {
                 Ok(Self { state, leases: Leases::default(), wish })
             }
             Some(Err(error)) => Err(errors::meet(error)),
-            None => Err(Class::TimeoutError.says(format!("could not connect to a ring at {address}: no time was given"))),
+            None => {
+                Err(Class::TimeoutError.says(format!("could not connect to a ring at {address}: no time was given")))
+            }
         }
     }
 
@@ -200,7 +204,13 @@ impl Reader {
     fn counts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let Counts { published, read, dropped, skipped, waiting } = self.with(|reader| Ok(reader.counts()))?;
         let counts = PyDict::new(py);
-        let all = [("published", published), ("read", read), ("dropped", dropped), ("skipped", skipped), ("waiting", waiting)];
+        let all = [
+            ("published", published),
+            ("read", read),
+            ("dropped", dropped),
+            ("skipped", skipped),
+            ("waiting", waiting),
+        ];
         all.into_iter().try_for_each(|(name, count)| counts.set_item(name, count))?;
         Ok(counts)
     }

@@ -28,9 +28,11 @@ struct State {
 
 impl RingWriter {
     fn with<R>(&self, with: impl FnOnce(&mut State) -> PyResult<R>) -> PyResult<R> {
-        with(self.lock()?.as_mut().ok_or_else(|| {
-            Class::ClosedError.says("could not write to the ring: this writer was closed".to_owned())
-        })?)
+        with(
+            self.lock()?.as_mut().ok_or_else(|| {
+                Class::ClosedError.says("could not write to the ring: this writer was closed".to_owned())
+            })?,
+        )
     }
 
     fn lock(&self) -> PyResult<MutexGuard<'_, Option<State>>> {
@@ -86,15 +88,17 @@ impl RingWriter {
     ) -> PyResult<u64> {
         let mut info = Info { pts_ns, captured_ns, wall_ns, flags, ..Info::default() };
         layout::describe(&mut info, &shape, item, format)?;
-        let bytes = shape.iter().try_fold(layout::item_bytes(item).unwrap_or(1), |all, length| all.checked_mul(*length));
+        let bytes =
+            shape.iter().try_fold(layout::item_bytes(item).unwrap_or(1), |all, length| all.checked_mul(*length));
         self.with(|state| {
             if state.lent != bytes {
                 return Err(PyValueError::new_err("could not publish a frame: it isn't of the size that was reserved"));
             }
             state.lent = None;
-            let slot = state.writer.resume().ok_or_else(|| {
-                Class::Error.says("could not publish a frame: none was reserved".to_owned())
-            })?;
+            let slot = state
+                .writer
+                .resume()
+                .ok_or_else(|| Class::Error.says("could not publish a frame: none was reserved".to_owned()))?;
             Ok(slot.publish(info))
         })
     }
@@ -103,7 +107,8 @@ impl RingWriter {
     #[staticmethod]
     fn check(shape: Vec<usize>, item: &str, format: Option<&str>) -> PyResult<usize> {
         layout::describe(&mut Info::default(), &shape, item, format)?;
-        let bytes = shape.iter().try_fold(layout::item_bytes(item).unwrap_or(1), |all, length| all.checked_mul(*length));
+        let bytes =
+            shape.iter().try_fold(layout::item_bytes(item).unwrap_or(1), |all, length| all.checked_mul(*length));
         bytes.ok_or_else(|| PyValueError::new_err("could not make a frame that large"))
     }
 

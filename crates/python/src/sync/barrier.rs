@@ -27,9 +27,12 @@ impl Barrier {
     #[new]
     #[pyo3(signature = (parties, action = None, timeout = None))]
     fn new(parties: i64, action: Option<Py<PyAny>>, timeout: Option<f64>) -> PyResult<Self> {
-        let parties = u32::try_from(parties).ok().filter(|parties| (1..=1 << 16).contains(parties)).ok_or_else(|| {
-            PyValueError::new_err(format!("could not make a barrier for {parties} parties: 1 to 65536 are possible"))
-        })?;
+        let parties =
+            u32::try_from(parties).ok().filter(|parties| (1..=1 << 16).contains(parties)).ok_or_else(|| {
+                PyValueError::new_err(format!(
+                    "could not make a barrier for {parties} parties: 1 to 65536 are possible"
+                ))
+            })?;
         let shared = room::make(parties as usize * 8 + 8192, |arena| Shared::create(arena, parties))?;
         Ok(Self { shared, action, timeout })
     }
@@ -37,25 +40,21 @@ impl Barrier {
     /// Wait for the others for at most `timeout` seconds (or the barrier's own). As which one this came: 0 to `parties - 1`.
     #[pyo3(signature = (timeout = None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<usize> {
-        if let Some(action) = &self.action
-            && self.shared.waiting() + 1 == self.shared.parties()
-        {
-            // The others are still held up here by our not having come. If it raises, they can't go on.
-            action.call0(py).inspect_err(|_| {
-                let _ = self.shared.abort();
-            })?;
-        }
         let limit = Limit::seconds(timeout.or(self.timeout))?;
         let mut listen = wait::listener(py)?;
         let raised = Mutex::new(None);
-        let go_on = || match listen() {
+        let keep = |outcome: PyResult<()>| match outcome {
             Ok(()) => true,
             Err(error) => {
                 *raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 false
             }
         };
-        let waited = py.detach(|| self.shared.wait_while(duration(limit), go_on));
+        let last = || match &self.action {
+            Some(action) => keep(Python::attach(|py| action.call0(py).map(drop))),
+            None => true,
+        };
+        let waited = py.detach(|| self.shared.wait_while(duration(limit), || keep(listen()), last));
         if let Some(error) = raised.into_inner().unwrap_or_else(PoisonError::into_inner) {
             return Err(error);
         }

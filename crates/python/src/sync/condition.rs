@@ -121,7 +121,7 @@ impl Condition {
         self.lock.bind(exception.py()).call_method1("__exit__", exception).map(drop)
     }
 
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (usize, Py<PyAny>))> {
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Received)> {
         let number = passing::leave("Condition", &slf.get().condition)?;
         Ok((slf.get_type().getattr("_received")?, (number, slf.get().lock.clone_ref(slf.py()))))
     }
@@ -131,6 +131,9 @@ impl Condition {
         Ok(Self { lock, condition: passing::arrive("Condition", number)? })
     }
 }
+
+/// What `_received` takes.
+type Received = (usize, Py<PyAny>);
 
 fn held<'a>(lock: &'a Bound<'_, PyAny>) -> PyResult<&'a Held> {
     if let Ok(lock) = lock.cast::<RLock>() {

@@ -98,7 +98,9 @@ impl Event {
         let shared = self.shared.clone();
         later::run(py, async move {
             let waited = shared.wait_async().await;
-            Box::new(|py: Python<'_>| waited.map_err(wait_error).map(|()| PyBool::new(py, true).to_owned().into_any().unbind())) as Ended
+            Box::new(|py: Python<'_>| {
+                waited.map_err(wait_error).map(|()| PyBool::new(py, true).to_owned().into_any().unbind())
+            }) as Ended
         })
     }
 
@@ -109,7 +111,8 @@ impl Event {
             let mut bell = self.bell.lock().unwrap_or_else(PoisonError::into_inner);
             if bell.is_none() {
                 let made = Doorbell::new().map_err(|error| error::system("make a doorbell", &error))?;
-                let ringing = self.shared.ring_when_set(&made).map_err(|error| error::system("watch an event", &error))?;
+                let ringing =
+                    self.shared.ring_when_set(&made).map_err(|error| error::system("watch an event", &error))?;
                 *bell = Some((made, ringing));
             }
         }

@@ -27,7 +27,10 @@ pub(super) struct Held {
 }
 
 impl Held {
-    fn create(robust: &str, create: fn(&shm::arena::Arena) -> Result<KeptLock, shm::arena::ArenaError>) -> PyResult<Self> {
+    fn create(
+        robust: &str,
+        create: fn(&shm::arena::Arena) -> Result<KeptLock, shm::arena::ArenaError>,
+    ) -> PyResult<Self> {
         Ok(Self::new(room::make(256, create)?, raises(robust)?))
     }
 
@@ -93,7 +96,9 @@ fn raises(robust: &str) -> PyResult<bool> {
     match robust {
         "recover" => Ok(false),
         "raise" => Ok(true),
-        other => Err(PyValueError::new_err(format!("could not make a lock with robust={other:?}: \"recover\" or \"raise\""))),
+        other => {
+            Err(PyValueError::new_err(format!("could not make a lock with robust={other:?}: \"recover\" or \"raise\"")))
+        }
     }
 }
 
@@ -113,12 +118,6 @@ macro_rules! lock_class {
         #[doc = $extra]
         #[pyclass(frozen, subclass, module = "framewire")]
         pub(crate) struct $class(pub(super) Held);
-
-        impl $class {
-            pub(super) fn of(lock: KeptLock) -> Self {
-                Self(Held::new(lock, false))
-            }
-        }
 
         #[pymethods]
         impl $class {
@@ -206,6 +205,12 @@ lock_class!(
     "A lock between processes that the thread which has it can take again.",
     "What becomes of it when its owner dies is as for `Lock`."
 );
+
+impl RLock {
+    pub(super) fn of(lock: KeptLock) -> Self {
+        Self(Held::new(lock, false))
+    }
+}
 
 /// A limit for the waits that can't be made in slices.
 pub(super) fn duration(limit: Limit) -> Option<Duration> {

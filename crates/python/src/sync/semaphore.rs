@@ -23,7 +23,9 @@ struct Permits {
 impl Permits {
     fn create(value: i64, robust: bool, bounded: bool) -> PyResult<Self> {
         let permits = u32::try_from(value).ok().filter(|permits| *permits <= 1 << 20).ok_or_else(|| {
-            PyValueError::new_err(format!("could not make a semaphore with the value {value}: 0 to 1048576 are possible"))
+            PyValueError::new_err(format!(
+                "could not make a semaphore with the value {value}: 0 to 1048576 are possible"
+            ))
         })?;
         let create = |arena: &_| match bounded {
             true => Shared::create_bounded(arena, permits),
@@ -139,5 +141,13 @@ macro_rules! semaphore_class {
     };
 }
 
-semaphore_class!(Semaphore, false, "Up to `value` at a time, between processes; `release` may add to them, up to 1024.");
-semaphore_class!(BoundedSemaphore, true, "Up to `value` at a time, between processes; to release one too many is a `ValueError`.");
+semaphore_class!(
+    Semaphore,
+    false,
+    "Up to `value` at a time, between processes; `release` may add to them, up to 1024."
+);
+semaphore_class!(
+    BoundedSemaphore,
+    true,
+    "Up to `value` at a time, between processes; to release one too many is a `ValueError`."
+);

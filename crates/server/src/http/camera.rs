@@ -105,14 +105,10 @@ impl Camera {
     }
 
     /// Takes what an analyser found.
-    pub fn found(&self, frame: &Frame) {
-        let Ok(found) = Found::read(frame) else {
-            tracing::warn!(camera = self.name(), "what the analyser sent can't be read");
-            return;
-        };
+    pub fn found(&self, found: &Found, info: &Info) {
         let mut stream = self.stream();
-        if let Some(media_s) = stream.media_s(frame.info().pts_ns) {
-            let message = json!({"type": "result", "source": "motion", "media_s": media_s, "boxes": found.boxes});
+        if let Some(media_s) = stream.media_s(info.pts_ns) {
+            let message = json!({"type": "result", "source": found.block, "media_s": media_s, "boxes": found.boxes});
             stream.result(message.to_string().into());
             self.tell(&stream);
         }

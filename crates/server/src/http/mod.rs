@@ -5,6 +5,7 @@ mod assets;
 mod camera;
 mod live;
 mod processes;
+mod results;
 mod routes;
 mod stream;
 
@@ -14,12 +15,13 @@ use blocks::{Found, Packet};
 use graph::{Arrived, Block, BlockContext, BoxError, Frame, InputPort, Passed};
 use serde::{Deserialize, Serialize};
 
-use self::{access::Access, camera::Camera, processes::Processes, routes::App};
+use self::{access::Access, camera::Camera, processes::Processes, results::Results, routes::App};
 
 /// Serves the page, the interface below it, and the live streams. It decodes nothing.
 #[derive(Debug)]
 pub struct Server {
     cameras: HashMap<String, Arc<Camera>>,
+    results: Results,
 }
 
 /// What a [`Server`] is started with.
@@ -33,6 +35,17 @@ pub struct ServerConfig {
     pub processes: Vec<ProcessEntry>,
     /// Every camera, in the order of the page.
     pub cameras: Vec<CameraEntry>,
+    /// Where what is found is to be written too.
+    pub json_lines: Option<JsonLines>,
+}
+
+/// Where findings go as lines.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct JsonLines {
+    /// Standard output of whoever was started by a person.
+    pub to: Passed,
+    /// Without what moves.
+    pub analysers_only: bool,
 }
 
 /// A row of the table.
@@ -60,7 +73,7 @@ pub struct CameraEntry {
 impl Server {
     /// Each camera's packets; the wire's label is the camera's name.
     pub const PACKETS: InputPort<Packet> = InputPort::new("packets");
-    /// What analysers find; labelled in the same way.
+    /// What analysers find; the wire's label is the process's name.
     pub const FOUND: InputPort<Found> = InputPort::new("found");
 }
 
@@ -75,9 +88,13 @@ impl Block for Server {
         let processes = Arc::new(Processes::open(config.processes)?);
         let cameras: Vec<Arc<Camera>> =
             config.cameras.into_iter().map(|entry| Arc::new(Camera::new(entry, &processes))).collect();
-        let server =
-            Self { cameras: cameras.iter().map(|camera| (camera.name().to_owned(), camera.clone())).collect() };
-        let app = App::new(processes, cameras);
+        let results = Results::new();
+        if let Some(JsonLines { to, analysers_only }) = config.json_lines {
+            results.write(to.into_owned()?.into(), analysers_only)?;
+        }
+        let by_name = cameras.iter().map(|camera| (camera.name().to_owned(), camera.clone())).collect();
+        let server = Self { cameras: by_name, results: results.clone() };
+        let app = App::new(processes, cameras, results);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         thread::Builder::new().name("http".to_owned()).spawn(move || {
             let run = AssertUnwindSafe(|| runtime.block_on(async { routes::serve(listener, access, app).await }));
@@ -90,11 +107,15 @@ impl Block for Server {
     }
 
     fn frame(&mut self, from: Arrived<'_>, frame: Frame, _cx: &mut BlockContext) -> Result<(), BoxError> {
-        if let Some(camera) = self.cameras.get(from.label) {
-            match from.input {
-                "packets" => camera.packet(&frame),
-                _ => camera.found(&frame),
-            }
+        match from.input {
+            "packets" => self.cameras.get(from.label).into_iter().for_each(|camera| camera.packet(&frame)),
+            _ => match Found::read(&frame) {
+                Ok(found) => {
+                    self.cameras.get(&found.camera).into_iter().for_each(|camera| camera.found(&found, frame.info()));
+                    self.results.publish(&found, frame.info());
+                }
+                Err(error) => tracing::warn!(process = from.label, "what it found can't be read: {error}"),
+            },
         }
         Ok(())
     }

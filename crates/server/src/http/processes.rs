@@ -42,6 +42,7 @@ pub struct Row {
     pub frames_out_per_s: f64,
     dropped: u64,
     last_exit: Option<String>,
+    trouble: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -134,6 +135,8 @@ fn row(entry: &ProcessEntry, page: &StatusView, now: &Done, before: &Done, over:
         frames_out_per_s: (per_s(now.frames_out, before.frames_out) * 10.0).round() / 10.0,
         dropped: page.get(Number::Dropped),
         last_exit: text(Text::LastExit),
+        // That it is gone is more than what it had to say while it was there.
+        trouble: text(Text::Failure).or_else(|| text(Text::Trouble)),
     }
 }
 

@@ -14,7 +14,14 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{access::Access, assets, camera::Camera, live, processes::Processes};
+use super::{
+    access::Access,
+    assets,
+    camera::Camera,
+    live,
+    processes::Processes,
+    results::{self, Results, Wanted},
+};
 
 /// What the answers are made of.
 #[derive(Clone, Debug)]
@@ -24,11 +31,12 @@ pub struct App(Arc<Inner>);
 struct Inner {
     processes: Arc<Processes>,
     cameras: Vec<Arc<Camera>>,
+    results: Results,
 }
 
 impl App {
-    pub fn new(processes: Arc<Processes>, cameras: Vec<Arc<Camera>>) -> Self {
-        Self(Arc::new(Inner { processes, cameras }))
+    pub fn new(processes: Arc<Processes>, cameras: Vec<Arc<Camera>>, results: Results) -> Self {
+        Self(Arc::new(Inner { processes, cameras, results }))
     }
 }
 
@@ -39,6 +47,7 @@ pub async fn serve(listener: TcpListener, access: Access, app: App) -> io::Resul
         .route("/api/cameras", get(cameras))
         .route("/api/health", get(health))
         .route("/api/cameras/{name}/live", get(watch))
+        .route("/api/results", get(find))
         .fallback(page)
         .layer(middleware::from_fn_with_state(access, guard))
         .with_state(app);
@@ -109,6 +118,21 @@ async fn watch(
         // What a viewer says is ignored, so it needn't be able to say much.
         (Some(camera), Ok(upgrade)) => {
             upgrade.max_message_size(4096).max_frame_size(4096).on_upgrade(move |socket| live::serve(socket, camera))
+        }
+    }
+}
+
+async fn find(
+    State(app): State<App>,
+    Query(wanted): Query<Wanted>,
+    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+) -> Response {
+    match upgrade {
+        Err(rejection) => error(rejection.status(), "this address speaks WebSocket; see docs/api.md"),
+        Ok(upgrade) => {
+            let found = app.0.results.subscribe();
+            let upgrade = upgrade.max_message_size(4096).max_frame_size(4096);
+            upgrade.on_upgrade(move |socket| results::serve(socket, found, wanted))
         }
     }
 }

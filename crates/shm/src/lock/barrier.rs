@@ -71,7 +71,7 @@ impl Barrier {
     ///
     /// [`BarrierError::Broken`], [`BarrierError::Forked`] in a forked child.
     pub fn wait(&self) -> Result<usize, BarrierError> {
-        self.wait_until(None, || true)
+        self.wait_until(None, || true, || true)
     }
 
     /// Waits for the others for at most `limit`. If that passes, the barrier is broken.
@@ -80,23 +80,40 @@ impl Barrier {
     ///
     /// As [`wait`](Self::wait), and [`BarrierError::TimedOut`].
     pub fn wait_for(&self, limit: Duration) -> Result<usize, BarrierError> {
-        self.wait_until(Instant::now().checked_add(limit), || true)
+        self.wait_until(Instant::now().checked_add(limit), || true, || true)
     }
 
     /// As [`wait`](Self::wait), for at most `limit`, and only for as long as `go_on` says so, which is asked some forty times a
-    /// second. When it says no, that is as if the limit had passed.
+    /// second. When it says no, that is as if the limit had passed. Whoever comes last calls `last` before anybody goes on; if that
+    /// says no, the barrier is broken. Meanwhile all other calls wait.
     ///
     /// # Errors
     ///
     /// As [`wait_for`](Self::wait_for).
-    pub fn wait_while(&self, limit: Option<Duration>, go_on: impl FnMut() -> bool) -> Result<usize, BarrierError> {
-        self.wait_until(limit.and_then(|limit| Instant::now().checked_add(limit)), go_on)
+    pub fn wait_while(
+        &self,
+        limit: Option<Duration>,
+        go_on: impl FnMut() -> bool,
+        last: impl FnOnce() -> bool,
+    ) -> Result<usize, BarrierError> {
+        self.wait_until(limit.and_then(|limit| Instant::now().checked_add(limit)), go_on, last)
     }
 
-    fn wait_until(&self, until: Option<Instant>, mut go_on: impl FnMut() -> bool) -> Result<usize, BarrierError> {
+    fn wait_until(
+        &self,
+        until: Option<Instant>,
+        mut go_on: impl FnMut() -> bool,
+        last: impl FnOnce() -> bool,
+    ) -> Result<usize, BarrierError> {
         let arena = self.place.arena();
         arena.born().check()?;
-        let (index, arrived) = self.locked(|| rounds::arrive(self, arena));
+        let (index, arrived) = self.locked(|| {
+            let is_last = !self.is_broken() && rounds::waiting(self) + 1 == Rounds::parties(self);
+            if is_last && !last() {
+                rounds::end(self, self.round().load(Ordering::Relaxed), false);
+            }
+            rounds::arrive(self, arena)
+        });
         let round = match arrived {
             Arrived::Last => return Ok(index),
             Arrived::Broken => return Err(BarrierError::Broken),

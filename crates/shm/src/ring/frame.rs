@@ -9,7 +9,7 @@ use super::{
     session::Line,
 };
 use crate::{
-    fork::Birthplace,
+    fork::{Birthplace, Forked},
     memory::Mapping,
     sync::{AtomicU64, Ordering},
     wire::Passed,
@@ -96,6 +96,15 @@ impl Frame {
     ) -> Self {
         let (segment, offset, bytes) = place;
         Self(Arc::new(Held { joined, lease, slot, sequence, segment, offset, bytes }))
+    }
+
+    /// Says whether this process may read it: [`bytes`](Self::bytes) and [`info`](Self::info) panic where not.
+    ///
+    /// # Errors
+    ///
+    /// [`Forked`] in a process that was forked since it was taken.
+    pub fn check(&self) -> Result<(), Forked> {
+        self.0.joined.birthplace.check()
     }
 
     /// Its bytes, in the shared memory itself.

@@ -1,25 +1,28 @@
-//! Packets to pictures, for as long as somebody wants them.
+//! Packets to pictures, in as many views as are wanted, for as long as somebody wants them.
+
+mod rendering;
 
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-use graph::{Arrived, Block, BlockContext, BoxError, Frame, Info, InputPort, Output, OutputPort, RingOptions, Text};
+use graph::{Arrived, Block, BlockContext, BoxError, Frame, Info, InputPort, OutputPort, Text};
 use media::{
     decode::{self, default_decoder},
-    view::{Format, Pace, Scaler, View},
+    view::View,
 };
-use serde::{Deserialize, Serialize};
 
+use self::rendering::Rendering;
 use crate::{Packet, Picture};
 
 /// Decodes H.264. It has no network and no files: a hostile stream can harm only this process.
+///
+/// Each picture is decoded once and rendered once for each view that is read: whoever wants one attaches to the
+/// [variant](OutputPort::variant) of [`PICTURES`](Self::PICTURES) that the view is as text, and those who want the same one share it.
 pub struct Decoder {
     decoder: Box<dyn decode::Decoder>,
-    scaler: Scaler,
-    pace: Pace,
-    output: Output<Picture>,
+    views: Vec<Rendering>,
     /// The packet taken last.
     last: Option<u64>,
     /// When somebody last wanted the pictures.
@@ -31,33 +34,33 @@ pub struct Decoder {
     failing: bool,
 }
 
-/// What a [`Decoder`] is started with.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DecoderConfig {
-    /// The pictures that are wanted.
-    pub view: View,
-}
-
-/// Pictures that are kept for a reader that lags: it should rather skip than fall behind, but not for one late moment of
-/// a loaded machine.
-const DEPTH: u32 = 4;
-
 /// So long it goes on without a reader: one that is being restarted shouldn't have to wait for a key frame.
 const LINGER: Duration = Duration::from_secs(3);
 
 /// A decoder reorders at most 16 pictures; more times than that are of packets that gave none.
 const MAX_INSIDE: usize = 32;
 
+/// As many views of one camera; each costs a rendering a picture, and some pictures of memory.
+const MAX_VIEWS: usize = 16;
+
 impl Decoder {
     /// What it decodes.
     pub const PACKETS: InputPort<Packet> = InputPort::new("packets");
-    /// What comes of it.
+    /// What comes of it; without a variant, as [`View::default`] has it.
     pub const PICTURES: OutputPort<Picture> = OutputPort::new("pictures");
 
-    fn decode(&mut self, packet: &Frame, cx: &BlockContext) -> Result<(), BoxError> {
+    /// Where the pictures come out as one wants to see them.
+    #[must_use]
+    pub fn pictures(view: &View) -> OutputPort<Picture> {
+        Self::PICTURES.variant(&view.to_string())
+    }
+
+    fn decode(&mut self, packet: &Frame, cx: &mut BlockContext) -> Result<(), BoxError> {
         let info = *packet.info();
         let follows = self.last.replace(packet.sequence()).is_none_or(|last| last + 1 == packet.sequence());
-        let wanted = self.output.has_readers();
+        // All are asked: each takes note of it.
+        let wanted = self.views.iter_mut().filter_map(|view| view.has_readers().then_some(())).count() > 0;
+        self.let_go_of_the_unwanted(cx);
         if wanted {
             self.wanted_at = Instant::now();
         } else if self.wanted_at.elapsed() > LINGER {
@@ -95,39 +98,25 @@ impl Decoder {
     fn publish(&mut self, picture: &decode::Picture) -> Result<(), BoxError> {
         let captured = self.inside.iter().position(|info| info.pts_ns == picture.pts_ns);
         let captured = captured.and_then(|index| self.inside.remove(index)).unwrap_or_default();
-        if !self.pace.is_due(picture.pts_ns) {
-            return Ok(());
+        self.views.iter_mut().try_for_each(|view| view.render(picture, &captured))
+    }
+
+    /// A view that nobody reads any more gives its memory back.
+    fn let_go_of_the_unwanted(&mut self, cx: &mut BlockContext) {
+        for view in self.views.extract_if(.., |view| view.idle() > LINGER) {
+            cx.close(view.port());
         }
-        let length = self.scaler.layout(picture.width, picture.height).length;
-        let mut slot = self.output.reserve(length)?;
-        match self.scaler.render(picture, slot.bytes_mut()) {
-            Ok(layout) => {
-                let mut info = Picture::info(&layout);
-                (info.pts_ns, info.captured_ns, info.wall_ns) =
-                    (picture.pts_ns, captured.captured_ns, captured.wall_ns);
-                info.flags = captured.flags & (Info::FLAG_DISCONTINUITY | Info::FLAG_KEYFRAME);
-                if picture.damaged {
-                    info.flags |= Info::FLAG_DAMAGED;
-                }
-                slot.publish(info);
-            }
-            Err(error) => tracing::warn!("dropped a picture: could not {error}"),
-        }
-        Ok(())
     }
 }
 
 impl Block for Decoder {
     const KIND: &'static str = "decoder";
-    type Config = DecoderConfig;
+    type Config = ();
 
-    fn start(config: DecoderConfig, cx: &mut BlockContext) -> Result<Self, BoxError> {
-        let output = cx.output(Self::PICTURES, RingOptions { depth: DEPTH, frame_bytes: expected(&config.view) })?;
+    fn start((): (), _cx: &mut BlockContext) -> Result<Self, BoxError> {
         Ok(Self {
             decoder: default_decoder(),
-            scaler: Scaler::new(config.view),
-            pace: Pace::new(config.view.fps),
-            output,
+            views: Vec::new(),
             last: None,
             wanted_at: Instant::now(),
             awaits_key_frame: true,
@@ -139,15 +128,17 @@ impl Block for Decoder {
     fn frame(&mut self, _from: Arrived<'_>, packet: Frame, cx: &mut BlockContext) -> Result<(), BoxError> {
         self.decode(&packet, cx)
     }
-}
 
-/// The size of a picture of this view, as far as it is known before the first one; a larger one makes the ring grow.
-fn expected(view: &View) -> usize {
-    let (width, height) = view.size.unwrap_or((1280, 720));
-    let pixels = width as usize * height as usize;
-    match view.format {
-        Format::Gray8 => pixels,
-        Format::I420 => pixels * 3 / 2,
-        Format::Rgb24 | Format::Bgr24 => pixels * 3,
+    fn wanted(&mut self, output: &str, cx: &mut BlockContext) -> Result<(), BoxError> {
+        let variant = Self::PICTURES.variant_in(output);
+        let variant = variant.ok_or_else(|| format!("give {output:?}: there are only pictures"))?;
+        let view: View = if variant.is_empty() { View::default() } else { variant.parse()? };
+        if self.views.len() == MAX_VIEWS {
+            let views: Vec<String> = self.views.iter().map(|view| view.view().to_string()).collect();
+            return Err(format!("give {view}: there are {MAX_VIEWS} views already: {}", views.join(", ")).into());
+        }
+        let port = if variant.is_empty() { Self::PICTURES } else { Self::PICTURES.variant(variant) };
+        self.views.push(Rendering::new(view, port, cx)?);
+        Ok(())
     }
 }

@@ -1,0 +1,223 @@
+//! The analysers in Python, as the terminal's main loop follows them: what is wrong with each, and when its file was saved.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use graph::{BoxError, Change, Exit, State, StatusPage, Text};
+
+/// How often files are looked at. A person who saves one doesn't notice it, and a look costs microseconds.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+
+/// A file of analyses, as it was named on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Analysis {
+    /// Absolute.
+    pub file: PathBuf,
+    /// The function or class in it.
+    pub name: Option<String>,
+}
+
+/// An analyser's process.
+#[derive(Clone, Debug)]
+pub struct Analyser {
+    /// The process's name.
+    pub process: String,
+    /// Its file.
+    pub file: PathBuf,
+    /// Its status page.
+    pub page: Arc<StatusPage>,
+}
+
+/// All of them.
+#[derive(Clone, Debug, Default)]
+pub struct Analysers {
+    /// In the order of the command line.
+    pub all: Vec<Analyser>,
+    /// Whether they are started anew when their file is saved.
+    pub watch: bool,
+}
+
+impl Analysis {
+    /// Reads `people.py` or `people.py:NAME`.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such file.
+    pub fn parse(text: &str) -> Result<Self, BoxError> {
+        let named = text
+            .rsplit_once(':')
+            .filter(|(file, name)| is_name(name) && !Path::new(text).is_file() && !file.is_empty());
+        let (file, name) = named.map_or((text, None), |(file, name)| (file, Some(name.to_owned())));
+        let failed = |why: &dyn std::fmt::Display| {
+            format!("analyse with {file}: {why}; it is to be a Python file, as FILE.py or FILE.py:NAME")
+        };
+        let file = fs::canonicalize(file).map_err(|error| failed(&error))?;
+        if !file.is_file() {
+            return Err(failed(&"it is no file").into());
+        }
+        Ok(Self { file, name })
+    }
+
+    /// What its findings are said to come from: the function's name if one was given, else the file's.
+    pub fn block(&self) -> String {
+        let stem = || self.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        self.name.clone().unwrap_or_else(stem)
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let first = text.chars().next();
+    first.is_some_and(|first| first.is_alphabetic() || first == '_')
+        && text.chars().all(|character| character.is_alphanumeric() || character == '_')
+}
+
+impl Analysers {
+    /// Says on the page of whoever has died why, and that it is well once it is ready again.
+    pub fn follow(&self, change: &Change) {
+        let Some(analyser) = self.all.iter().find(|analyser| analyser.process == change.name) else { return };
+        match (&change.exit, change.state) {
+            (_, State::Ready) => analyser.page.set_text(Text::Failure, ""),
+            (Some((exit, lines)), State::Restarting | State::Failed) => {
+                // What it said of its end is more than what it happened to print before.
+                let said = matches!(exit, Exit::Failed(_) | Exit::Panic(_));
+                let lines = lines.iter().filter(|_| !said);
+                let text = lines.fold(exit.to_string(), |text, line| text + "\n" + line);
+                let way_out = match (change.state, self.watch) {
+                    (State::Failed, true) => "\nIt is started again when its file is saved.",
+                    (State::Failed, false) => "\nIt isn't started again; with --watch it is when its file is saved.",
+                    _ => "",
+                };
+                analyser
+                    .page
+                    .set_text(Text::Failure, &shortened(&text, Text::Failure.capacity() - way_out.len(), way_out));
+            }
+            _ => {}
+        }
+    }
+
+    /// Calls `saved` with the name of each process whose file was saved, from a thread of its own, for ever.
+    ///
+    /// # Errors
+    ///
+    /// If there can't be another thread.
+    pub fn when_saved(&self, saved: impl Fn(String) + Send + 'static) -> std::io::Result<()> {
+        if !self.watch || self.all.is_empty() {
+            return Ok(());
+        }
+        let mut files: Vec<(String, Saved)> =
+            self.all.iter().map(|it| (it.process.clone(), Saved::new(it.file.clone()))).collect();
+        thread::Builder::new().name("watch".to_owned()).spawn(move || {
+            loop {
+                thread::sleep(LOOK_EVERY); // sleep: files on network disks tell nobody when they change
+                for (process, file) in &mut files {
+                    if file.look() {
+                        saved(process.clone());
+                    }
+                }
+            }
+        })?;
+        Ok(())
+    }
+}
+
+/// The end of a long text, which says most of an error, and what follows it.
+fn shortened(text: &str, at_most: usize, then: &str) -> String {
+    if text.len() <= at_most {
+        return format!("{text}{then}");
+    }
+    let from = text.ceil_char_boundary(text.len() - at_most.saturating_sub("…".len()));
+    format!("…{}{then}", &text[from..])
+}
+
+/// What tells one state of a file from another.
+type Stamp = (u64, i64, i64, u64);
+
+/// A file that is being looked at.
+struct Saved {
+    file: PathBuf,
+    known: Option<Stamp>,
+    /// It was this a moment ago: who saves it may not have finished.
+    settling: Option<Stamp>,
+}
+
+impl Saved {
+    fn new(file: PathBuf) -> Self {
+        let known = stamp(&file);
+        Self { file, known, settling: None }
+    }
+
+    /// Whether it is another than it was, and has been for two looks. While it is missing, as between the two steps in which
+    /// some editors save, nothing is said.
+    fn look(&mut self) -> bool {
+        let now = stamp(&self.file);
+        if now.is_none() || now == self.known {
+            self.settling = None;
+            return false;
+        }
+        if self.settling != now {
+            self.settling = now;
+            return false;
+        }
+        self.known = now;
+        true
+    }
+}
+
+fn stamp(file: &Path) -> Option<Stamp> {
+    let it = fs::metadata(file).ok()?;
+    Some((it.ino(), it.mtime(), it.mtime_nsec(), it.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_may_name_what_is_in_it() {
+        let folder = std::env::temp_dir().join(format!("framewire-analysis-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("people.py");
+        fs::write(&file, "").unwrap();
+        let (file, text) = (fs::canonicalize(&file).unwrap(), file.display().to_string());
+        let plain = Analysis::parse(&text).unwrap();
+        assert_eq!((plain.block().as_str(), &plain.file), ("people", &file));
+        let named = Analysis::parse(&format!("{text}:Counter")).unwrap();
+        assert_eq!((named.block().as_str(), named.name.as_deref()), ("Counter", Some("Counter")));
+        for wrong in [format!("{text}x"), format!("{text}:a-b"), folder.display().to_string()] {
+            let error = Analysis::parse(&wrong).unwrap_err().to_string();
+            assert!(error.contains("FILE.py:NAME") && error.contains(&folder.display().to_string()), "{error}");
+        }
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_save_is_told_once_and_when_it_is_over() {
+        let file = std::env::temp_dir().join(format!("framewire-saved-{}.py", std::process::id()));
+        fs::write(&file, "1").unwrap();
+        let mut saved = Saved::new(file.clone());
+        assert!(!saved.look());
+        fs::write(&file, "12").unwrap();
+        assert!(!saved.look(), "not at once");
+        fs::write(&file, "123").unwrap();
+        assert!(!saved.look(), "it is still being written");
+        assert!(saved.look() && !saved.look());
+        fs::remove_file(&file).unwrap();
+        assert!(!saved.look() && !saved.look(), "gone isn't saved");
+        fs::write(&file, "1234").unwrap();
+        assert!(!saved.look() && saved.look());
+        fs::remove_file(&file).unwrap();
+    }
+
+    #[test]
+    fn of_a_long_text_the_end_is_kept() {
+        assert_eq!(shortened("short", 10, "!"), "short!");
+        assert_eq!(shortened("a long traceback", 12, "!"), "…traceback!");
+        assert_eq!(shortened("ääää", 6, ""), "…ä");
+    }
+}

@@ -1,0 +1,220 @@
+//! What analysers find, as lines of JSON for whoever listens: programs, by WebSocket, and standard output.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
+use blocks::{Found, Motion, Region};
+use bytes::Bytes;
+use graph::{Block, Info};
+use serde::{Deserialize, Serialize};
+use serde_json::{json, value::RawValue};
+use tokio::{
+    sync::broadcast::{Receiver, Sender, error::RecvError},
+    time::{Instant, interval, timeout},
+};
+
+/// Findings that wait for a listener that lags; it then misses the oldest, and is told how many. Eight cameras with
+/// 25 pictures a second fill it in five seconds.
+const WAITING: usize = 1024;
+/// As in `live.rs`: a listener that takes nothing for so long, or answers no ping, is gone.
+const SEND_WITHIN: Duration = Duration::from_secs(10);
+const PING_EVERY: Duration = Duration::from_secs(10);
+const SILENT_FOR: Duration = Duration::from_secs(40);
+
+/// Where findings are told. Clones are the same one.
+#[derive(Clone, Debug)]
+pub struct Results(Sender<Arc<Told>>);
+
+/// One finding, ready to be sent.
+#[derive(Debug)]
+pub struct Told {
+    camera: String,
+    block: String,
+    line: Utf8Bytes,
+}
+
+/// Which of all findings a listener wants.
+#[derive(Debug, Default, Deserialize)]
+pub struct Wanted {
+    camera: Option<String>,
+    block: Option<String>,
+}
+
+/// A line, as `docs/api.md` has it.
+#[derive(Serialize)]
+struct Line<'a> {
+    camera: &'a str,
+    block: &'a str,
+    sequence: u64,
+    pts_ns: i64,
+    captured_unix_ms: f64,
+    width: u32,
+    height: u32,
+    boxes: &'a [Region],
+    result: Option<Box<RawValue>>,
+}
+
+impl Results {
+    pub fn new() -> Self {
+        Self(Sender::new(WAITING))
+    }
+
+    /// Everything that is found from now on.
+    pub fn subscribe(&self) -> Receiver<Arc<Told>> {
+        self.0.subscribe()
+    }
+
+    /// Tells all who listen.
+    pub fn publish(&self, found: &Found, info: &Info) {
+        if self.0.receiver_count() == 0 {
+            return;
+        }
+        match line(found, info) {
+            Ok(line) => {
+                let told = Told { camera: found.camera.clone(), block: found.block.clone(), line: line.into() };
+                let _ = self.0.send(Arc::new(told)); // whoever listened may have gone just now
+            }
+            Err(error) => tracing::warn!(block = found.block, "what it found is no JSON: {error}"),
+        }
+    }
+
+    /// Writes findings as lines from now on, from a thread of its own: a file that takes none holds nobody up.
+    ///
+    /// # Errors
+    ///
+    /// If there can't be another thread.
+    pub fn write(&self, mut to: File, analysers_only: bool) -> io::Result<()> {
+        let mut found = self.subscribe();
+        thread::Builder::new().name("results".to_owned()).spawn(move || {
+            loop {
+                let line = match found.blocking_recv() {
+                    Ok(told) if analysers_only && told.block == Motion::KIND => continue,
+                    Ok(told) => format!("{}\n", told.line),
+                    Err(RecvError::Lagged(missed)) => format!("{}\n", dropped(missed)),
+                    Err(RecvError::Closed) => return,
+                };
+                if let Err(error) = to.write_all(line.as_bytes()) {
+                    // Whoever started all this sees it too, and ends it.
+                    return tracing::info!("no more results are written: {error}");
+                }
+            }
+        })?;
+        Ok(())
+    }
+}
+
+impl Wanted {
+    fn includes(&self, told: &Told) -> bool {
+        let fits = |wanted: &Option<String>, is: &str| wanted.as_ref().is_none_or(|wanted| wanted == is);
+        fits(&self.camera, &told.camera) && fits(&self.block, &told.block)
+    }
+}
+
+fn line(found: &Found, info: &Info) -> serde_json::Result<String> {
+    // A line break in JSON stands between its parts, where a space is as good.
+    let one_line = |text: &String| text.replace(['\n', '\r'], " ");
+    let result = found.result.as_ref().map(one_line).map(RawValue::from_string).transpose()?;
+    let line = Line {
+        camera: &found.camera,
+        block: &found.block,
+        sequence: found.sequence,
+        pts_ns: info.pts_ns,
+        captured_unix_ms: info.wall_ns as f64 / 1e6,
+        width: info.width,
+        height: info.height,
+        boxes: &found.boxes,
+        result,
+    };
+    serde_json::to_string(&line)
+}
+
+fn dropped(count: u64) -> String {
+    json!({"dropped": count}).to_string()
+}
+
+/// Tells one listener until it goes.
+pub async fn serve(mut socket: WebSocket, mut found: Receiver<Arc<Told>>, wanted: Wanted) {
+    let (mut heard, mut ping) = (Instant::now(), interval(PING_EVERY));
+    loop {
+        let message = tokio::select! {
+            told = found.recv() => match told {
+                Ok(told) if wanted.includes(&told) => Message::Text(told.line.clone()),
+                Ok(_) => continue,
+                Err(RecvError::Lagged(missed)) => Message::Text(dropped(missed).into()),
+                Err(RecvError::Closed) => return,
+            },
+            _ = ping.tick() => {
+                if heard.elapsed() > SILENT_FOR {
+                    return;
+                }
+                Message::Ping(Bytes::new())
+            }
+            received = socket.recv() => match received {
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(_)) => {
+                    heard = Instant::now();
+                    continue;
+                }
+            },
+        };
+        if !matches!(timeout(SEND_WITHIN, socket.send(message)).await, Ok(Ok(()))) {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+
+    use super::*;
+
+    fn found(block: &str, result: Option<&str>) -> Found {
+        let result = result.map(str::to_owned);
+        Found { camera: "door".into(), block: block.into(), sequence: 7, boxes: Vec::new(), result }
+    }
+
+    #[test]
+    fn a_finding_is_one_line_with_the_result_as_it_was_said() {
+        let info = Info { pts_ns: 5, wall_ns: 1_500_000, width: 4, height: 2, ..Info::default() };
+        let line = |result| line(&found("people", result), &info);
+        assert_eq!(
+            line(Some("{\"a\":\n 1.50}")).unwrap(),
+            r#"{"camera":"door","block":"people","sequence":7,"pts_ns":5,"captured_unix_ms":1.5,"width":4,"height":2,"boxes":[],"result":{"a":  1.50}}"#
+        );
+        assert!(line(None).unwrap().ends_with(r#""result":null}"#));
+        assert!(line(Some("{")).is_err(), "not JSON");
+    }
+
+    #[test]
+    fn lines_are_written_for_analysers_and_a_reader_that_has_gone_is_no_trouble() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let results = Results::new();
+        results.write(std::os::fd::OwnedFd::from(writer).into(), true).unwrap();
+        results.publish(&found("motion", None), &Info::default());
+        results.publish(&found("people", Some("1")), &Info::default());
+        let mut line = String::new();
+        let mut reader = BufReader::new(reader);
+        reader.read_line(&mut line).unwrap();
+        assert!(line.contains(r#""block":"people""#), "{line}");
+        drop(reader);
+        while results.0.receiver_count() > 0 {
+            results.publish(&found("people", Some("1")), &Info::default());
+        }
+    }
+
+    #[test]
+    fn a_listener_gets_what_it_wants() {
+        let told = |camera: &str, block: &str| Told { camera: camera.into(), block: block.into(), line: "".into() };
+        let wanted = Wanted { camera: Some("door".into()), block: None };
+        assert!(wanted.includes(&told("door", "people")) && !wanted.includes(&told("yard", "people")));
+        let wanted = Wanted { camera: None, block: Some("people".into()) };
+        assert!(wanted.includes(&told("yard", "people")) && !wanted.includes(&told("yard", "motion")));
+    }
+}

@@ -1,0 +1,266 @@
+//! Analysers in Python: what they find is seen and heard; what goes wrong with one is said, and the others go on.
+//!
+//! The Python is that of `$FRAMEWIRE_PYTHON`, with the package of this very build.
+
+use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use super::program::{Program, command, wait_for};
+
+/// A folder with Python files, gone with it.
+struct Files(PathBuf);
+
+impl Files {
+    fn new(test: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("framewire-analyse-{test}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        let file = self.0.join(name);
+        fs::write(&file, text).unwrap();
+        file.to_string_lossy().into_owned()
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).to_string_lossy().into_owned()
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The demonstration, with an analyser.
+fn run(more: &[&str]) -> Program {
+    let python = std::env::var("FRAMEWIRE_PYTHON").unwrap();
+    Program::start(&[&["run", "--listen", "127.0.0.1:0", "--python", &python], more].concat())
+}
+
+fn row(program: &Program, name: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    program.wait_for_row("/api/processes", name, is_so)
+}
+
+fn works(row: &Value) -> bool {
+    row["state"] == "ready" && row["frames_out_per_s"].as_f64() > Some(0.5)
+}
+
+/// All lines of JSON that it has printed.
+fn printed(program: &Program) -> Vec<Value> {
+    let output = program.output();
+    output.lines().filter(|line| line.starts_with('{')).filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+const LOGS_WHAT_IT_RETURNS: &str = r#"
+import json, framewire
+import numpy as np
+from dataclasses import dataclass
+
+@dataclass
+class Thing:
+    x: int
+    y: int
+    w: int
+    h: int
+    label: str
+    score: np.float32
+
+log = open(__file__ + ".log", "w", buffering=1)
+
+@framewire.block(size=(320, 320), format="gray8", fps=8)
+def things(frame, info):
+    assert not frame.flags.writeable and not frame.flags.owndata, "a view of shared memory"
+    height, width = frame.shape
+    boxes = [Thing(width // 4, height // 4, width // 2, height // 2, "thing é", np.float32(0.5))]
+    returned = {"boxes": boxes, "mean": float(frame.mean()), "shape": frame.shape, "third": 1 / 3, "none": None}
+    box = {"x": width // 4, "y": height // 4, "w": width // 2, "h": height // 2, "label": "thing é", "score": 0.5}
+    plain = returned | {"boxes": [box], "shape": list(frame.shape)}
+    log.write(json.dumps([info.sequence, info.pts_ns, plain]) + "\n")
+    return returned
+"#;
+
+#[test]
+#[ignore = "needs the Python package; `cargo xtask test e2e` runs it"]
+fn what_python_returns_comes_out_as_lines_and_by_websocket() {
+    let files = Files::new("lines");
+    let file = files.write("things.py", LOGS_WHAT_IT_RETURNS);
+    let program = run(&["--json", "--analyse", &file]);
+    row(&program, "things.analyser", works);
+    let url = format!("ws://{}/api/results?block=things&camera=demo", program.address);
+    let stream = std::net::TcpStream::connect(&program.address).unwrap();
+    stream.set_read_timeout(Some(super::program::LIMIT)).unwrap();
+    let (mut socket, _) = tungstenite::client(url.as_str(), stream).unwrap();
+    let mut heard = Vec::new();
+    while heard.len() < 10 {
+        if let tungstenite::Message::Text(text) = socket.read().unwrap() {
+            heard.push(serde_json::from_str::<Value>(&text).unwrap());
+        }
+    }
+    let last = heard.last().unwrap()["sequence"].clone();
+    wait_for("the same lines are printed", || {
+        printed(&program).iter().any(|line| line["sequence"] == last).then_some(())
+    });
+    let said = printed(&program);
+    assert_eq!(program.stop(Signal::INT).1, Some(0));
+    let returned: BTreeMap<u64, Value> = fs::read_to_string(files.path("things.py.log"))
+        .unwrap()
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .map(|entry| (entry[0].as_u64().unwrap(), entry))
+        .collect();
+    for line in &heard {
+        let entry = &returned[&line["sequence"].as_u64().unwrap()];
+        assert_eq!((&line["result"], &line["pts_ns"]), (&entry[2], &entry[1]));
+        assert_eq!((&line["camera"], &line["block"], &line["width"]), (&json!("demo"), &json!("things"), &json!(320)));
+        let boxes = json!([{"x": 0.25, "y": 0.25, "w": 0.5, "h": 0.5, "label": "thing é", "score": 0.5}]);
+        assert_eq!(line["boxes"], boxes);
+        assert!(line["captured_unix_ms"].as_f64() > Some(1.6e12), "{line}");
+        assert!(said.contains(line), "it was printed too: {line}");
+    }
+}
+
+#[test]
+#[ignore = "needs the Python package; `cargo xtask test e2e` runs it"]
+fn results_end_with_whoever_reads_them() {
+    let files = Files::new("pipe");
+    let file = files.write("one.py", "def one(frame): return 1");
+    let python = std::env::var("FRAMEWIRE_PYTHON").unwrap();
+    let arguments = ["run", "--listen", "127.0.0.1:0", "--python", &python, "--json", "--analyse", &file];
+    let mut child = command(&arguments).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
+    assert!(line.starts_with('{') && line.ends_with("\"result\":1}\n"), "nothing but results: {line}");
+    drop(stdout);
+    let status = wait_for("its end", || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+#[ignore = "needs the Python package; `cargo xtask test e2e` runs it"]
+fn a_killed_analyser_is_back_and_one_that_hangs_is_replaced() {
+    let files = Files::new("life");
+    let hangs = files.path("hang");
+    let file = files.write(
+        "fragile.py",
+        &format!("import os, time\ndef fragile(frame):\n    if os.path.exists({hangs:?}):\n        os.remove({hangs:?})\n        time.sleep(600)\n"),
+    );
+    let program = run(&["--responsive-within", "1", "--analyse", &file]);
+    let name = "fragile.analyser";
+    let before = row(&program, name, works);
+    kill_process(Pid::from_raw(before["pid"].as_i64().unwrap() as i32).unwrap(), Signal::KILL).unwrap();
+    let after = row(&program, name, |row| works(row) && row["restarts"] == 1);
+    assert_eq!(after["last_exit"], "killed by SIGKILL");
+    fs::write(&hangs, "").unwrap();
+    let after = row(&program, name, |row| works(row) && row["restarts"] == 2);
+    assert!(after["last_exit"].as_str().unwrap().starts_with("unresponsive"), "{after}");
+    for other in ["demo.camera", "demo.decoder", "demo.motion", "server"] {
+        assert_eq!(row(&program, other, |_| true)["restarts"], 0);
+    }
+    assert_eq!(program.stop(Signal::INT).1, Some(0));
+}
+
+#[test]
+#[ignore = "needs the Python package; `cargo xtask test e2e` runs it"]
+fn a_picture_that_goes_wrong_shows_why_and_ten_in_a_row_end_the_process() {
+    let files = Files::new("errors");
+    let broken = files.path("broken");
+    let file = files.write(
+        "weak.py",
+        &format!(
+            "import os, logging\nlogging.warning('it says %s', 'much')\nprint('and prints')\ncount = 0\ndef weak(frame):\n    global count\n    count += 1\n    \
+             if os.path.exists({broken:?}) or count % 20 == 1:\n        return frame.no_such_attribute\n"
+        ),
+    );
+    let program = run(&["--analyse", &file]);
+    let name = "weak.analyser";
+    // One now and then: it goes on, and says so while it lasts.
+    row(&program, name, |row| works(row) && row["trouble"].is_null());
+    wait_for("the traceback in the terminal", || {
+        let output = program.output();
+        (output.contains("weak.py\", line 9, in weak") && output.contains("no attribute 'no_such_attribute'"))
+            .then_some(())
+    });
+    assert_eq!(row(&program, name, |_| true)["restarts"], 0);
+    let output = program.output();
+    assert!(output.contains("it says much") && output.contains("and prints"), "{output}");
+    assert!(output.lines().any(|line| line.contains("WARN") && line.contains("weak.analyser")), "{output}");
+    fs::write(&broken, "").unwrap();
+    let after = row(&program, name, |row| row["restarts"].as_u64() > Some(0) && !row["trouble"].is_null());
+    assert!(after["trouble"].as_str().unwrap().contains("no attribute 'no_such_attribute'"), "{after}");
+    fs::remove_file(&broken).unwrap();
+    row(&program, name, |row| works(row) && row["trouble"].is_null());
+    assert_eq!(program.stop(Signal::INT).1, Some(0));
+}
+
+#[test]
+#[ignore = "needs the Python package; `cargo xtask test e2e` runs it"]
+fn a_file_with_an_error_is_shown_and_mended_when_it_is_saved() {
+    let files = Files::new("watch");
+    let block = |size: u32, result: &str| {
+        format!("import framewire\n@framewire.block(size=({size}, {size}))\ndef mended(frame):\n    return {result}\n")
+    };
+    let file = files.write("mended.py", "def mended(frame:\n");
+    let program = run(&["--watch", "--json", "--analyse", &file]);
+    let name = "mended.analyser";
+    let failed = row(&program, name, |row| row["state"] == "failed" && !row["trouble"].is_null());
+    let trouble = failed["trouble"].as_str().unwrap();
+    assert!(trouble.contains("SyntaxError") && trouble.contains("mended.py") && trouble.contains("saved"), "{trouble}");
+    assert!(program.output().contains("SyntaxError"));
+    row(&program, "demo.motion", works);
+    files.write("mended.py", &block(160, "'first'"));
+    row(&program, name, |row| works(row) && row["trouble"].is_null());
+    let says = |result: &str, width: u32| {
+        wait_for(result, || {
+            printed(&program).iter().any(|line| line["result"] == result && line["width"] == width).then_some(())
+        });
+    };
+    says("first", 160);
+    // Another view: the decoder gives it, without being restarted.
+    files.write("mended.py", &block(320, "'second'"));
+    says("second", 320);
+    files.write("mended.py", "import no_such_module\n");
+    let failed = row(&program, name, |row| row["state"] == "failed" && !row["trouble"].is_null());
+    assert!(failed["trouble"].as_str().unwrap().contains("No module named 'no_such_module'"), "{failed}");
+    files.write("mended.py", &block(320, "'third'"));
+    says("third", 320);
+    assert_eq!(row(&program, "demo.decoder", |_| true)["restarts"], 0);
+    assert_eq!(program.stop(Signal::INT).1, Some(0));
+}
+
+#[test]
+#[ignore = "needs the Python package, Chromium and Node; `cargo xtask test e2e` runs it"]
+fn boxes_of_python_are_drawn_on_the_page() {
+    let files = Files::new("page");
+    let file = files.write(
+        "middle.py",
+        "import framewire\n@framewire.block(size=(64, 64), fps=5, boxes='fractions')\ndef middle(frame):\n    \
+         return framewire.Box(0.4, 0.4, 0.2, 0.2, 'middle', 0.9)\n",
+    );
+    let program = run(&["--analyse", &file]);
+    let driver = concat!(env!("CARGO_MANIFEST_DIR"), "/../../web/e2e/live.mjs");
+    let url = format!("http://{}", program.address);
+    let driven = Command::new("node").args([driver, "--url", &url, "--source", "middle"]).status();
+    assert!(driven.unwrap().success(), "the program wrote:\n{}", program.output());
+    assert_eq!(program.stop(Signal::INT).1, Some(0));
+}
+
+#[test]
+fn a_file_or_a_python_that_is_not_there_is_named_at_once() {
+    let said = |arguments: &[&str]| {
+        let ended = command(&[&["run"], arguments].concat()).output().unwrap();
+        assert_eq!(ended.status.code(), Some(1));
+        String::from_utf8(ended.stderr).unwrap()
+    };
+    let missing = said(&["--analyse", "missing.py:Counter"]);
+    assert!(missing.contains("missing.py") && missing.contains("FILE.py:NAME"), "{missing}");
+    let files = Files::new("missing");
+    let file = files.write("one.py", "def one(frame): pass");
+    let missing = said(&["--analyse", &file, "--python", "/nowhere/python"]);
+    assert!(missing.contains("/nowhere/python") && missing.contains("--python"), "{missing}");
+}

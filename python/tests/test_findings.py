@@ -1,0 +1,110 @@
+"""What blocks return, as boxes and as JSON."""
+
+import enum
+import json
+from collections import namedtuple
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from framewire import Box
+from framewire.findings import BadResult, convert
+
+
+def found(result, unit="pixels", width=200, height=100):
+    boxes, text = convert(result, block="people", unit=unit, width=width, height=height)
+    assert "\n" not in text
+    return boxes, json.loads(text)
+
+
+BOX = {"x": 20, "y": 10, "w": 100, "h": 50}
+DRAWN = (0.1, 0.1, 0.5, 0.5, "", 1.0)
+
+
+@pytest.mark.parametrize("result", [BOX, [BOX], (BOX,), {"boxes": [BOX], "count": 1}])
+def test_a_box_alone_in_a_list_or_beside_other_things_is_drawn(result):
+    boxes, plain = found(result)
+    assert boxes == [DRAWN]
+    assert plain == (list(result) if isinstance(result, tuple) else result)
+
+
+def test_boxes_may_be_objects_with_label_and_score():
+    @dataclass
+    class Person:
+        x: float
+        y: float
+        w: float
+        h: float
+        score: float
+        label: str = "person"
+        track: int = 7
+
+    point = namedtuple("point", "x y w h")
+    boxes, plain = found(
+        [Box(20, 10, 100, 50, "car", 0.5), Person(0, 0, 200, 100, np.float32(0.25)), point(0, 0, 2, 1)]
+    )
+    assert boxes == [(0.1, 0.1, 0.5, 0.5, "car", 0.5), (0, 0, 1, 1, "person", 0.25), (0, 0, 0.01, 0.01, "", 1.0)]
+    assert plain[1] == {"x": 0, "y": 0, "w": 200, "h": 100, "score": 0.25, "label": "person", "track": 7}
+    assert found({**BOX, "label": 3})[0][0][4] == "3"
+
+
+def test_fractions_are_as_they_are():
+    assert found({"x": 0.1, "y": 0.1, "w": 0.5, "h": 0.5}, unit="fractions")[0] == [DRAWN]
+
+
+@pytest.mark.parametrize(
+    "result", [None, [], {}, {"count": 3}, [1, "two"], {"x": 1, "y": 2}, "text", 1.5, {"boxes": None}]
+)
+def test_everything_else_is_passed_on_and_draws_nothing(result):
+    assert found(result) == ([], result)
+
+
+def test_numpy_is_at_home():
+    class Kind(enum.Enum):
+        CAT = "cat"
+
+    result = {
+        "n": np.int64(3),
+        "f": np.float32(0.5),
+        "yes": np.bool_(True),
+        "array": np.arange(4).reshape(2, 2),
+        "kind": Kind.CAT,
+        "text": np.str_("é"),
+        "big": 2**70,
+    }
+    plain = {"n": 3, "f": 0.5, "yes": True, "array": [[0, 1], [2, 3]], "kind": "cat", "text": "é", "big": 2**70}
+    assert found(result) == ([], plain)
+    assert found([dict(zip("xywh", row, strict=True)) for row in np.array([[20, 10, 100, 50]])])[0] == [DRAWN]
+
+
+@pytest.mark.parametrize(
+    ("result", "unit", "says"),
+    [
+        ({**BOX, "w": "wide"}, "pixels", r"people: result\.w is 'wide' \(str\): give a number"),
+        ([BOX, {**BOX, "x": None}], "pixels", r"people: result\[1\]\.x is None"),
+        ({"boxes": [BOX, {"x": 1}]}, "pixels", r"people: result\.boxes\[1\] is .*a box has x, y, w and h"),
+        ({"boxes": 5}, "pixels", r"people: result\.boxes is 5: give a list"),
+        ({**BOX, "h": -1}, "pixels", r"result\.h is -1: give the width and height"),
+        ({**BOX, "score": True}, "pixels", r"result\.score is True \(bool\)"),
+        ({**BOX, "x": float("nan")}, "pixels", r"result\.x is nan: JSON has no such number"),
+        (BOX, "fractions", r'result\.x is 20, but this block gives fractions: use @framewire\.block\(boxes="pixels"\)'),
+        ({"x": 0.1, "y": 0.1, "w": 0.5, "h": 0.5}, "pixels", r'0\.5 by 0\.5 pixels: .*boxes="fractions"'),
+        ({"a": {"b": [object()]}}, "pixels", r"people: result\.a\.b\[0\] is of the type object"),
+        ({1: "one"}, "pixels", r"result has the key 1 \(int\): keys are texts"),
+        ({"s": {1, 2}}, "pixels", r"result\.s is of the type set"),
+        ({"b": b"bytes"}, "pixels", r"result\.b is of the type bytes"),
+        (np.array([1.0, np.inf]), "pixels", r"result\[1\] is inf"),
+        ("\ud800", "pixels", "lone surrogate"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place(result, unit, says):
+    with pytest.raises(BadResult, match=says):
+        found(result, unit)
+
+
+def test_a_structure_that_contains_itself_ends():
+    knot = []
+    knot.append(knot)
+    with pytest.raises(BadResult, match="nested more than 32 deep"):
+        found(knot)
