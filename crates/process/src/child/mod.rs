@@ -19,13 +19,13 @@ use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use shm::status::StatusPage;
 
 pub(crate) use self::control::Line;
-use self::{control::Inbox, emit::Emitter};
 pub use self::{
     context::{Context, Watch},
     event_loop::Turn,
     running::Begun,
     shared::Shared,
 };
+use self::{control::Inbox, emit::Emitter};
 use crate::{
     BoxError, Commands, logs,
     message::{ANY_PROTOCOL, Hello, Kind, Message},
