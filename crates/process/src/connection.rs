@@ -45,7 +45,7 @@ pub(crate) struct Connection {
 }
 
 /// When a cancellation is told again to a process that had no room for it; twice as long each time that nothing was
-/// read. Its control thread always reads, unless it is stopped (SIGSTOP): that one isn't worth many wake-ups.
+/// read. It always reads, by one thread or the other, unless it is stopped (SIGSTOP): that one isn't worth many wake-ups.
 const TELL_AGAIN_AFTER: Duration = Duration::from_millis(2);
 const TELL_AGAIN_WITHIN: Duration = Duration::from_secs(1);
 

@@ -15,7 +15,12 @@ use shm::{
     wire::Packet,
 };
 
-use super::{Line, Voice, control::Inbox, emit::Emitter};
+use super::{
+    Line, Voice,
+    control::{self, Inbox},
+    emit::Emitter,
+    event_loop,
+};
 use crate::{BoxError, Process, System, program::Table};
 
 type Callback<P> = Arc<dyn Fn(&mut P, &mut Context<P>) -> Result<(), BoxError>>;
@@ -60,8 +65,9 @@ impl<P: Process> Context<P> {
         inbox: Arc<Inbox>,
     ) -> Result<Self, BoxError> {
         let (bell, epoll) = (Doorbell::new()?, epoll::create(epoll::CreateFlags::CLOEXEC)?);
-        epoll::add(&epoll, &bell, epoll::EventData::new_u64(super::event_loop::BELL), epoll::EventFlags::IN)?;
-        let next_token = super::event_loop::FIRST_WATCH;
+        epoll::add(&epoll, &bell, epoll::EventData::new_u64(event_loop::BELL), epoll::EventFlags::IN)?;
+        epoll::add(&epoll, &line, epoll::EventData::new_u64(event_loop::LINE), control::IN_TURNS)?;
+        let next_token = event_loop::FIRST_WATCH;
         // From where its predecessor left it, so that it changes whatever happens.
         let beat = Cell::new(status.view().get(Number::Heartbeat) | 1);
         let (watched, children) = (Vec::new(), OnceLock::new());

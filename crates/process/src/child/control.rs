@@ -1,20 +1,25 @@
-//! The child's end of its line to the parent, and the thread that listens there.
+//! The child's end of its line to the parent, and the two threads that read there in turns.
 
 use std::{
     collections::{HashSet, VecDeque},
     fs::File,
     io,
-    os::fd::AsFd,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    mem::MaybeUninit,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
     thread,
 };
 
-use rustix::process::{Signal, getpid, kill_process, kill_process_group};
+use rustix::{
+    event::epoll,
+    io::Errno,
+    process::{Signal, getpid, kill_process, kill_process_group},
+};
 use serde::Serialize;
 use shm::{
     doorbell::Doorbell,
     status::{Number, StatusPage},
-    wire::{Packet, Socket},
+    wire::{Packet, ReceiveError, Socket},
 };
 
 use super::emit::Emitter;
@@ -23,7 +28,15 @@ use crate::{
     message::{Failure, Kind, Message},
 };
 
-/// Calls beyond these are refused: this thread must go on reading, or it would miss the parent's end. Asynchronous ones
+/// How both threads watch the line: the kernel wakes one of them for a message, and both for its end. It goes through those
+/// who watch in the order in which they came to do so, and passes by an epoll in which nobody sleeps. So the event loop, which came
+/// first, hears of a message if it sleeps, and else the control thread.
+pub(super) const IN_TURNS: epoll::EventFlags = epoll::EventFlags::IN.union(epoll::EventFlags::EXCLUSIVE);
+
+/// As many messages are taken in before the other thread may: an event loop mustn't take in a flood for ever.
+const MESSAGES_A_TURN: usize = 64;
+
+/// Calls beyond these are refused: the line must be read on, or the parent's end would be missed. Asynchronous ones
 /// that wait for room have the same bound, but one of their own: what ends them may be a plain command.
 pub(super) const MAX_WAITING: usize = 4096;
 
@@ -51,10 +64,16 @@ pub(crate) struct Line(Arc<Socket>);
 /// What the parent has said and the event loop hasn't done yet.
 #[derive(Debug)]
 pub(crate) struct Inbox {
+    line: Line,
+    /// Held by whoever takes a message off the line, until it is in the queue: so there they are in order.
+    reading: Mutex<()>,
     queue: Mutex<Queue>,
     emitter: Arc<Emitter>,
     status: Arc<StatusPage>,
+    /// The event loop's.
     pub bell: Doorbell,
+    /// The control thread's: the event loop has left something unread, and is about to be busy.
+    left: Doorbell,
 }
 
 impl Line {
@@ -75,6 +94,14 @@ impl Line {
 
     pub(crate) fn receive(&self) -> Result<Message, BoxError> {
         Ok(Message::take_apart(self.0.receive()?)?)
+    }
+
+    fn try_receive(&self) -> Result<Option<Message>, BoxError> {
+        match self.0.try_receive() {
+            Ok(packet) => Ok(Some(Message::take_apart(packet)?)),
+            Err(ReceiveError::Empty) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Says something that may be lost if the parent doesn't listen: it isn't worth to stop for.
@@ -99,13 +126,63 @@ impl Line {
         }
     }
 
+    /// Ends this process.
+    fn has_ended(&self, error: &dyn std::fmt::Display) -> ! {
+        // If the parent is gone nobody hears this. If it isn't, this is why.
+        self.say(Kind::Failed, 0, &format!("its line to the parent broke: could not {error}"));
+        // The whole group: what this process has started must not outlive it either. Not `exit`: that runs other
+        // people's clean-up code, which may wait for a lock.
+        let _ = kill_process_group(getpid(), Signal::KILL);
+        let _ = kill_process(getpid(), Signal::KILL);
+        std::process::abort() // not reached: one may always kill oneself
+    }
+
     /// Answers a call.
     pub(crate) fn answer(&self, kind: Kind, id: u64, body: Packet) -> Result<(), shm::wire::SendError> {
         self.0.send(&Message::wrap(kind, id, body))
     }
 }
 
+impl AsFd for Line {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 impl Inbox {
+    pub(super) fn new(line: Line, emitter: Arc<Emitter>, status: Arc<StatusPage>) -> io::Result<Self> {
+        status.set(Number::CallsTaken, 0);
+        let (bell, left) = (Doorbell::new()?, Doorbell::new()?);
+        Ok(Self { line, reading: Mutex::default(), queue: Mutex::default(), emitter, status, bell, left })
+    }
+
+    /// The event loop's, whenever it has slept and before it does anything else: takes in what it was woken for. From then on
+    /// the control thread hears of what comes, and of what this leaves unread.
+    pub(super) fn look(&self) {
+        let reading = match self.reading.try_lock() {
+            Ok(reading) => Some(reading),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            // The control thread is at it. Not waited for: it may be taking in something large.
+            Err(TryLockError::WouldBlock) => None,
+        };
+        let is_dry = reading.is_some_and(|_reading| self.take_in(|| {}));
+        if !is_dry {
+            self.left.ring();
+        }
+    }
+
+    /// Takes in some of what is on the line, and tells whether that was all. The caller holds `reading`.
+    fn take_in(&self, taken: impl Fn()) -> bool {
+        for _ in 0..MESSAGES_A_TURN {
+            match self.line.try_receive() {
+                Ok(Some(message)) => self.put(message, &taken),
+                Ok(None) => return true,
+                Err(error) => self.line.has_ended(&*error),
+            }
+        }
+        false
+    }
+
     /// The next message, in order.
     pub(crate) fn next(&self) -> Option<Message> {
         let mut queue = self.lock();
@@ -156,7 +233,7 @@ impl Inbox {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, message: Message, line: &Line) {
+    fn put(&self, message: Message, taken: impl Fn()) {
         let mut queue = self.lock();
         match message.kind {
             Kind::Cancel => {
@@ -173,7 +250,7 @@ impl Inbox {
             Kind::Read => return self.emitter.more(message.id),
             Kind::Call if queue.messages.len() >= MAX_WAITING => {
                 self.taken(1);
-                line.say(Kind::CallFailed, message.id, &too_many());
+                self.line.say(Kind::CallFailed, message.id, &too_many());
             }
             kind => {
                 queue.messages.push_back(message);
@@ -184,29 +261,35 @@ impl Inbox {
             }
         }
         drop(queue);
-        self.bell.ring();
+        taken();
+    }
+
+    /// The control thread's: reads what comes while the event loop doesn't sleep.
+    fn attend(&self, epoll: &OwnedFd) {
+        let mut events = [MaybeUninit::<epoll::Event>::uninit(); 2];
+        loop {
+            match epoll::wait(epoll, &mut events, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => self.line.has_ended(&errno),
+            }
+            // Before the line is read: what is left from now on rings again.
+            self.left.quiet();
+            while !self.take_in_as_second() {}
+        }
+    }
+
+    fn take_in_as_second(&self) -> bool {
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        self.take_in(|| self.bell.ring())
     }
 }
 
-/// Starts the thread that listens, also while a handler computes. When the parent is gone it ends this process,
-/// whatever that does: there is nobody left to work for.
-pub(super) fn listen(line: Line, emitter: Arc<Emitter>, status: Arc<StatusPage>) -> io::Result<Arc<Inbox>> {
-    status.set(Number::CallsTaken, 0);
-    let inbox = Arc::new(Inbox { queue: Mutex::default(), emitter, status, bell: Doorbell::new()? });
-    let filled = inbox.clone();
-    thread::Builder::new().name("control".to_owned()).stack_size(128 * 1024).spawn(move || {
-        let ended = loop {
-            match line.receive() {
-                Ok(message) => filled.put(message, &line),
-                Err(error) => break error,
-            }
-        };
-        // If the parent is gone nobody hears this. If it isn't, this is why.
-        line.say(Kind::Failed, 0, &format!("its line to the parent broke: could not {ended}"));
-        // The whole group: what this process has started must not outlive it either. Not `exit`: that runs other
-        // people's clean-up code, which may wait for a lock.
-        let _ = kill_process_group(getpid(), Signal::KILL);
-        let _ = kill_process(getpid(), Signal::KILL);
-    })?;
-    Ok(inbox)
+/// Starts the thread that listens while a handler computes. When the parent is gone it ends this process, whatever that
+/// does: there is nobody left to work for. The event loop's epoll must have the line already: who watches first is woken first.
+pub(super) fn listen(inbox: Arc<Inbox>) -> io::Result<()> {
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    epoll::add(&epoll, &inbox.line, epoll::EventData::new_u64(0), IN_TURNS)?;
+    epoll::add(&epoll, &inbox.left, epoll::EventData::new_u64(1), epoll::EventFlags::IN)?;
+    let control = thread::Builder::new().name("control".to_owned()).stack_size(128 * 1024);
+    control.spawn(move || inbox.attend(&epoll)).map(drop)
 }

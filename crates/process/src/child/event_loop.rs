@@ -28,12 +28,14 @@ use crate::{
 
 /// Token of the process's doorbell.
 pub(super) const BELL: u64 = 0;
-/// Token of the parent's messages.
+/// Token of the parent's messages that the control thread has read.
 const INBOX: u64 = 1;
+/// Token of the parent's messages that nobody has read.
+pub(super) const LINE: u64 = 2;
 /// Token of a pool's bell.
 const POOL: u64 = u64::MAX;
 /// The first token of what the process watches.
-pub(super) const FIRST_WATCH: u64 = 2;
+pub(super) const FIRST_WATCH: u64 = 3;
 
 /// As many messages are looked at in a round; then asynchronous calls, turns and watches have theirs, however fast more
 /// messages come. It makes the round's own system call a small part of its cost.
@@ -167,6 +169,11 @@ impl<'l, P: Commands> Loop<'l, P> {
             cx.sleeps(false);
             waited
         });
+        // Whatever has ended the sleep: a message that came until then is known to nobody else.
+        let has_slept = turn == Turn::Sleep;
+        if has_slept {
+            self.inbox.look();
+        }
         let (ready, _) = match waited {
             Ok(ready) => ready,
             Err(Errno::INTR) => return Ok(()),
@@ -176,6 +183,7 @@ impl<'l, P: Commands> Loop<'l, P> {
             match event.data.u64() {
                 BELL => self.shared.with_context(|_, cx| cx.bell().quiet()),
                 INBOX => self.inbox.bell.quiet(),
+                LINE => {} // looked at already, or the control thread knows of it
                 POOL => {} // the bench looks at its line itself
                 token => self.shared.with_context(|process, cx| {
                     // An earlier callback of this round may have ended this watch.

@@ -20,7 +20,6 @@ use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use shm::status::StatusPage;
 
 pub(crate) use self::control::Line;
-use self::emit::Emitter;
 pub use self::{
     context::{Context, Watch},
     event_loop::Turn,
@@ -28,6 +27,7 @@ pub use self::{
     shared::Shared,
     voice::Voice,
 };
+use self::{control::Inbox, emit::Emitter};
 use crate::{
     BoxError, Commands, logs,
     message::{ANY_PROTOCOL, Hello, Kind, Message},
@@ -67,8 +67,9 @@ fn live<P: Commands>(line: &Line, table: Table) -> Result<(), BoxError> {
     let status = Arc::new(StatusPage::open_part(hello.status.into_owned()?, hello.surroundings.status_part)?);
     let config: P::Config = expect(line, Kind::Config)?.read()?;
     let emitter = Arc::new(Emitter::new(line.clone(), hello.event_credit));
-    let inbox = control::listen(line.clone(), emitter.clone(), status.clone())?;
+    let inbox = Arc::new(Inbox::new(line.clone(), emitter.clone(), status.clone())?);
     let mut cx = Context::new(hello.name, line.clone(), status, table, emitter, inbox.clone())?;
+    control::listen(inbox.clone())?;
     let process = catch_unwind(AssertUnwindSafe(|| P::start(config, &mut cx)))
         .map_err(|panic| format!("start: it panicked: {}", panics::text(&*panic)))??;
     line.say_surely(Kind::Ready, &());

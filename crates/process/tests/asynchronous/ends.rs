@@ -131,6 +131,8 @@ fn put_again(system: &System) {
     wait_until("it runs", || subject.counts().wait().unwrap().running == 1);
     let first = subject.process_id();
     subject.kill();
+    // It is a signal: until it arrives the first one would answer.
+    wait_until("there is another one", || ![None, first].contains(&subject.process_id()));
     let (answer, ()) = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| asked.wait());
         wait_until("it runs in the next one", || subject.release(7).wait().unwrap());

@@ -21,6 +21,7 @@ pub const TESTS: &[Test] = &[
     ("a_handler_awaits_another_process", nested),
     ("two_processes_ask_each_other", mutual),
     ("a_process_with_calls_in_flight_sleeps", it_sleeps),
+    ("a_call_of_a_process_that_sleeps_wakes_one_thread_of_it", one_thread),
 ];
 
 fn plain_commands(system: &System) {
@@ -136,5 +137,38 @@ fn it_sleeps(system: &System) {
     thread::sleep(Duration::from_millis(500)); // sleep: nothing may happen meanwhile
     assert_eq!(wake_ups(pid), before);
     drop(asked);
+    subject.stop(LIMIT);
+}
+
+/// The event loop reads its line by itself; that its control thread needn't be woken is half of what a call takes.
+fn one_thread(system: &System) {
+    const CALLS: u64 = 100;
+    let subject = start(system, "meanwhile");
+    let pid = subject.process_id().unwrap();
+    let is_control = |task: &std::path::PathBuf| fs::read_to_string(task.join("comm")).unwrap().trim() == "control";
+    let mut control = None;
+    wait_until("its control thread has begun, and has its name", || {
+        let mut tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().map(|task| task.unwrap().path());
+        control = tasks.find(is_control);
+        control.is_some()
+    });
+    let control = control.unwrap();
+    let slept = || {
+        let status = fs::read_to_string(control.join("status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+        line.trim().parse::<u64>().unwrap()
+    };
+    let sleeps = || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/task/{pid}/stat")).unwrap();
+        stat.rsplit(')').next().unwrap().trim_start().starts_with('S')
+    };
+    subject.ping(0).wait().unwrap();
+    let before = slept();
+    for number in 0..CALLS {
+        wait_until("its event loop sleeps", sleeps);
+        assert_eq!(subject.ping(number).wait().unwrap(), number);
+    }
+    let woken = slept() - before;
+    assert!(woken < CALLS / 10, "its control thread was woken {woken} times by {CALLS} calls");
     subject.stop(LIMIT);
 }

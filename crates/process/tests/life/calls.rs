@@ -1,12 +1,14 @@
 //! Every way in which a call can end.
 
 use std::{
+    future::{Future, IntoFuture},
     io::Write,
+    task::Poll,
     time::{Duration, Instant},
 };
 
 use process::{Blob, CallError, DuringRestart, Restart, System};
-use shm::wire::Passed;
+use shm::{status::Number, wire::Passed};
 
 use super::{
     LIMIT, Test,
@@ -28,6 +30,7 @@ pub const TESTS: &[Test] = &[
     ("calls_that_wait_outlive_a_restart", calls_that_wait),
     ("a_panics_trace_comes_back", a_trace),
     ("a_handler_sees_that_it_is_cancelled", a_handler_sees),
+    ("calls_are_taken_and_refused_and_cancelled_while_a_handler_computes", while_it_computes),
     ("a_hundred_megabytes_there_and_back", a_hundred_megabytes),
 ];
 
@@ -162,6 +165,37 @@ fn a_handler_sees(system: &System) {
     });
     subject.work(1).wait().unwrap();
     assert!(!subject.was_cancelled().wait().unwrap(), "and the next one isn't");
+}
+
+/// Far more calls than a socket holds: they are read although the event loop is busy, and so is what ends that.
+fn while_it_computes(system: &System) {
+    const MOST: u64 = 4096;
+    let subject = start(system, "c.busy");
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut working = Box::pin(subject.work(600_000).into_future());
+    assert!(working.as_mut().poll(&mut context).is_pending());
+    wait_until("it computes", || subject.status().view().get(Number::CallsTaken) == 1);
+    let mut waiting = Vec::new();
+    wait_until("there is room for all", || {
+        while (waiting.len() as u64) < MOST {
+            let mut call = Box::pin(subject.add(1).into_future());
+            match call.as_mut().poll(&mut context) {
+                Poll::Pending => waiting.push(call),
+                // What it was sent isn't read yet.
+                Poll::Ready(Err(CallError::TimedOut { .. })) => return false,
+                Poll::Ready(answer) => panic!("it computes, and has answered {answer:?}"),
+            }
+        }
+        true
+    });
+    let told = subject.add(1_000_000).wait_for(LIMIT).unwrap_err();
+    assert!(matches!(&told, CallError::HandlerFailed { why, .. } if why.contains("4096 calls wait already")), "{told}");
+    drop(working); // it hears of that while it computes, or this would take ten minutes
+    for (before, call) in (0..).zip(waiting) {
+        assert_eq!(futures::executor::block_on(call).unwrap(), before + 1, "in order, and each once");
+    }
+    assert!(subject.was_cancelled().wait().unwrap());
+    subject.stop(LIMIT);
 }
 
 fn a_hundred_megabytes(system: &System) {

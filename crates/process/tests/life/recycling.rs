@@ -237,9 +237,10 @@ fn with_both_in(
     let new = wait_for_child_beside(old);
     if !while_coming {
         // It keeps the old one busy beyond its replacement.
-        let busy = subject.clone();
+        let taken = || subject.status().view().get(Number::CallsTaken);
+        let (busy, before) = (subject.clone(), taken());
         std::thread::spawn(move || busy.count_frames(600_000).wait());
-        wait_until("the call is there", || subject.status().view().get(Number::Heartbeat) % 2 == 1);
+        wait_until("the call is there", || taken() > before);
         std::fs::remove_file(&marker).unwrap();
         wait_until("the new one is at work", || pid(&subject) == new);
         assert!(!is_gone(old));
