@@ -786,6 +786,8 @@ class Handle:
 class Starting:
     """A process that was started and may not be ready yet. Dropped, it is stopped."""
 
+    def handle(self) -> Handle:
+        """Give a handle on it already."""
     def wait(self) -> Handle:
         """Wait until it is ready."""
 
@@ -874,6 +876,7 @@ class Descriptor:
 
 def pickle_by(dumps: Callable[..., bytes]) -> None:
     """Pickle messages by this function, called as `pickle.dumps`."""
+
 def become_analyser(arguments: list[str]) -> int | None:
     """Become an analyser, if `arguments` are those of one, and give its exit code at its end; else give `None`."""
 

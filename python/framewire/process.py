@@ -560,7 +560,8 @@ class System:
     ) -> Handle[Any]:
         """Start a program in another language as one of its kinds of process; see `framewire.spawn_program`."""
         command = [os.fspath(program)] if isinstance(program, (str, os.PathLike)) else list(program)
-        return self._launch(command, None, config, kind, name or self._name(kind), options, None)()
+        starting = self._launch(command, None, config, kind, name or self._name(kind), options)
+        return Handle(starting.wait(), None, self)
 
     def stop(self, grace: float = GRACE) -> None:
         """Stop all processes, and start no more; they are gone when this returns."""
@@ -582,11 +583,12 @@ class System:
     def _spawn(
         self, kind: type[T], args: tuple[Any, ...], config: dict[str, Any], name: str | None, options: dict[str, Any]
     ) -> Handle[T]:
-        return self._start(kind, args, config, name, options)()
+        starting, commands = self._begin(kind, args, config, name, options)
+        return Handle(starting.wait(), commands, self)
 
-    def _start(
+    def _begin(
         self, kind: type[T], args: tuple[Any, ...], config: dict[str, Any], name: str | None, options: dict[str, Any]
-    ) -> Callable[[], Handle[T]]:
+    ) -> tuple[_core.Starting, frozenset[str]]:
         _preparation.refuse()
         import inspect  # takes some milliseconds, which most children have no use for
 
@@ -599,7 +601,8 @@ class System:
         preparation = _preparation.make(_preparation.pickle_by_value(kind, kind.__name__))
         command = _preparation.worker_command(target)
         name = name or self._name(kind.__name__.lower())
-        return self._launch(command, preparation, (args, config), None, name, options, frozenset(commands_of(kind)))
+        starting = self._launch(command, preparation, (args, config), None, name, options)
+        return starting, frozenset(commands_of(kind))
 
     def _launch(
         self,
@@ -609,16 +612,14 @@ class System:
         kind: str | None,
         name: str,
         options: dict[str, Any],
-        commands: frozenset[str] | None,
-    ) -> Callable[[], Handle[Any]]:
+    ) -> _core.Starting:
         given = _core_options(options)
         folder = given["cwd"]
         if folder is not None and not os.path.isdir(folder):
             raise SpawnError(
                 f"could not spawn {name}: its working folder is to be {folder!r}, and there is no such folder"
             )
-        starting = self._core.begin(command, preparation, config, {**given, "name": name, "kind": kind})
-        return lambda: Handle(starting.wait(), commands, self)
+        return self._core.begin(command, preparation, config, {**given, "name": name, "kind": kind})
 
 
 def _core_options(options: dict[str, Any]) -> dict[str, Any]:

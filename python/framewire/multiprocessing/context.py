@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable
 from multiprocessing import context as standard
@@ -125,4 +126,4 @@ class Context(standard.BaseContext):
 
     def set_executable(self, executable: str) -> None:
         """The interpreter for new processes."""
-        sys.executable = executable
+        sys.executable = os.fsdecode(executable)

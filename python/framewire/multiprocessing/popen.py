@@ -7,12 +7,10 @@ import itertools
 import os
 import signal
 import sys
-import threading
+import time
 from multiprocessing import process, spawn, util
-from multiprocessing.connection import wait
 from typing import Any
 
-import framewire
 from framewire import _core
 from framewire.process import GRACE, Handle, Process, default_system
 
@@ -22,6 +20,9 @@ _numbers = itertools.count(1)
 
 # What Framewire has prepared already, or has no use for.
 _NOT_NEEDED = ("init_main_from_name", "init_main_from_path", "start_method", "sys_argv", "sys_path")
+
+# How a process ends whose work hasn't begun.
+_NEVER_BEGAN = ("failed", "lost_before_ready", "not_ready_in_time")
 
 
 class Runner(Process):
@@ -33,7 +34,6 @@ class Runner(Process):
         preparation: dict[str, Any],
         parent: int,
         streams: tuple[_core.Descriptor | None, _core.Descriptor | None],
-        sentinel: _core.Descriptor,
     ) -> None:
         """Take everything along; it begins as soon as the parent knows that it can."""
         for stream, number in zip(streams, (1, 2), strict=True):
@@ -47,8 +47,6 @@ class Runner(Process):
         finally:
             del process.current_process()._inheriting  # type: ignore[attr-defined]
         self._object, self._parent = process_object, parent
-        # Open as long as this process lives, and nowhere else.
-        self._sentinel = sentinel
         self._now = os.eventfd(1)
         self.context.watch(self._now, self._run)
 
@@ -77,41 +75,23 @@ class Popen:
     def __init__(self, process_object: process.BaseProcess) -> None:
         util._flush_std_streams()  # type: ignore[attr-defined]
         self.returncode: int | None = None
-        self._lock = threading.Lock()
-        self._handle: Handle[Any] | None = None
+        self._pid: int | None = None
         preparation = spawn.get_preparation_data(process_object._name)  # type: ignore[attr-defined]
         preparation = {key: value for key, value in preparation.items() if key not in _NOT_NEEDED}
-        self.sentinel, child_end = os.pipe()
-        try:
-            streams = (_copy(1), _copy(2))
-            config = (process_object, preparation, os.getpid(), streams, _core.Descriptor(child_end))
-            self._starting = default_system()._start(Runner, config, {}, _name(process_object), {})
-        except BaseException:
-            os.close(self.sentinel)
-            raise
-        finally:
-            os.close(child_end)
-        self.finalizer = util.Finalize(self, os.close, (self.sentinel,))
-
-    @property
-    def handle(self) -> Handle[Any] | None:
-        """The process, once it has come to be; None if it hasn't, which was told."""
-        with self._lock:
-            if self._handle is None and self.returncode is None:
-                try:
-                    self._handle = self._starting()
-                except framewire.Error as error:
-                    self.returncode = 1
-                    print(error, file=sys.stderr)
-            return self._handle
+        config = (process_object, preparation, os.getpid(), (_copy(1), _copy(2)))
+        system = default_system()
+        starting, commands = system._begin(Runner, config, {}, _name(process_object), {})
+        self.handle: Handle[Any] = Handle(starting.handle(), commands, system)
+        self.sentinel = self.handle.fileno()
 
     @property
     def pid(self) -> int | None:
         """Its number, for as long as it lives; afterwards the last one."""
-        handle = self.handle
-        if handle is not None and handle.pid is not None:
-            self._pid = handle.pid
-        return getattr(self, "_pid", None)
+        while self._pid is None and self.returncode is None and self.handle.exit is None:
+            self._pid = self.handle.pid
+            if self._pid is None:
+                time.sleep(0.0005)  # sleep: it is being started, which takes no longer
+        return self._pid
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
         """Look whether it has ended; gives its exit code, or the negative number of a signal."""
@@ -120,37 +100,30 @@ class Popen:
     def wait(self, timeout: float | None = None) -> int | None:
         """Wait for its end, `timeout` seconds at most."""
         if self.returncode is None:
-            # Its end of the pipe is the first to know; how it ended follows within a moment.
-            if timeout is not None and not wait([self.sentinel], max(timeout, 0.0)):
+            exit = self.handle.join(None if timeout is None else max(timeout, 0.0))
+            if exit is None:
                 return None
-            handle = self.handle
-            if handle is None:
-                return self.returncode
-            exit = handle.join()
-            self.returncode = exit.code if exit is not None and exit.code is not None else 255
+            if exit.kind in _NEVER_BEGAN and (exit.code is None or exit.code >= 0):
+                print(f"could not start {self.handle.name}: {exit}", file=sys.stderr)
+            self.returncode = exit.code if exit.code is not None else 1
         return self.returncode
 
     def terminate(self) -> None:
         """Send SIGTERM to it and what it has started."""
-        self._signal(Handle.terminate)
+        self.handle.terminate()
 
     def kill(self) -> None:
         """Send SIGKILL to it and what it has started."""
-        self._signal(Handle.kill)
+        self.handle.kill()
 
     def interrupt(self) -> None:
         """Send SIGINT to it."""
-        self._signal(Handle.interrupt)
-
-    def _signal(self, send: Any) -> None:
-        if self.returncode is None and (handle := self.handle) is not None:
-            send(handle)
+        self.handle.interrupt()
 
     def close(self) -> None:
         """Let go of it."""
-        self.finalizer()
-        if self._handle is not None and self.returncode is None:
-            self._handle.stop(GRACE)
+        if self.returncode is None:
+            self.handle.stop(GRACE)
 
 
 def _name(process_object: process.BaseProcess) -> str:

@@ -5,12 +5,14 @@ A child imports this file too, as its main module, and so finds the same classes
 
 import multiprocessing
 import signal
+import types
 import unittest
 
 from framewire import multiprocessing as ours
 
 for name in ours.__all__:
-    setattr(multiprocessing, name, getattr(ours, name))
+    if not isinstance(getattr(ours, name), types.ModuleType):  # those are the standard library's, or made of it
+        setattr(multiprocessing, name, getattr(ours, name))
 
 from test import _test_multiprocessing as theirs  # noqa: E402  (it takes the names when it is imported)
 

@@ -98,6 +98,14 @@ impl System {
 
 #[pymethods]
 impl Starting {
+    /// A handle on it already.
+    fn handle(&self, py: Python<'_>) -> PyResult<Handle> {
+        self.home.check(py)?;
+        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = begun.as_ref().ok_or_else(|| failure::forked(py))?;
+        Ok(Handle::new(begun.handle().clone(), self.is_python, self.home))
+    }
+
     /// Waits until it is ready.
     fn wait(&self, py: Python<'_>) -> PyResult<Handle> {
         self.home.check(py)?;
