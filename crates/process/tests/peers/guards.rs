@@ -22,7 +22,7 @@ use rustix::process::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::runner::{LIMIT, Test, is_gone};
+use super::runner::{LIMIT, Test, is_gone, wait_until};
 
 pub const TESTS: &[Test] = &[
     ("guard_all_layers", |_| all_gone_within_a_second(Off::Nothing)),
@@ -144,7 +144,11 @@ pub fn parent(system: &System) -> Result<(), BoxError> {
             Manner::Idle => {}
             Manner::Busy => child.compute().detach(),
             Manner::Blocked => child.block().detach(),
-            Manner::Stopped => kill_process(Pid::from_raw(pids[0]).ok_or("no pid")?, Signal::STOP)?,
+            Manner::Stopped => {
+                kill_process(Pid::from_raw(pids[0]).ok_or("no pid")?, Signal::STOP)?;
+                // The kernel's SIGHUP to a group that is orphaned goes to those in it that *have* stopped by then.
+                wait_until("all of its threads have stopped", || has_stopped(pids[0]));
+            }
         }
         println!("{} {}", pids[0], pids[1]);
     }
@@ -152,6 +156,16 @@ pub fn parent(system: &System) -> Result<(), BoxError> {
     loop {
         std::thread::park();
     }
+}
+
+/// Whether no thread of it goes on any more.
+fn has_stopped(pid: i32) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let state =
+        |stat: String| stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next().map(str::to_owned));
+    tasks
+        .map(|task| std::fs::read_to_string(task.path().join("stat")).ok().and_then(state))
+        .all(|state| state.is_none_or(|state| state == "T"))
 }
 
 fn all_gone_within_a_second(off: Off) {
