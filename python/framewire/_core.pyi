@@ -773,8 +773,8 @@ class Handle:
         """How many events were dropped because nobody read them."""
     def ended(self) -> Pending:
         """Its end for good, to come."""
-    def sentinel(self, bell: Bell) -> Pending:
-        """Have `bell` rung at its end for good; what comes back has to be kept for that."""
+    def sentinel(self, bell: Bell) -> None:
+        """Have `bell` rung at its end for good."""
     def stop(self, grace: float) -> None:
         """Stop it for good; it is gone when this returns."""
     def terminate(self) -> None: ...

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import builtins
 import pickle
-from typing import Any
+import sys
+from typing import Any, cast
 
 from framewire.errors import Error, ForkedError
 from framewire.exit import Exit
@@ -70,6 +71,16 @@ class NotRunningError(CallError):
 
 class CallTimeoutError(CallError, builtins.TimeoutError):
     """The limit was over before it answered. The call is cancelled; a late answer is dropped."""
+
+
+def task_timed_out(timeout: float | None) -> CallTimeoutError:
+    """Say that a pool has no result yet; where `multiprocessing` is in use, so that its `TimeoutError` catches that too."""
+    text = f"could not wait for a task: no result within {timeout} s"
+    standard = sys.modules.get("multiprocessing.context")
+    if standard is None:
+        return CallTimeoutError(text)
+    kind = type("CallTimeoutError", (CallTimeoutError, standard.TimeoutError), {"__module__": __name__})
+    return cast(CallTimeoutError, kind(text))
 
 
 class HandlerError(CallError):

@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
 from framewire import _core, _preparation
-from framewire._failures import CallTimeoutError, PoolError
+from framewire._failures import PoolError, task_timed_out
 from framewire.process import READY_WITHIN, Process, System, default_system
 
 __all__ = ["AsyncResult", "Pool"]
@@ -131,15 +131,15 @@ class AsyncResult(Generic[R]):
         """Wait for it, `timeout` seconds at most.
 
         Raises:
-            CallTimeoutError: It isn't there within the limit; the task goes on. It is a `TimeoutError`, and
-                `multiprocessing.TimeoutError` is another class.
+            CallTimeoutError: It isn't there within the limit; the task goes on. It is a `TimeoutError`, and, where that is in
+                use, a `multiprocessing.TimeoutError`.
             WorkerLostError: The worker died at it.
             Exception: What the function raised; of many, the first in the order of the items.
 
         """
         self.wait(timeout)
         if not self.ready():
-            raise CallTimeoutError(f"could not wait for a task: no result within {timeout} s")
+            raise task_timed_out(timeout)
         success, value = self._gather()
         if not success:
             raise value
@@ -500,7 +500,7 @@ class IMapIterator(Generic[R]):
             wanted = number if self._ordered else None
             outcomes = self._group.take(wanted, max(1, self._in_flight // 2) if self._ordered else 1, left)
             if not outcomes and left is not None and left <= 0.0:
-                raise CallTimeoutError(f"could not wait for a task: no result within {timeout} s")
+                raise task_timed_out(timeout)
             for came, success, value in outcomes:
                 self._arrived[came] = (success, value)
             self._in_flight -= len(outcomes)

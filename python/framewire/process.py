@@ -379,7 +379,7 @@ class Handle(Generic[H]):
         self._core = core
         self._commands = commands
         self._system = system
-        self._sentinel: tuple[_core.Bell, _core.Pending] | None = None
+        self._sentinel: _core.Bell | None = None
 
     def __getattr__(self, name: str) -> Callable[..., Call[Any]]:
         if name.startswith("_"):
@@ -478,8 +478,9 @@ class Handle(Generic[H]):
         """Give a descriptor that is readable once it has ended for good, for `select` and its like."""
         if self._sentinel is None:
             bell = _core.Bell()
-            self._sentinel = (bell, self._core.sentinel(bell))
-        return self._sentinel[0].fileno()
+            self._core.sentinel(bell)
+            self._sentinel = bell
+        return self._sentinel.fileno()
 
     sentinel = property(fileno, doc="As `multiprocessing.Process.sentinel`: the same as `fileno()`.")
 

@@ -83,6 +83,7 @@ class Popen:
         starting, commands = system._begin(Runner, config, {}, _name(process_object), {})
         self.handle: Handle[Any] = Handle(starting.handle(), commands, system)
         self.sentinel = self.handle.fileno()
+        _ = self.pid  # it is known from now on, however soon it ends
 
     @property
     def pid(self) -> int | None:

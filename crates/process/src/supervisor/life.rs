@@ -12,7 +12,10 @@ use std::{
 };
 
 use rustix::process::Signal;
-use shm::status::{Number, StatusPage};
+use shm::{
+    status::{Number, StatusPage},
+    wire::Packet,
+};
 
 use self::{beside::Beside, incarnation::Incarnation};
 use super::{Change, Plan, Replacement, Standing, State, orders::Orders, watch::Watcher};
@@ -259,6 +262,10 @@ impl Child {
             Ok(incarnation) => {
                 self.working = incarnation.number;
                 self.phase = Phase::Starting { deadline: incarnation.begun + self.plan.ready_within, incarnation };
+                if self.is_started_once() {
+                    // What its configuration holds, such as the end of a pipe, is that process's alone from now on.
+                    self.plan.blueprint.config = Packet::default();
+                }
                 self.note(None);
             }
             Err(exit) => {
@@ -266,6 +273,10 @@ impl Child {
                 self.end_if_over();
             }
         }
+    }
+
+    fn is_started_once(&self) -> bool {
+        self.plan.restart.is_temporary() && self.plan.recycle.is_none() && !self.has_group()
     }
 
     /// Makes an incarnation, in one of the two slots.

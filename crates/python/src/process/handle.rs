@@ -23,6 +23,7 @@ use super::{
     exit::{Described, describe},
     failure, message,
     pending::{Outcome, Pending},
+    sentinel::ring_at_end,
 };
 use crate::{
     codec::{self, Codec},
@@ -112,15 +113,10 @@ impl Handle {
         Ok(self.end())
     }
 
-    /// A bell that is rung at its end for good, and what has to be kept for that.
-    fn sentinel(&self, py: Python<'_>, bell: &Bell) -> PyResult<Pending> {
-        self.process(py)?;
-        let ended = self.end();
-        if let Some(over) = ended.look(&bell.waker(0)) {
-            drop(over);
-            bell.waker(0).wake();
-        }
-        Ok(ended)
+    /// Has the bell rung at its end for good.
+    fn sentinel(&self, py: Python<'_>, bell: &Bell) -> PyResult<()> {
+        ring_at_end(self.process(py)?.ended(), bell.waker(0));
+        Ok(())
     }
 
     /// Stops it for good; it is gone when this returns.

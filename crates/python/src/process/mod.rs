@@ -15,6 +15,7 @@ mod options;
 mod patience;
 mod pending;
 mod pool;
+mod sentinel;
 mod system;
 mod task;
 mod timer;
