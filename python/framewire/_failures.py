@@ -74,7 +74,7 @@ class CallTimeoutError(CallError, builtins.TimeoutError):
 
 
 def task_timed_out(timeout: float | None) -> CallTimeoutError:
-    """Say that a pool has no result yet; where `multiprocessing` is in use, so that its `TimeoutError` catches that too."""
+    """Say that a pool has no result yet; where `multiprocessing` is in use, its `TimeoutError` catches that too."""
     text = f"could not wait for a task: no result within {timeout} s"
     standard = sys.modules.get("multiprocessing.context")
     if standard is None:

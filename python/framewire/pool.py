@@ -131,8 +131,8 @@ class AsyncResult(Generic[R]):
         """Wait for it, `timeout` seconds at most.
 
         Raises:
-            CallTimeoutError: It isn't there within the limit; the task goes on. It is a `TimeoutError`, and, where that is in
-                use, a `multiprocessing.TimeoutError`.
+            CallTimeoutError: It isn't there within the limit; the task goes on. It is a `TimeoutError`, and, where that
+                is in use, a `multiprocessing.TimeoutError`.
             WorkerLostError: The worker died at it.
             Exception: What the function raised; of many, the first in the order of the items.
 

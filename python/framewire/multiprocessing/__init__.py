@@ -4,12 +4,13 @@
 
     from framewire import multiprocessing as mp
 
-What has the same name means the same. What is different is what hangs, leaks or loses there: a killed process gives back its
-locks and its queue's items, a pool loses only the task that its worker was at, and no child outlives its parent. The table in
-``docs/design/python-multiprocessing.md`` says what passes of CPython's own tests, what differs, and why.
+What has the same name means the same. What is different is what hangs, leaks or loses there: a killed process gives
+back its locks and its queue's items, a pool loses only the task that its worker was at, and no child outlives its
+parent. The table in ``docs/design/python-multiprocessing.md`` says what passes of CPython's own tests, what differs,
+and why.
 
-Processes are made by starting the interpreter anew, as with the start method *spawn*: the main module must be importable, so
-guard what starts processes by ``if __name__ == "__main__":``.
+Processes are made by starting the interpreter anew, as with the start method *spawn*: the main module must be
+importable, so guard what starts processes by ``if __name__ == "__main__":``.
 """
 
 from multiprocessing.context import AuthenticationError, BufferTooShort, ProcessError, TimeoutError

@@ -40,31 +40,31 @@ class Context(standard.BaseContext):
     _name = METHOD
     Process: ClassVar[type[process.BaseProcess]] = Process
 
-    def Lock(self) -> framewire.Lock:
+    def Lock(self) -> framewire.Lock:  # type: ignore[override]
         """A lock that any process may release; a killed owner's is free again."""
         return framewire.Lock()
 
-    def RLock(self) -> framewire.RLock:
+    def RLock(self) -> framewire.RLock:  # type: ignore[override]
         """A lock that its owner may take again."""
         return framewire.RLock()
 
-    def Condition(self, lock: framewire.Lock | framewire.RLock | None = None) -> framewire.Condition:
+    def Condition(self, lock: framewire.Lock | framewire.RLock | None = None) -> framewire.Condition:  # type: ignore[override]
         """A condition, over an :class:`RLock` of its own if no lock is given."""
         return framewire.Condition(framewire.RLock() if lock is None else lock)
 
-    def Semaphore(self, value: int = 1) -> framewire.Semaphore:
+    def Semaphore(self, value: int = 1) -> framewire.Semaphore:  # type: ignore[override]
         """A semaphore; a killed holder's permits are given back."""
         return framewire.Semaphore(value)
 
-    def BoundedSemaphore(self, value: int = 1) -> framewire.BoundedSemaphore:
+    def BoundedSemaphore(self, value: int = 1) -> framewire.BoundedSemaphore:  # type: ignore[override]
         """A semaphore that can't be released more often than it was taken."""
         return framewire.BoundedSemaphore(value)
 
-    def Event(self) -> framewire.Event:
+    def Event(self) -> framewire.Event:  # type: ignore[override]
         """A flag that processes wait for."""
         return framewire.Event()
 
-    def Barrier(
+    def Barrier(  # type: ignore[override]
         self, parties: int, action: Callable[[], object] | None = None, timeout: float | None = None
     ) -> framewire.Barrier:
         """A meeting point, broken for all if one of them is killed."""
@@ -104,12 +104,12 @@ class Context(standard.BaseContext):
     def _lock(lock: Any) -> Any:
         return framewire.RLock() if lock in (True, None) else lock
 
-    def get_context(self, method: str | None = None) -> Context:
+    def get_context(self, method: str | None = None) -> Context:  # type: ignore[override]
         """This one: there is one way to start a process."""
         if method in (None, METHOD, "spawn"):
             return self
         raise ValueError(
-            f"cannot find context for {method!r}: framewire starts processes as {METHOD!r} alone, which behaves as 'spawn'"
+            f"cannot find context for {method!r}: framewire starts processes in one way, which behaves as 'spawn'"
         )
 
     def get_start_method(self, allow_none: bool = False) -> str:

@@ -1,7 +1,7 @@
 """Lets what the standard library can send only while a process is being spawned go in any message of Framewire's.
 
-Pipes, sockets, and ctypes in shared memory are pickled there with a descriptor's number, which means nothing in another process.
-Here the descriptor goes along.
+Pipes, sockets, and ctypes in shared memory are pickled there with a descriptor's number, which means nothing in another
+process. Here the descriptor goes along.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import io
 from collections.abc import Callable
 from multiprocessing import context
 from multiprocessing.reduction import ForkingPickler
-from typing import Any
+from typing import Any, cast
 
 from framewire import _core
 
@@ -29,12 +29,10 @@ class _Courier:
         return descriptor  # it has `detach`, which is what is asked of it there
 
 
-def _dumps(
-    thing: Any, *, protocol: int | None = None, buffer_callback: Callable[[Any], Any] | None = None
-) -> bytes:
+def _dumps(thing: Any, *, protocol: int | None = None, buffer_callback: Callable[[Any], Any] | None = None) -> bytes:
     buffer = io.BytesIO()
     before = context.get_spawning_popen()
-    context.set_spawning_popen(_Courier)
+    context.set_spawning_popen(cast(Any, _Courier))
     try:
         ForkingPickler(buffer, protocol, True, buffer_callback).dump(thing)
     finally:

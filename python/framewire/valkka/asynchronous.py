@@ -58,8 +58,8 @@ class Duplex:
 class AsyncBackMessageProcess(MessageProcess):
     """As :class:`MessageProcess`, but what handles messages (``c__…``) is coroutines, on an event loop of the back end.
 
-    Messages are begun in their order, and a handler that awaits lets the next begin only when it is done, as in valkka; start a
-    task for what shall go on beside.
+    Messages are begun in their order, and a handler that awaits lets the next begin only when it is done, as in valkka;
+    start a task for what shall go on beside.
     """
 
     def __init__(self, name: str = "AsyncMessageProcess") -> None:

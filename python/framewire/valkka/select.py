@@ -14,8 +14,8 @@ def safe_select(
 ) -> tuple[list[Any], list[Any], list[Any]]:
     """As :func:`select.select`, for any number of descriptors, also above 1,023, and not ended by signals.
 
-    `timeout` is in seconds; ``None`` waits for ever, 0 only looks. A descriptor at whose other end nobody is any more counts
-    as readable, and so does one with an error; a closed one raises `ValueError`.
+    `timeout` is in seconds; ``None`` waits for ever, 0 only looks. A descriptor at whose other end nobody is any more
+    counts as readable, and so does one with an error; a closed one raises `ValueError`.
     """
     wanted: dict[int, int] = {}
     lists = [(list(rlist), select.POLLIN), (list(wlist), select.POLLOUT), (list(xlist), select.POLLPRI)]
@@ -31,7 +31,11 @@ def safe_select(
     if closed:
         raise ValueError(f"could not wait: descriptor {closed[0]} isn't open")
     readable, writable, special = (
-        [thing for thing in things if found.get(_fileno(thing), 0) & (event | (_FAILED if event != select.POLLPRI else 0))]
+        [
+            thing
+            for thing in things
+            if found.get(_fileno(thing), 0) & (event | (_FAILED if event != select.POLLPRI else 0))
+        ]
         for things, event in lists
     )
     return readable, writable, special

@@ -110,7 +110,9 @@ class EventGroup:
 
 
 class SyncIndex:
-    """Sends a message inside of it and waits, at its end, until the back end has set the event::
+    """Sends a message inside of it and waits, at its end, until the back end has set the event.
+
+    ::
 
         with SyncIndex(self.event_group) as i:
             self.sendMessageToBack(MessageObject("work", sync=i))

@@ -43,9 +43,9 @@ impl Descriptor {
     /// Takes it: the number is the caller's to close.
     fn detach(&self) -> PyResult<RawFd> {
         let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        taken.map(IntoRawFd::into_raw_fd).ok_or_else(|| {
-            Class::ClosedError.says("could not take a descriptor: it was taken before".to_owned())
-        })
+        taken
+            .map(IntoRawFd::into_raw_fd)
+            .ok_or_else(|| Class::ClosedError.says("could not take a descriptor: it was taken before".to_owned()))
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (usize,))> {

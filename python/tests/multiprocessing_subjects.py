@@ -1,0 +1,93 @@
+"""What the processes of test_multiprocessing and test_valkka do: importable by a child."""
+
+import os
+import signal
+import sys
+import time
+
+from framewire import valkka
+
+
+def tell(queue, event, value):
+    queue.put((os.getpid(), value))
+    event.set()
+
+
+def double(connection):
+    connection.send(connection.recv() * 2)
+
+
+def leave(code):
+    sys.exit(code)
+
+
+def hold_and_wait(lock, held):
+    lock.acquire()
+    held.set()
+    time.sleep(1000)
+
+
+def get_and_wait(queue, got):
+    queue.get()
+    got.set()
+    time.sleep(1000)
+
+
+def nest(queue):
+    from framewire import multiprocessing as mp
+
+    child = mp.Process(target=tell, args=(queue, mp.Event(), "inner"))
+    child.start()
+    child.join()
+    queue.put(child.exitcode)
+
+
+def wait_for_interrupt(ready):
+    try:
+        ready.set()
+        time.sleep(1000)
+    except KeyboardInterrupt:
+        sys.exit(42)
+
+
+class Worker(valkka.MessageProcess):
+    def __init__(self, group):
+        super().__init__(name="worker")
+        self.group = group
+
+    def preRun__(self):
+        self.count = 0
+
+    def c__work(self, sync, seconds=0.0):
+        time.sleep(seconds)
+        self.count += 1
+        self.group.set(sync)
+
+    def c__count(self):
+        self.return_out__(self.count)
+
+    def c__fail(self, sync=None):
+        raise LookupError("there is no such thing")
+
+    def c__die(self, sync=None):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def work(self, **kwargs):
+        with valkka.SyncIndex(self.group) as i:
+            self.sendMessageToBack(valkka.MessageObject("work", sync=i, **kwargs))
+
+    def ask(self, command):
+        with valkka.SyncIndex(self.group) as i:
+            self.sendMessageToBack(valkka.MessageObject(command, sync=i))
+
+    def counted(self):
+        self.sendMessageToBack(valkka.MessageObject("count"))
+        return self.returnFromBack(timeout=30)
+
+
+class AsyncWorker(valkka.AsyncBackMessageProcess):
+    async def asyncPre__(self):
+        await self.send_out__(valkka.MessageObject("ready"))
+
+    async def c__large(self, size):
+        await self.send_out__(valkka.MessageObject("large", data=b"x" * size))

@@ -1,0 +1,125 @@
+"""The drop-in, as a program of `multiprocessing` uses it; CPython's own tests of it are in test_cpython."""
+
+import os
+import signal
+import time
+
+import multiprocessing_subjects as subjects
+import pytest
+
+from framewire import multiprocessing as mp
+
+LIMIT = 30
+
+
+def started(target, *args):
+    process = mp.Process(target=target, args=args)
+    process.start()
+    return process
+
+
+def test_a_process_runs_a_function_and_shares_what_it_is_given():
+    queue, event = mp.Queue(), mp.Event()
+    process = started(subjects.tell, queue, event, "said")
+    assert queue.get(timeout=LIMIT) == (process.pid, "said")
+    assert event.wait(LIMIT)
+    process.join(LIMIT)
+    assert (process.exitcode, process.is_alive(), mp.active_children()) == (0, False, [])
+
+
+@pytest.mark.parametrize(("given", "code"), [(0, 0), (7, 7), (None, 0), ("why", 1)])
+def test_exit_codes_are_those_of_multiprocessing(given, code):
+    process = started(subjects.leave, given)
+    process.join(LIMIT)
+    assert process.exitcode == code
+
+
+def test_terminate_kill_and_interrupt():
+    for end, code in [(mp.Process.terminate, -signal.SIGTERM), (mp.Process.kill, -signal.SIGKILL)]:
+        process = started(time.sleep, 1000)
+        end(process)
+        process.join(LIMIT)
+        assert process.exitcode == code
+    ready = mp.Event()
+    process = started(subjects.wait_for_interrupt, ready)
+    assert ready.wait(LIMIT)
+    os.kill(process.pid, signal.SIGINT)
+    process.join(LIMIT)
+    assert process.exitcode == 42
+
+
+def test_a_pipe_ends_when_its_other_end_does():
+    here, there = mp.Pipe()
+    process = started(subjects.double, there)
+    there.close()
+    here.send(21)
+    assert here.recv() == 42
+    with pytest.raises(EOFError):
+        here.recv()
+    process.join(LIMIT)
+
+
+def test_a_sentinel_is_readable_at_the_end_and_not_before():
+    ready = mp.Event()
+    process = started(subjects.wait_for_interrupt, ready)
+    assert ready.wait(LIMIT)
+    assert mp.connection.wait([process.sentinel], timeout=0.05) == []
+    process.kill()
+    assert mp.connection.wait([process.sentinel], timeout=LIMIT) == [process.sentinel]
+    process.join(LIMIT)
+
+
+def test_a_killed_owner_gives_its_lock_back():
+    lock, held = mp.Lock(), mp.Event()
+    process = started(subjects.hold_and_wait, lock, held)
+    assert held.wait(LIMIT)
+    assert not lock.acquire(timeout=0.05)
+    process.kill()
+    assert lock.acquire(timeout=LIMIT)
+    lock.release()
+    process.join(LIMIT)
+
+
+def test_a_killed_consumer_gives_its_task_back():
+    queue, got = mp.JoinableQueue(), mp.Event()
+    queue.put("task")
+    process = started(subjects.get_and_wait, queue, got)
+    assert got.wait(LIMIT)
+    process.kill()
+    process.join(LIMIT)
+    assert queue.get(timeout=LIMIT) == "task"
+    queue.task_done()
+    queue.join()
+
+
+def test_a_child_has_children():
+    queue = mp.Queue()
+    process = started(subjects.nest, queue)
+    assert queue.get(timeout=LIMIT)[1] == "inner"
+    assert queue.get(timeout=LIMIT) == 0
+    process.join(LIMIT)
+
+
+def test_a_manager_is_a_process_like_others():
+    with mp.Manager() as manager:
+        shared = manager.dict(one=1)
+        shared["two"] = 2
+        assert dict(shared) == {"one": 1, "two": 2}
+    assert mp.active_children() == []
+
+
+def test_a_pool_and_shared_numbers():
+    with mp.Pool(2) as pool:
+        assert pool.map(abs, range(-3, 3)) == [3, 2, 1, 0, 1, 2]
+        with pytest.raises(mp.TimeoutError):
+            pool.apply_async(time.sleep, (10,)).get(0.05)
+    number = mp.Value("i", 1)
+    with number.get_lock():
+        number.value += 1
+    assert number.value == 2
+
+
+def test_other_start_methods_are_refused_by_name():
+    assert mp.get_context("spawn").Process is mp.Process
+    with pytest.raises(ValueError, match="'fork'"):
+        mp.get_context("fork")
