@@ -867,6 +867,7 @@ class Pool:
     def workers(self) -> list[tuple[str, int | None]]:
         """Names and process identifiers of the workers that take tasks now."""
 
+@final
 class Descriptor:
     """A copy of a descriptor, to be sent in a message, or received with one."""
 

@@ -85,7 +85,7 @@ def pickle_by_value(thing: Any, what: str) -> bytes | None:
     if "<locals>" not in getattr(thing, "__qualname__", "") and getattr(thing, "__module__", None) is None:
         return None
     try:
-        import cloudpickle
+        import cloudpickle  # type: ignore[import-untyped, import-not-found, unused-ignore]
     except ImportError:
         raise SpawnError(
             f"could not spawn a process for {what}: it is defined in a prompt, a notebook, standard input or `-c`, "

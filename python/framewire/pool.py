@@ -77,7 +77,7 @@ def _pickled(function: Callable[..., Any], wrapper: Callable[[Callable[..., Any]
     whole = wrapper(function) if wrapper is not None else function
     by_value = _preparation.pickle_by_value(function, name)
     if by_value is not None:
-        import cloudpickle
+        import cloudpickle  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
         return cast(bytes, cloudpickle.dumps(whole))
     try:

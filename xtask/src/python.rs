@@ -18,6 +18,9 @@ const OLDEST: (u32, u32) = (3, 11);
 /// The packages that tests and tools need, in `python/`.
 const REQUIREMENTS: &str = "requirements-dev.txt";
 
+/// What of the package is written in Rust.
+const ENGINE: &str = "_core.abi3.so";
+
 /// An environment with an interpreter, the tools, and no Framewire yet.
 pub struct Environment {
     folder: PathBuf,
@@ -61,12 +64,20 @@ impl Environment {
         PathBuf::from(self.program("python"))
     }
 
-    /// Builds the wheel and puts it in, in place of an older one.
+    /// Builds the wheel and puts it in, in place of an older one. The engine is copied beside the package's source, too: whoever runs
+    /// Python in that folder, as tests and type checkers do, finds that first.
     pub fn install(&self) -> Outcome {
+        let beside = tree::root().join("python").join("framewire").join(ENGINE);
+        // It must not come into the wheel from there.
+        let _ = fs::remove_file(&beside);
         let wheel = self.wheel()?;
         let wheel = wheel.to_string_lossy();
         let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--force-reinstall"];
-        run(self.python(&pip).arg(&*wheel))
+        run(self.python(&pip).arg(&*wheel))?;
+        let find = "import sysconfig; print(sysconfig.get_path('platlib'), end='')";
+        let installed = PathBuf::from(output(&mut self.python(&["-c", find]))?).join("framewire").join(ENGINE);
+        fs::copy(&installed, beside).map_err(|error| format!("copy {}: {error}", installed.display()))?;
+        Ok(())
     }
 
     /// Builds the wheel: the library and the `framewire` program. Gives its place.

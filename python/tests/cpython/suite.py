@@ -45,6 +45,7 @@ DIFFERENT = {
     "WithProcessesTestPool.test_map_async_callbacks": "a callback may come a moment after the result",
     "WithProcessesTestPool.test_resource_warning": "a pool that is dropped just ends",
     "WithProcessesTestPool.test_traceback": "the remote traceback's class is Framewire's",
+    "WithProcessesTestPoolWorkerErrors.test_async_error_callback": "a callback may come a moment after the result",
     "WithProcessesTestPoolWorkerErrors.test_unpickleable_result": "the error is that of pickle itself",
     "WithProcessesTestPoolWorkerLifetime.test_pool_worker_lifetime": _INSIDE,
     "WithProcessesTestProcess.test_parent_process": "a grandchild doesn't outlive its parent",
