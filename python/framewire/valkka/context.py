@@ -6,9 +6,10 @@ import logging
 import threading
 
 from framewire import multiprocessing as mp
+from framewire.valkka.logs import Logged
 
 
-class MainContext:
+class MainContext(Logged):
     """The main process: subclass it, and start and stop what you need in its methods.
 
     Your ``__init__`` calls ``super().__init__()`` last: that starts the processes, then the threads.
@@ -21,21 +22,6 @@ class MainContext:
         self.aux_pipe_read, self.aux_pipe_write = mp.Pipe()
         self.startProcesses()
         self.startThreads()
-
-    @classmethod
-    def formatLogger(cls, level: int | None = logging.INFO) -> None:
-        """Gives this class's logger a handler and a level, if it has none."""
-        logger = logging.getLogger(cls.__name__)
-        if not logger.hasHandlers():
-            handler = logging.StreamHandler()
-            handler.setFormatter(logging.Formatter("%(name)s - %(levelname)s - %(message)s"))
-            logger.addHandler(handler)
-        if level is not None:
-            logger.setLevel(level)
-
-    def setDebug(self) -> None:
-        """Logs everything."""
-        self.logger.setLevel(logging.DEBUG)
 
     def startProcesses(self) -> None:
         """Makes and starts the processes; yours."""

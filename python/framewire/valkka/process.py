@@ -11,12 +11,13 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, ClassVar
 
 from framewire import multiprocessing as mp
+from framewire.valkka.logs import Logged
 from framewire.valkka.message import BackendDied, MessageObject, Raised
 from framewire.valkka.select import safe_select
 from framewire.valkka.sync import starting
 
 
-class MessageProcess(mp.Process):
+class MessageProcess(Logged, mp.Process):
     """A process that does what it is sent: a message ``"work"`` is handled by its method ``c__work``.
 
     A handler that fails doesn't end the process: it is logged, and raises in the front end if that waits
@@ -44,23 +45,8 @@ class MessageProcess(mp.Process):
         self._returned: deque[Any] = deque()
         self._sending = threading.Lock()
 
-    @classmethod
-    def formatLogger(cls, level: int | None = logging.INFO) -> None:
-        """Gives this class's logger a handler and a level, if it has none."""
-        logger = logging.getLogger(cls.__name__)
-        if not logger.hasHandlers():
-            handler = logging.StreamHandler()
-            handler.setFormatter(logging.Formatter("%(name)s - %(levelname)s - %(message)s"))
-            logger.addHandler(handler)
-        if level is not None:
-            logger.setLevel(level)
-
     def __str__(self) -> str:
         return f"<{self.pre}>"
-
-    def setDebug(self) -> None:
-        """Logs everything."""
-        self.logger.setLevel(logging.DEBUG)
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
