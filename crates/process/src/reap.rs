@@ -5,7 +5,7 @@ use std::{os::fd::AsFd, path::Path};
 
 use rustix::{
     io::Errno,
-    process::{Signal, WaitId, WaitIdOptions, getpgid, kill_process_group, pidfd_send_signal, waitid},
+    process::{Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_send_signal, waitid},
 };
 
 use crate::{Exit, launch::Launched};
@@ -28,7 +28,7 @@ impl Launched {
 
     /// Whether a signal to the group reaches the process too: it may have gone to another.
     fn is_leader(&self) -> bool {
-        !self.is_reaped() && getpgid(Some(self.pid)) == Ok(self.pid)
+        !self.is_reaped() && shm::life::leads_group(self.pid)
     }
 
     fn is_reaped(&self) -> bool {

@@ -9,7 +9,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::{Errno, retry_on_intr},
     ioctl::{Opcode, Updater, ioctl, opcode},
-    process::{PidfdFlags, WaitId, WaitIdOptions, getpid, pidfd_open, waitid},
+    process::{Pid, PidfdFlags, WaitId, WaitIdOptions, getpid, pidfd_open, waitid},
 };
 
 use crate::call;
@@ -94,4 +94,27 @@ mod tests {
         assert_eq!(check(&own().unwrap()), Ok(()));
         assert!(check(crate::doorbell::Doorbell::new().unwrap().passed().as_ref().unwrap()).is_err());
     }
+}
+
+/// Whether the process leads its own process group, and so gets a signal to the group of its number. `false` if there is
+/// no such process.
+///
+/// `rustix::process::getpgid` takes each answer for the number of a process. The kernel says 0 of a group that is none
+/// of our PID namespace's, as in a container into which somebody has entered (`docker exec`).
+///
+/// ```
+/// use std::os::unix::process::CommandExt;
+/// # fn main() -> std::io::Result<()> {
+/// let mut child = std::process::Command::new("sleep").arg("60").process_group(0).spawn()?;
+/// let pid = rustix::process::Pid::from_child(&child);
+/// assert!(shm::life::leads_group(pid));
+/// child.kill()?;
+/// child.wait()?;
+/// assert!(!shm::life::leads_group(pid));
+/// # Ok(()) }
+/// ```
+#[must_use]
+pub fn leads_group(pid: Pid) -> bool {
+    // SAFETY: `getpgid` takes a number and gives one.
+    unsafe { libc::getpgid(pid.as_raw_pid()) == pid.as_raw_pid() }
 }

@@ -7,7 +7,10 @@ use std::{
 };
 
 use process::{BoxError, Restart, State, System};
-use rustix::fs::{XattrFlags, setxattr};
+use rustix::{
+    fs::{XattrFlags, setxattr},
+    process::Pid,
+};
 
 use super::{
     Test,
@@ -52,8 +55,8 @@ pub fn application(system: &System) -> Result<(), BoxError> {
     assert_eq!(groups().len(), 1);
     // A grandchild that has left the process group, and the session, and would live for ever.
     let stray = subject.stray().wait()??;
-    let session = |pid: u32| rustix::process::getsid(rustix::process::Pid::from_raw(pid as i32));
-    wait_until("it has a session of its own", || session(stray) != session(first));
+    let stray_pid = Pid::from_raw(stray as i32).unwrap();
+    wait_until("it has a session of its own", || shm::life::leads_group(stray_pid));
     assert_eq!(group(stray), group(first));
     subject.kill();
     wait_until("it is ready again", || subject.restarts() == 1 && subject.state() == State::Ready);

@@ -19,6 +19,7 @@ use std::{
 use process::{BoxError, Context, Process, System, commands};
 use rustix::process::{
     Pid, PidfdFlags, PidfdGetfdFlags, Signal, kill_process, pidfd_getfd, pidfd_open, set_parent_process_death_signal,
+    setsid,
 };
 use serde::{Deserialize, Serialize};
 
@@ -134,6 +135,9 @@ impl Guarded {
 
 /// Starts the children, says who they are, and waits to be killed.
 pub fn parent(system: &System) -> Result<(), BoxError> {
+    // The kernel's SIGHUP to a stopped group that is orphaned: it isn't, if who inherits it is of its session, as the first
+    // process of some containers is.
+    setsid()?;
     let off = ALL.into_iter().find(|off| std::env::args().nth(2) == Some(format!("{off:?}"))).ok_or("no layer")?;
     let begin = |index| system.spawn::<Guarded>(Config { off, starts: true }).name(format!("g{index}")).begin();
     let starting = (0..CHILDREN).map(begin).collect::<Result<Vec<_>, _>>()?;
