@@ -78,24 +78,6 @@ pub(crate) fn is_over(life: &impl AsFd) -> bool {
     retry_on_intr(|| poll(&mut watched, Some(&no_wait))).is_ok() && watched[0].revents().contains(PollFlags::IN)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_is_alive_until_it_ends_and_only_a_pidfd_is_one() {
-        let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
-        let pid = rustix::process::Pid::from_child(&child);
-        let life = pidfd_open(pid, PidfdFlags::empty()).unwrap();
-        assert_eq!((check(&life), is_over(&life)), (Ok(()), false));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert_eq!((check(&life), is_over(&life)), (Ok(()), true));
-        assert_eq!(check(&own().unwrap()), Ok(()));
-        assert!(check(crate::doorbell::Doorbell::new().unwrap().passed().as_ref().unwrap()).is_err());
-    }
-}
-
 /// Whether the process leads its own process group, and so gets a signal to the group of its number. `false` if there is
 /// no such process.
 ///
@@ -117,4 +99,22 @@ mod tests {
 pub fn leads_group(pid: Pid) -> bool {
     // SAFETY: `getpgid` takes a number and gives one.
     unsafe { libc::getpgid(pid.as_raw_pid()) == pid.as_raw_pid() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_alive_until_it_ends_and_only_a_pidfd_is_one() {
+        let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let pid = rustix::process::Pid::from_child(&child);
+        let life = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+        assert_eq!((check(&life), is_over(&life)), (Ok(()), false));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!((check(&life), is_over(&life)), (Ok(()), true));
+        assert_eq!(check(&own().unwrap()), Ok(()));
+        assert!(check(crate::doorbell::Doorbell::new().unwrap().passed().as_ref().unwrap()).is_err());
+    }
 }
