@@ -15,7 +15,7 @@ use std::{
     path::PathBuf,
     process::{Child, Command, ExitCode, ExitStatus, Stdio},
     sync::{Arc, Mutex},
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -55,6 +55,7 @@ pub struct Manager {
 pub struct Service {
     child: Child,
     output: Arc<Mutex<String>>,
+    collecting: [JoinHandle<()>; 2],
 }
 
 impl Manager {
@@ -107,9 +108,11 @@ impl Manager {
         command.envs(self.variables.iter().map(|(name, value)| (*name, value)));
         let mut child = command.stdin(theirs).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let output = Arc::new(Mutex::new(String::new()));
-        collect(child.stdout.take().unwrap(), output.clone());
-        collect(child.stderr.take().unwrap(), output.clone());
-        self.service = Some(Service { child, output });
+        let collecting = [
+            collect(child.stdout.take().unwrap(), output.clone()),
+            collect(child.stderr.take().unwrap(), output.clone()),
+        ];
+        self.service = Some(Service { child, output, collecting });
     }
 
     /// Hears one message, if one comes within `limit`, and does what it says.
@@ -210,13 +213,15 @@ impl Manager {
         kill_process(self.pid(), signal).unwrap();
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and for all that it wrote.
     pub fn wait_end(&mut self) -> ExitStatus {
         let end = Instant::now() + LIMIT;
         loop {
             self.hear_all();
-            let ended = self.service.as_mut().unwrap().child.try_wait().unwrap();
-            match ended {
+            let service = self.service.as_mut().unwrap();
+            // Before the look at its output: nothing is written after.
+            let ended = service.child.try_wait().unwrap();
+            match ended.filter(|_| service.collecting.iter().all(JoinHandle::is_finished)) {
                 Some(status) => {
                     self.hear_all();
                     return status;
@@ -292,14 +297,14 @@ pub fn become_the_service() -> ExitCode {
     panic!("{error}");
 }
 
-fn collect(stream: impl Read + Send + 'static, output: Arc<Mutex<String>>) {
+fn collect(stream: impl Read + Send + 'static, output: Arc<Mutex<String>>) -> JoinHandle<()> {
     thread::spawn(move || {
         for line in BufReader::new(stream).lines().map_while(Result::ok) {
             let mut output = output.lock().unwrap();
             output.push_str(&line);
             output.push('\n');
         }
-    });
+    })
 }
 
 /// A new folder.
