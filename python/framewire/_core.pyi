@@ -719,8 +719,11 @@ class RingWriter:
 
 _Exit = tuple[ExitKind, str, int | None]
 
-def run_child(host: Any, arguments: list[str]) -> int | None:
-    """Live as the child that `arguments` name, and give its exit code; `None` if they name none."""
+def run_child(host: Any, arguments: list[str], zygote: Any = None) -> int | None:
+    """Live as the child that `arguments` name, and give its exit code; `None` if they name none.
+
+    With a `zygote`, copies of this interpreter do.
+    """
 
 def flush_log() -> None:
     """Wait until what was said so far has been told, for a second at most."""
@@ -797,9 +800,17 @@ class System:
 
     def __new__(cls) -> System: ...
     def begin(
-        self, command: list[str], preparation: bytes | None, configuration: Any, options: dict[str, Any]
+        self,
+        command: list[str],
+        zygote: list[str] | None,
+        preparation: bytes | None,
+        configuration: Any,
+        options: dict[str, Any],
     ) -> Starting:
-        """Start a process: `preparation` is what a Python child takes first, `None` for other programs."""
+        """Start a process: `preparation` is what a Python child takes first, `None` for other programs.
+
+        With the command of a `zygote` it is a copy of that, if there can be one.
+        """
     def stop_all(self, grace: float) -> None:
         """Stop all processes and start no more; they are gone when this returns."""
 
@@ -854,7 +865,13 @@ class Pool:
     """Workers that share tasks."""
 
     def __new__(
-        cls, system: System, command: list[str], preparation: bytes, configuration: Any, staff: dict[str, Any]
+        cls,
+        system: System,
+        command: list[str],
+        zygote: list[str] | None,
+        preparation: bytes,
+        configuration: Any,
+        staff: dict[str, Any],
     ) -> Pool: ...
     def submit(self, group: Group, first: int, function: bytes, items: list[Any]) -> None:
         """Give one task for each item, numbered from `first`; `function` is pickled. Outcomes come to `group`."""

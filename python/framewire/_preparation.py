@@ -3,32 +3,74 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import json
 import os
 import pickle
 import runpy
 import sys
 import types
+from collections.abc import Sequence
 from typing import Any
 
 from framewire._failures import SpawnError
 
-__all__ = ["is_importing_main", "make", "pickle_by_value", "refuse", "take", "worker_command"]
+__all__ = [
+    "import_main",
+    "is_importing_main",
+    "make",
+    "pickle_by_value",
+    "refuse",
+    "take",
+    "worker_command",
+    "zygote_command",
+]
 
 _ORIGINAL_FOLDER = os.getcwd() if os.path.isdir(os.curdir) else None
 _MAIN = "__mp_main__"
+_MAIN_NAME = "__main__"
 
 is_importing_main = False
+_imported_main: tuple[str, str] | None = None
 
 
 def worker_command(target: str) -> list[str]:
     """Give the command line of a child that becomes `target`, such as `people:Detector`."""
+    return [*_interpreter("worker.py"), target]
+
+
+def zygote_command(modules: Sequence[str]) -> list[str]:
+    """Give the command line of a zygote that imports these modules.
+
+    Raises:
+        ModuleNotFoundError: There is no such module.
+
+    """
+    for module in modules:
+        top = module.partition(".")[0]
+        if top not in sys.modules and importlib.util.find_spec(top) is None:
+            raise ModuleNotFoundError(
+                f"could not preload {module!r}: there is no module {top!r} on the path {sys.path}", name=top
+            )
+    given: dict[str, Any] = {"modules": list(modules), "path": _path()}
+    if _MAIN_NAME in modules:
+        given |= {"main": _main(), "argv": sys.argv}
+    return [*_interpreter("_zygote.py"), json.dumps(given)]
+
+
+def _interpreter(script: str) -> list[str]:
     import subprocess
 
     # Warnings, -X, -O and the like are the parent's. A script by its path is found also where the package is on no path
     # of the child's own, and -P keeps its folder, which has a module called `process`, off that path.
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     flags = [flag for flag in flags if flag != "-P"]
-    return [sys.executable, *flags, "-P", os.path.join(os.path.dirname(os.path.abspath(__file__)), "worker.py"), target]
+    return [sys.executable, *flags, "-P", os.path.join(os.path.dirname(os.path.abspath(__file__)), script)]
+
+
+def _path() -> list[str]:
+    path = [entry or _ORIGINAL_FOLDER for entry in sys.path]
+    return [entry for entry in path if entry is not None]
 
 
 def refuse() -> None:
@@ -95,13 +137,13 @@ def pickle_by_value(thing: Any, what: str) -> bytes | None:
     return pickled
 
 
-def make(by_value: bytes | None = None) -> bytes:
+def make(target: str, by_value: bytes | None = None) -> bytes:
     """Pickle what a child takes."""
-    path = [entry or _ORIGINAL_FOLDER for entry in sys.path]
     # Its main module is our main module, also if that is called otherwise here.
     return pickle.dumps(
         {
-            "path": [entry for entry in path if entry is not None],
+            "target": target,
+            "path": _path(),
             "argv": sys.argv,
             "original_folder": _ORIGINAL_FOLDER,
             "main": _main(),
@@ -118,13 +160,17 @@ def take(pickled: bytes) -> dict[str, Any]:
     sys.path[:] = data["path"]
     sys.argv[:] = data["argv"]
     _ORIGINAL_FOLDER = data["original_folder"]
-    if data["main"] is not None:
-        _import_main(*data["main"])
+    import_main(data["main"])
     return data
 
 
-def _import_main(how: str, where: str) -> None:
-    global is_importing_main
+def import_main(place: Sequence[str] | None) -> None:
+    """Import the parent's main module, unless that is done."""
+    global is_importing_main, _imported_main
+    if place is None or tuple(place) == _imported_main:
+        return
+    how, where = place
+    _imported_main = (how, where)
     # A package's `__main__` runs an application; what is defined there has its own name. So does multiprocessing.
     if how == "name" and (where == "__main__" or where.endswith(".__main__")):
         return

@@ -39,6 +39,8 @@ _AHEAD_PER_WORKER = 128
 # Items are handed over in lots of so many.
 _LOT = 256
 
+_WORKER = "framewire.pool:_Worker"
+
 
 class _Worker(Process):
     """A pool's worker: its start is the initializer."""
@@ -183,6 +185,7 @@ class Pool:
         redeliver: int | None = None,
         ready_within: float = READY_WITHIN,
         env: Mapping[str, str] | None = None,
+        preload: Sequence[str] | None = None,
         name: str | None = None,
         system: System | None = None,
     ) -> None:
@@ -198,6 +201,8 @@ class Pool:
                 none.
             ready_within: How long a worker has to become ready, in seconds.
             env: Variables of the workers' environment to set.
+            preload: Workers are copies of an interpreter that has imported these modules; see `System`. By default as
+                the system says.
             name: What the workers' names begin with.
             system: The supervisor; by default this interpreter's own.
 
@@ -222,8 +227,9 @@ class Pool:
         self._system = system or default_system()
         self._core = _core.Pool(
             self._system._core,
-            _preparation.worker_command("framewire.pool:_Worker"),
-            _preparation.make(),
+            _preparation.worker_command(_WORKER),
+            self._system._zygote(preload),
+            _preparation.make(_WORKER),
             ((given, tuple(initargs)), {}),
             {
                 "count": workers,

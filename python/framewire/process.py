@@ -41,6 +41,7 @@ __all__ = [
     "Handle",
     "Process",
     "Restart",
+    "Starting",
     "System",
     "command",
     "default_system",
@@ -275,6 +276,7 @@ class Process:
         overflow: Overflow = "drop_oldest",
         unread_events: int = 1024,
         wait_for_restart: bool = False,
+        preload: Sequence[str] | None = None,
         **config: Any,
     ) -> Handle[Self]:
         """Start a process of this class and return when its `start` has, in the child.
@@ -298,6 +300,9 @@ class Process:
             unread_events: How many.
             wait_for_restart: Calls wait for a restart, those in flight are put again (a handler may run twice); by
                 default they fail.
+            preload: Modules. It is a copy of a *zygote*: an interpreter that was started once and has imported them
+                (`"__main__"` among them is the main module). All with the same modules have one between them. By
+                default as its system says. See `System` for what a copy can't be.
             **config: For `start`, by name.
 
         Returns:
@@ -308,21 +313,26 @@ class Process:
             SpawnError: Nothing can be spawned from here, or not this class; the text says what to do.
 
         """
-        options: dict[str, Any] = dict(  # noqa: C408, the names are those of the parameters
-            restart=restart,
-            ready_within=ready_within,
-            responsive_within=responsive_within,
-            env=env,
-            cwd=cwd,
-            nice=nice,
-            cpus=cpus,
-            limits=limits,
-            memory_limit=memory_limit,
-            overflow=overflow,
-            unread_events=unread_events,
-            wait_for_restart=wait_for_restart,
-        )
-        return (system or default_system())._spawn(cls, args, config, name, options)
+        own = locals()
+        options = {option: own[option] for option in _OPTIONS if option not in ("name", "system")}
+        return (system or default_system())._begin(cls, args, config, name, options).wait()
+
+    @classmethod
+    def begin(cls, *args: Any, name: str | None = None, system: System | None = None, **options: Any) -> Starting[Self]:
+        """Start a process of this class without waiting until it is ready, so that many can start at once.
+
+        Args:
+            *args: For `start`.
+            name: Unique in its system; by default the class's, and a number.
+            system: Its supervisor; by default this interpreter's own.
+            **options: Those of `spawn`, and what `start` takes by name.
+
+        Raises:
+            SpawnError: Nothing can be spawned from here, or not this class; the text says what to do.
+
+        """
+        given = {option: options.pop(option) for option in list(options) if option in _OPTIONS}
+        return (system or default_system())._begin(cls, args, options, name, given)
 
 
 # The options of `spawn`, and what they are if nothing is said.
@@ -536,14 +546,51 @@ class Handle(Generic[H]):
         raise TypeError(f"could not pickle the handle of {self.name}: it belongs to the process that spawned it")
 
 
+class Starting(Generic[H]):
+    """A process that was started and may not be ready yet. Dropped, it is stopped.
+
+    Attributes:
+        handle: A handle on it already.
+
+    """
+
+    def __init__(self, core: _core.Starting, commands: frozenset[str], system: System) -> None:
+        self._core = core
+        self.handle: Handle[H] = Handle(core.handle(), commands, system)
+
+    def wait(self) -> Handle[H]:
+        """Wait until it is ready.
+
+        Raises:
+            StartError: It isn't ready in time, ended before, or its `start` raised. None of it is left.
+
+        """
+        self._core.wait()
+        return self.handle
+
+
 class System:
     """A supervisor of processes. There is one by default; another one is for what is to end together.
 
     As a context manager it stops all its processes when it is left.
+
+    By default each process is an interpreter of its own, started anew: some 50 ms of work before its own imports. With
+    `preload` it is a copy of a *zygote*, an interpreter that has imported these modules and `framewire` before: some
+    2 ms, and memory that is shared until it is written. `"__main__"` among them is the main module, with all that it
+    imports. That isn't for what doesn't survive a fork: CUDA that is in use, and modules that start threads when they
+    are imported (OpenBLAS's are ended before, and start again when they are needed). Where there can be no zygote, each
+    is started anew, and the log says why. What a module makes when it is imported (open files, random numbers of its
+    own) is the same in all copies; `random` and `numpy.random` are seeded anew. Variables such as `PYTHONHASHSEED` take
+    effect at an interpreter's start, and are the zygote's.
+
+    Attributes:
+        preload: For all its processes and pools for which nothing else is said: `None`, or names of modules, also none.
+
     """
 
-    def __init__(self) -> None:
+    def __init__(self, preload: Sequence[str] | None = None) -> None:
         _preparation.refuse()
+        self.preload = preload
         self._core = _core.System()
         self._pid = os.getpid()
         self._counts: dict[str, int] = {}
@@ -561,7 +608,9 @@ class System:
     ) -> Handle[Any]:
         """Start a program in another language as one of its kinds of process; see `framewire.spawn_program`."""
         command = [os.fspath(program)] if isinstance(program, (str, os.PathLike)) else list(program)
-        starting = self._launch(command, None, config, kind, name or self._name(kind), options)
+        if options.get("preload") is not None:
+            raise TypeError(f"could not spawn {command[0]}: only a Python process can have modules preloaded")
+        starting = self._launch(command, None, None, config, kind, name or self._name(kind), options)
         return Handle(starting.wait(), None, self)
 
     def stop(self, grace: float = GRACE) -> None:
@@ -581,15 +630,9 @@ class System:
             count = self._counts[stem] = self._counts.get(stem, 0) + 1
         return stem if count == 1 else f"{stem}-{count}"
 
-    def _spawn(
-        self, kind: type[T], args: tuple[Any, ...], config: dict[str, Any], name: str | None, options: dict[str, Any]
-    ) -> Handle[T]:
-        starting, commands = self._begin(kind, args, config, name, options)
-        return Handle(starting.wait(), commands, self)
-
     def _begin(
         self, kind: type[T], args: tuple[Any, ...], config: dict[str, Any], name: str | None, options: dict[str, Any]
-    ) -> tuple[_core.Starting, frozenset[str]]:
+    ) -> Starting[T]:
         _preparation.refuse()
         import inspect  # takes some milliseconds, which most children have no use for
 
@@ -599,15 +642,26 @@ class System:
             inspect.signature(kind.start).bind(None, *args, **config)
         except TypeError as error:
             raise TypeError(f"could not spawn a {kind.__name__}: its start doesn't take that: {error}") from None
-        preparation = _preparation.make(_preparation.pickle_by_value(kind, kind.__name__))
+        preparation = _preparation.make(target, _preparation.pickle_by_value(kind, kind.__name__))
         command = _preparation.worker_command(target)
         name = name or self._name(kind.__name__.lower())
-        starting = self._launch(command, preparation, (args, config), None, name, options)
-        return starting, frozenset(commands_of(kind))
+        zygote = self._zygote(options.get("preload"))
+        starting = self._launch(command, zygote, preparation, (args, config), None, name, options)
+        return Starting(starting, frozenset(commands_of(kind)), self)
+
+    def _zygote(self, preload: Sequence[str] | None) -> list[str] | None:
+        """Give the command of the zygote, if there is to be one."""
+        modules = self.preload if preload is None else preload
+        if modules is None:
+            return None
+        if isinstance(modules, str):
+            raise TypeError(f"could not preload {modules!r}: give a list of modules, [{modules!r}]")
+        return _preparation.zygote_command(modules)
 
     def _launch(
         self,
         command: list[str],
+        zygote: list[str] | None,
         preparation: bytes | None,
         config: Any,
         kind: str | None,
@@ -620,7 +674,7 @@ class System:
             raise SpawnError(
                 f"could not spawn {name}: its working folder is to be {folder!r}, and there is no such folder"
             )
-        return self._core.begin(command, preparation, config, {**given, "name": name, "kind": kind})
+        return self._core.begin(command, zygote, preparation, config, {**given, "name": name, "kind": kind})
 
 
 def _core_options(options: dict[str, Any]) -> dict[str, Any]:

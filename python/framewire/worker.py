@@ -23,9 +23,10 @@ from framewire._failures import HandlerError, SpawnError
 
 if TYPE_CHECKING:
     from framewire._guest import Guest
+    from framewire._zygote import Zygote
     from framewire.process import Process
 
-__all__ = ["Host", "main"]
+__all__ = ["Host", "live", "main"]
 
 # As many functions of a pool's tasks are kept unpickled.
 _MOST_FUNCTIONS = 64
@@ -47,6 +48,7 @@ class Host:
     def prepare(self, pickled: bytes) -> None:
         """Take what the parent gives beside the configuration."""
         data = _preparation.take(pickled)
+        self._target = data["target"]
         if data["by_value"] is not None:
             self._found = pickle.loads(data["by_value"])
 
@@ -213,12 +215,17 @@ def main() -> int:
     if len(sys.argv) < 3:
         print(__doc__, file=sys.stderr)
         return 2
+    target, *rest = sys.argv[1:]
+    return live(Host(target), rest)
+
+
+def live(host: Host, arguments: list[str], zygote: Zygote | None = None) -> int:
+    """Live as the process that the arguments name; gives the exit code."""
     # Lines are told as they are written: whoever reads them reads along.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)
-    target, *rest = sys.argv[1:]
-    code = _core.run_child(Host(target), rest)
+    code = _core.run_child(host, arguments, zygote)
     if code is None:
         print(__doc__, file=sys.stderr)
         return 2

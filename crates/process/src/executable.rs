@@ -18,13 +18,14 @@ use std::{
 pub struct Executable {
     program: PathBuf,
     arguments: Vec<OsString>,
+    zygote: Option<Box<Executable>>,
 }
 
 impl Executable {
     /// A program by its path, or by its name, which is looked for in `PATH`.
     #[must_use]
     pub fn new(program: impl Into<PathBuf>) -> Self {
-        Self { program: program.into(), arguments: Vec::new() }
+        Self { program: program.into(), arguments: Vec::new(), zygote: None }
     }
 
     /// Adds arguments.
@@ -32,6 +33,19 @@ impl Executable {
     pub fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
         self
+    }
+
+    /// Children are copies of this one, where that can be, as with [`Launcher::Zygote`](crate::Launcher::Zygote). It is started
+    /// once, with `__zygote` and a number after its arguments, which it gives to
+    /// [`Program::run_child`](crate::Program::run_child). Executables with equal ones have one between them.
+    #[must_use]
+    pub fn copied_from(mut self, zygote: Executable) -> Self {
+        self.zygote = Some(Box::new(zygote));
+        self
+    }
+
+    pub(crate) fn zygote(&self) -> Option<&Executable> {
+        self.zygote.as_deref()
     }
 
     /// Its path or name.

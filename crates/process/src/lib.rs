@@ -100,7 +100,7 @@ pub use self::{
     foreign::Foreign,
     group::{Group, NewGroup, Strategy},
     handle::{Ended, Handle},
-    launch::Launcher,
+    launch::{Launcher, zygote::host::Host},
     message::Failure,
     pool::Pool,
     process::{BoxError, Commands, Process},

@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, io::Write, path::PathBuf, process::ExitCode};
 
 use crate::{
-    BoxError, Commands, Launcher, System,
+    BoxError, Commands, Host, Launcher, System,
     cgroup::{self, NoTree, Tree},
     child,
     foreign::{self, FOREIGN},
-    launch::zygote::{self, Role, ZYGOTE},
+    launch::zygote::{self, NoHost, Role, ZYGOTE},
 };
 
 /// What children are called before they have their name.
@@ -23,6 +23,7 @@ pub struct Program {
     kinds: BTreeMap<&'static str, fn(child::Line, Table) -> ExitCode>,
     launcher: Launcher,
     control_group: Option<PathBuf>,
+    host: Option<Box<dyn Host>>,
 }
 
 /// What each process of this program knows of it, for children of its own.
@@ -76,9 +77,15 @@ impl Program {
         self
     }
 
+    /// What this program runs in, if it isn't all that there is: it has its say when a zygote copies itself.
+    pub fn host(mut self, host: Box<dyn Host>) -> Self {
+        self.host = Some(host);
+        self
+    }
+
     /// Becomes what the command line says: a process of the table, or, without such words, the application, under
     /// which `app` runs. When `app` returns, all processes are stopped. An error that it returns is printed.
-    pub fn run(self, app: impl FnOnce(&System) -> Result<(), BoxError>) -> ExitCode {
+    pub fn run(mut self, app: impl FnOnce(&System) -> Result<(), BoxError>) -> ExitCode {
         if let Some(ended) = self.run_child(std::env::args().skip(1)) {
             return ended;
         }
@@ -98,7 +105,7 @@ impl Program {
     /// Becomes the process that `arguments` name, lives as it, and gives how it ended; or does nothing, if they name none
     /// (they don't begin as those of a child). For a host that isn't a program of ours, such as an interpreter; others call
     /// [`run`](Self::run).
-    pub fn run_child(&self, arguments: impl IntoIterator<Item = String>) -> Option<ExitCode> {
+    pub fn run_child(&mut self, arguments: impl IntoIterator<Item = String>) -> Option<ExitCode> {
         let mut arguments = arguments.into_iter();
         match arguments.next()?.as_str() {
             CHILD => {
@@ -110,10 +117,13 @@ impl Program {
                     }
                 })
             }
-            ZYGOTE => Some(match zygote::serve(&arguments.next().unwrap_or_default()) {
-                Role::Over(code) => code,
-                Role::Child { kind, line } => self.live(&kind, line),
-            }),
+            ZYGOTE => {
+                let mut host = self.host.take().unwrap_or_else(|| Box::new(NoHost));
+                Some(match zygote::serve(&arguments.next().unwrap_or_default(), &mut *host) {
+                    Role::Over(code) => code,
+                    Role::Child { kind, line } => self.live(&kind, line),
+                })
+            }
             FOREIGN => Some(foreign::become_it()),
             _ => None,
         }

@@ -7,15 +7,15 @@ use std::{
         atomic::{AtomicU64, Ordering},
         mpsc,
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
-    Changes, Commands, Foreign, Launcher, Spawn,
+    Changes, Commands, Executable, Foreign, Launcher, Spawn,
     cgroup::Tree,
-    launch::Launchers,
+    launch::{Launchers, Progress},
     program::Table,
     supervisor::{self, Order, Orders, Which},
     systemd::Inherited,
@@ -85,6 +85,39 @@ impl System {
     /// ```
     pub fn spawn_program(&self, command: &Command) -> Spawn<'_, Foreign> {
         Spawn::of_program(self, command)
+    }
+
+    /// Waits for the [zygote](Executable::copied_from) of an executable, having it started if there is none, but not longer than
+    /// `limit`. A start waits for it only a moment: without this, the first children may come by exec, each at its price.
+    ///
+    /// `None` if it isn't known yet: ask again. Otherwise whether children will be copies; if not, the log says why.
+    ///
+    /// # Panics
+    ///
+    /// If the executable has none.
+    #[must_use]
+    pub fn zygote_is_ready(&self, executable: &Executable, limit: Duration) -> Option<bool> {
+        #[expect(clippy::expect_used, reason = "documented")]
+        let of = executable.zygote().expect("an executable with a zygote");
+        let end = Instant::now() + limit;
+        loop {
+            match self.0.launchers.progress(of) {
+                Progress::Fit => return Some(true),
+                Progress::Over => return Some(false),
+                Progress::Young(signs) => signs.wait(end),
+                Progress::None => {
+                    let (done, begun) = mpsc::channel();
+                    self.give(Order::Prepare { launchers: self.0.launchers.clone(), of: of.clone(), done });
+                    // It isn't said if the supervisor has ended.
+                    if begun.recv().is_err() {
+                        return Some(false);
+                    }
+                }
+            }
+            if end <= Instant::now() {
+                return None;
+            }
+        }
     }
 
     /// Every change in the state of a process from now on.

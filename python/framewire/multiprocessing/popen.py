@@ -80,8 +80,7 @@ class Popen:
         preparation = {key: value for key, value in preparation.items() if key not in _NOT_NEEDED}
         config = (process_object, preparation, os.getpid(), (_copy(1), _copy(2)))
         system = default_system()
-        starting, commands = system._begin(Runner, config, {}, _name(process_object), {})
-        self.handle: Handle[Any] = Handle(starting.handle(), commands, system)
+        self.handle: Handle[Any] = system._begin(Runner, config, {}, _name(process_object), {}).handle
         self.sentinel = self.handle.fileno()
         _ = self.pid  # it is known from now on, however soon it ends
 

@@ -62,7 +62,7 @@ pub(super) fn ourselves(line: Socket) -> Command {
     with_line(command, line)
 }
 
-fn with_line(mut command: Command, line: Socket) -> Command {
+pub(super) fn with_line(mut command: Command, line: Socket) -> Command {
     // A group of its own: a terminal's Ctrl-C reaches the supervisor alone, and grandchildren can be found.
     command.process_group(0).stdin(Stdio::from(line.into_owned()));
     systemd::VARIABLES.iter().for_each(|name| _ = command.env_remove(name));

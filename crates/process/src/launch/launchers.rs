@@ -1,7 +1,7 @@
 //! Which zygote there is, and what is done when there is none.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -10,9 +10,9 @@ use shm::{status::StatusPage, wire::SendError};
 use super::{
     Blueprint, Ends, Launched, Prepared,
     inherited::{Environment, Standing, folder},
-    zygote::{Errand, Grave, Trouble, Zygote},
+    zygote::{Errand, Grave, Signs, Trouble, Zygote},
 };
-use crate::BoxError;
+use crate::{BoxError, Executable};
 
 /// How long a zygote may take to answer before children are made without it: the supervisor waits so long at most, and once.
 /// An answer takes a tenth of a millisecond; on a machine so loaded that it takes a thousand times as long, exec isn't worse.
@@ -25,12 +25,28 @@ const START_WITHIN: Duration = Duration::from_secs(30);
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
 
-/// A system's zygote. Clones are the same. It is asked from the supervisor's thread alone, whose child it is.
+/// So many zygotes at once: this program's own, or those of an interpreter, with one choice of modules each. Beyond, the one that
+/// wasn't asked for longest ends.
+const MOST: usize = 4;
+
+/// A system's zygotes. Clones are the same. They are started and asked from the supervisor's thread alone, whose children they
+/// are.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Launchers(Arc<Mutex<Nursery>>);
+pub(crate) struct Launchers(Arc<Mutex<House>>);
 
 #[derive(Debug, Default)]
+struct House {
+    /// The one asked last is the last.
+    nurseries: Vec<Nursery>,
+    /// Of nurseries that aren't there any more.
+    graves: Vec<Grave>,
+    is_closed: bool,
+}
+
+#[derive(Debug)]
 struct Nursery {
+    /// What becomes its zygote; `None`: this program.
+    of: Option<Executable>,
     state: State,
     /// How long the last one's failure keeps us from trying again.
     delay: Option<Duration>,
@@ -62,7 +78,8 @@ impl Launchers {
         status: &StatusPage,
         event_credit: Option<u64>,
     ) -> Result<Option<Launched>, BoxError> {
-        let mut nursery = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut house = self.lock();
+        let Some(nursery) = house.nursery(blueprint.zygote()) else { return Ok(None) };
         let Some(zygote) = nursery.zygote() else { return Ok(None) };
         let (prepared, Ends { line, stdout, stderr }) = Prepared::new()?;
         prepared.say_hello(blueprint, status, event_credit)?;
@@ -95,21 +112,105 @@ impl Launchers {
         }
     }
 
-    /// Ends the zygote: nobody is started any more.
+    /// Starts such a zygote, if there is none, and doesn't wait for it.
+    pub(crate) fn prepare(&self, of: &Executable) {
+        if let Some(nursery) = self.lock().nursery(Some(of)) {
+            nursery.tend();
+        }
+    }
+
+    /// How far such a zygote is.
+    pub(crate) fn progress(&self, of: &Executable) -> Progress {
+        let mut house = self.lock();
+        let Some(nursery) = house.nurseries.iter_mut().find(|nursery| nursery.of.as_ref() == Some(of)) else {
+            return if house.is_closed { Progress::Over } else { Progress::None };
+        };
+        nursery.grow(Duration::ZERO);
+        match &nursery.state {
+            State::None => Progress::None,
+            State::Fit(zygote) if zygote.is_over() => Progress::None,
+            State::Young(zygote) => zygote.signs().map_or(Progress::Over, Progress::Young),
+            State::Fit(_) => Progress::Fit,
+            State::Off { .. } | State::Never => Progress::Over,
+        }
+    }
+
+    /// Ends the zygotes: nobody is started any more.
     pub(crate) fn end(&self) {
-        let mut nursery = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut house = self.lock();
         let end = Instant::now() + PATIENCE;
+        house.is_closed = true;
+        while !house.nurseries.is_empty() {
+            house.clear(0);
+        }
+        house.graves.retain_mut(|grave| !grave.is_closed(end));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, House> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How far a zygote is.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// There is none yet.
+    None,
+    /// It is becoming one; what tells of its next sign.
+    Young(Signs),
+    /// It can be asked.
+    Fit,
+    /// There can be none now, as the log says: children are started by exec.
+    Over,
+}
+
+impl House {
+    fn nursery(&mut self, of: Option<&Executable>) -> Option<&mut Nursery> {
+        self.graves.retain_mut(|grave| !grave.is_closed(Instant::now()));
+        if self.is_closed {
+            return None;
+        }
+        let found = self.nurseries.iter().position(|nursery| nursery.of.as_ref() == of);
+        let nursery = match found {
+            Some(index) => self.nurseries.remove(index),
+            None => Nursery { of: of.cloned(), state: State::None, delay: None, graves: Vec::new() },
+        };
+        if self.nurseries.len() >= MOST {
+            self.clear(0);
+        }
+        self.nurseries.push(nursery);
+        self.nurseries.last_mut()
+    }
+
+    fn clear(&mut self, index: usize) {
+        let mut nursery = self.nurseries.remove(index);
         nursery.bury(State::Never);
-        nursery.graves.retain_mut(|grave| !grave.is_closed(end));
+        self.graves.append(&mut nursery.graves);
     }
 }
 
 impl Nursery {
     /// The zygote, if one can be asked.
     fn zygote(&mut self) -> Option<&Zygote> {
+        self.tend();
+        self.grow(PATIENCE);
+        match &mut self.state {
+            State::Fit(zygote) => Some(zygote),
+            State::Young(zygote) => {
+                if !std::mem::replace(&mut zygote.is_late, true) {
+                    tracing::info!("children are started by exec until the zygote is ready");
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Has one, if there can be one; it may have a long way to go.
+    fn tend(&mut self) {
         self.graves.retain_mut(|grave| !grave.is_closed(Instant::now()));
         // Out of descriptors, for example: then nothing is known, and exec will say what is wrong.
-        let standing = Standing::now().ok()?;
+        let Ok(standing) = Standing::now() else { return self.bury(State::None) };
         match &self.state {
             State::Fit(zygote) if zygote.is_over() => {
                 tracing::info!(pid = zygote.pid(), "the zygote has ended; there will be another one");
@@ -124,31 +225,27 @@ impl Nursery {
             _ => {}
         }
         if matches!(self.state, State::None) {
-            match Zygote::start() {
+            match Zygote::start(self.of.as_ref()) {
                 Ok(zygote) => self.state = State::Young(zygote),
                 Err(error) => self.give_up(&Trouble::Broken(error.to_string())),
             }
         }
+    }
+
+    /// Hears what a young one says, until it has been there for so long.
+    fn grow(&mut self, patience: Duration) {
         if let State::Young(zygote) = &mut self.state {
-            match zygote.becomes_fit(zygote.started + PATIENCE) {
+            match zygote.becomes_fit(zygote.started + patience) {
                 Ok(true) => {
                     if let State::Young(zygote) = std::mem::take(&mut self.state) {
                         tracing::debug!(pid = zygote.pid(), "there is a zygote");
                         self.state = State::Fit(zygote);
                     }
                 }
-                Ok(false) if zygote.started.elapsed() < START_WITHIN => {
-                    if !std::mem::replace(&mut zygote.is_late, true) {
-                        tracing::info!("children are started by exec until the zygote is ready");
-                    }
-                }
+                Ok(false) if zygote.started.elapsed() < START_WITHIN => {}
                 Ok(false) => self.give_up(&Trouble::Silent),
                 Err(trouble) => self.give_up(&trouble),
             }
-        }
-        match &self.state {
-            State::Fit(zygote) => Some(zygote),
-            _ => None,
         }
     }
 

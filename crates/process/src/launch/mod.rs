@@ -19,7 +19,7 @@ use shm::{
     wire::{Packet, SendError, Socket},
 };
 
-pub(crate) use self::launchers::Launchers;
+pub(crate) use self::launchers::{Launchers, Progress};
 use crate::{
     BoxError, Executable,
     message::{Hello, Kind, Message},
@@ -61,6 +61,20 @@ pub(crate) struct Blueprint {
     pub launchers: Launchers,
 }
 
+impl Blueprint {
+    fn has_zygote(&self) -> bool {
+        match &self.executable {
+            Some(executable) => executable.zygote().is_some(),
+            None => self.launcher == Launcher::Zygote,
+        }
+    }
+
+    /// What becomes its zygote; `None`: this executable again.
+    fn zygote(&self) -> Option<&Executable> {
+        self.executable.as_ref().and_then(Executable::zygote)
+    }
+}
+
 /// What it becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
@@ -87,8 +101,8 @@ pub(crate) fn launch(
     status: &StatusPage,
     event_credit: Option<u64>,
 ) -> Result<Launched, BoxError> {
-    if let (Launcher::Zygote, What::Kind { kind, .. }) = (blueprint.launcher, blueprint.what)
-        && blueprint.executable.is_none()
+    if let What::Kind { kind, .. } = blueprint.what
+        && blueprint.has_zygote()
         && let Some(launched) = blueprint.launchers.by_zygote(blueprint, kind, status, event_credit)?
     {
         return Ok(launched);

@@ -210,6 +210,10 @@ impl Supervisor {
             }
             Order::ForgetGroup(id) => self.groups.forget_group(id),
             Order::Attend(bell) => self.attending.push(bell),
+            Order::Prepare { launchers, of, done } => {
+                launchers.prepare(&of);
+                let _ = done.send(()); // whoever asked may not wait any more
+            }
             Order::Census(asks) => {
                 let standings = self.children.iter().map(|(id, child)| child.standing(*id)).collect();
                 let _ = asks.send(Census { standings, stopping: self.stopping });

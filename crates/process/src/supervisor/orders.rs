@@ -13,7 +13,13 @@ use rustix::process::Signal;
 use shm::{doorbell::Doorbell, status::StatusPage};
 
 use super::{Census, GroupPlan};
-use crate::{Exit, Recycle, Restart, cgroup::Tree, changes::Stream, connection::Connection, launch::Blueprint};
+use crate::{
+    Executable, Exit, Recycle, Restart,
+    cgroup::Tree,
+    changes::Stream,
+    connection::Connection,
+    launch::{Blueprint, Launchers},
+};
 
 #[derive(Debug)]
 pub(crate) enum Order {
@@ -35,6 +41,8 @@ pub(crate) enum Order {
     Watch(Weak<Stream>),
     /// Ring with every change from now on.
     Attend(Doorbell),
+    /// Start the zygote that this becomes; `done` hears that it is on its way.
+    Prepare { launchers: Launchers, of: Executable, done: Sender<()> },
     /// Say how all of them do.
     Census(Sender<Census>),
 }

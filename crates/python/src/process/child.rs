@@ -11,6 +11,7 @@ use shm::wire::{Packet, Raw};
 use super::{
     answer::{self, Answer},
     context::{ChildContext, Wish},
+    interpreter::Interpreter,
     message,
     timer::Timer,
     watched::Watched,
@@ -18,14 +19,25 @@ use super::{
 /// The Python side of this child, `framewire.worker.Host`: it knows the class, and does what is asked.
 static HOST: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
-/// Lives as the child that `arguments` name, and gives its exit code; `None` if they name none.
+/// Lives as the child that `arguments` name, and gives its exit code; `None` if they name none. With a `zygote`, which is a
+/// `framewire._zygote.Zygote`, copies of this interpreter do.
 #[pyfunction]
-pub fn run_child(py: Python<'_>, host: Py<PyAny>, arguments: Vec<String>) -> PyResult<Option<i32>> {
+#[pyo3(signature = (host, arguments, zygote=None))]
+pub fn run_child(
+    py: Python<'_>,
+    host: Py<PyAny>,
+    arguments: Vec<String>,
+    zygote: Option<Py<PyAny>>,
+) -> PyResult<Option<i32>> {
     if HOST.set(py, host).is_err() {
         return Err(PyRuntimeError::new_err("could not become a process: this interpreter is one already"));
     }
     // Its loop runs without the interpreter's lock, which handlers take.
-    let ended = py.detach(|| Program::new().process::<PythonProcess>().run_child(arguments));
+    let ended = py.detach(|| {
+        let program = Program::new().process::<PythonProcess>();
+        let zygote = zygote.map(|zygote| Box::new(Interpreter::new(zygote)));
+        zygote.into_iter().fold(program, |program, zygote| program.host(zygote)).run_child(arguments)
+    });
     Ok(ended.map(|code| i32::from(code != ExitCode::SUCCESS)))
 }
 

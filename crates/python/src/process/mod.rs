@@ -9,6 +9,7 @@ mod exit;
 mod failure;
 mod group;
 mod handle;
+mod interpreter;
 mod log;
 mod message;
 mod options;

@@ -14,7 +14,7 @@ pub struct Options {
     name: String,
     kind: Option<String>,
     restart: (String, u32, f64, f64),
-    ready_within: f64,
+    pub ready_within: f64,
     responsive_within: Option<f64>,
     env: Vec<(String, Option<String>)>,
     cwd: Option<PathBuf>,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use process::{
-    Executable, Handle, Pool as Workshop,
+    Handle, Pool as Workshop,
     pool::{PoolError, Workers},
 };
 use pyo3::{
@@ -24,7 +24,7 @@ use super::{
     group::{Arrived, Group},
     message,
     options::seconds,
-    system::System,
+    system::{self, System},
 };
 use crate::{
     codec::{self, Codec},
@@ -60,6 +60,7 @@ impl Pool {
         py: Python<'_>,
         system: &System,
         command: Vec<OsString>,
+        zygote: Option<Vec<OsString>>,
         preparation: &Bound<'_, PyBytes>,
         configuration: &Bound<'_, PyAny>,
         staff: Staff,
@@ -67,8 +68,7 @@ impl Pool {
         let supervisor = system.supervisor(py)?.clone();
         let configuration =
             Raw::new(message::prepared(preparation.as_bytes(), codec::dumps(configuration, Codec::Pickle)?));
-        let mut command = command.into_iter();
-        let executable = Executable::new(command.next().unwrap_or_default()).args(command);
+        let executable = system::executable(py, &supervisor, command, zygote, staff.ready_within)?;
         let mut workers = Workers::new(staff.count).executable(executable).ready_within(seconds(staff.ready_within));
         workers = staff.name.into_iter().fold(workers, Workers::name);
         workers = staff.max_tasks.into_iter().fold(workers, Workers::max_tasks_per_child);

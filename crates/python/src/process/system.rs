@@ -54,11 +54,13 @@ impl System {
         Ok(Self { supervisor, home: Birthplace::here() })
     }
 
-    /// Starts a process: `preparation` is what a Python child takes first, `None` for a program in another language.
+    /// Starts a process: `preparation` is what a Python child takes first, `None` for a program in another language. With the
+    /// command of a `zygote` it is a copy of that, if there can be one.
     fn begin(
         &self,
         py: Python<'_>,
         command: Vec<OsString>,
+        zygote: Option<Vec<OsString>>,
         preparation: Option<&Bound<'_, PyBytes>>,
         configuration: &Bound<'_, PyAny>,
         options: Options,
@@ -68,8 +70,7 @@ impl System {
             Some(preparation) => message::prepared(preparation.as_bytes(), codec::dumps(configuration, Codec::Pickle)?),
             None => codec::dumps(configuration, Codec::MessagePack)?,
         };
-        let mut command = command.into_iter();
-        let executable = Executable::new(command.next().unwrap_or_default()).args(command);
+        let executable = executable(py, supervisor, command, zygote, options.ready_within)?;
         let spawn = supervisor.spawn::<PythonProcess>(Raw::new(configuration)).executable(executable);
         let begun = options.apply(spawn)?.begin().map_err(|error| failure::start(py, &error))?;
         Ok(Starting { begun: Mutex::new(Some(begun)), is_python: preparation.is_some(), home: self.home })
@@ -94,6 +95,28 @@ impl System {
         })
         .map(drop)
     }
+}
+
+/// What becomes a child: a command, or a copy of what another command has become, which is waited for, but not for ever.
+pub fn executable(
+    py: Python<'_>,
+    supervisor: &Supervisor,
+    command: Vec<OsString>,
+    zygote: Option<Vec<OsString>>,
+    within: f64,
+) -> PyResult<Executable> {
+    let of = |command: Vec<OsString>| {
+        let mut words = command.into_iter();
+        Executable::new(words.next().unwrap_or_default()).args(words)
+    };
+    let executable = of(command);
+    let Some(zygote) = zygote else { return Ok(executable) };
+    let executable = executable.copied_from(of(zygote));
+    // However that goes, the child can be started.
+    wait::wait(py, Limit::seconds(Some(within))?, |limit| {
+        supervisor.zygote_is_ready(&executable, limit.unwrap_or(FAR))
+    })?;
+    Ok(executable)
 }
 
 #[pymethods]

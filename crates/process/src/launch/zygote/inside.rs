@@ -14,6 +14,7 @@ use shm::{
 };
 
 use super::{
+    host::{self, Host},
     system, trial,
     words::{Errand, Word},
 };
@@ -33,7 +34,7 @@ pub(crate) enum Role {
 }
 
 /// Lives as a zygote until the application ends. It returns then, and in each child.
-pub(crate) fn serve(parent: &str) -> Role {
+pub(crate) fn serve(parent: &str, host: &mut dyn Host) -> Role {
     let application = match attach(parent) {
         Ok(application) => application,
         Err(error) => {
@@ -42,7 +43,7 @@ pub(crate) fn serve(parent: &str) -> Role {
             return Role::Over(ExitCode::FAILURE);
         }
     };
-    if let Err(error) = trial::hold(&application) {
+    if let Err(error) = host.load().and_then(|()| trial::hold(&application, host)) {
         tell(&application, &Word::Unfit(error.to_string()));
         return Role::Over(ExitCode::FAILURE);
     }
@@ -62,14 +63,14 @@ pub(crate) fn serve(parent: &str) -> Role {
             }
             Err(_) => return Role::Over(ExitCode::SUCCESS),
         };
-        match clone::twin() {
+        match host::twin(host) {
             Ok(Twin::Original { pid, pidfd }) => {
                 tell(&application, &Word::Born { pid: pid.as_raw_pid(), pidfd: Passed::new(pidfd) });
             }
             Ok(Twin::Copy(sound)) => {
                 // Whoever holds this would hide the zygote's end.
                 drop(application);
-                return become_child(errand, title, sound.map_err(BoxError::from));
+                return become_child(errand, title, sound.map_err(BoxError::from), host);
             }
             Err(error) => tell(&application, &Word::Failed(error.to_string())),
         }
@@ -98,7 +99,7 @@ fn take_stdin() -> io::Result<Socket> {
 }
 
 /// The copy becomes what the errand says, as if it had been started by exec. What goes wrong, its line tells.
-fn become_child(errand: Errand, title: Option<Title>, sound: Result<(), BoxError>) -> Role {
+fn become_child(errand: Errand, title: Option<Title>, sound: Result<(), BoxError>, host: &mut dyn Host) -> Role {
     let Errand { kind, name, line, stdout, stderr, folder, variables } = errand;
     let Ok(line) = line.into_owned() else { return Role::Over(ExitCode::FAILURE) };
     let line = Line::over(Socket::from_owned(line));
@@ -107,7 +108,9 @@ fn become_child(errand: Errand, title: Option<Title>, sound: Result<(), BoxError
         rustix::stdio::dup2_stdout(&stdout).map_err(system("dup2"))?;
         rustix::stdio::dup2_stderr(&stderr).map_err(system("dup2"))?;
         fchdir(&folder).map_err(system("fchdir"))?;
-        clone::set_environment(&variables.into_changes())?;
+        let changes = variables.into_changes();
+        clone::set_environment(&changes)?;
+        host.settle(&changes)?;
         if let Some(title) = title {
             title.set(&[TITLE.as_bytes(), CHILD.as_bytes(), kind.as_bytes(), name.as_bytes()])?;
         }

@@ -13,6 +13,7 @@
 //! A zygote may be killed after it has made a child and before it has said so. Nobody knows of that child; but it is still
 //! of the zygote's group, and has no configuration. So the group is killed and waited for as a whole, and nothing is left.
 
+pub(crate) mod host;
 mod inside;
 mod trial;
 mod words;
@@ -39,6 +40,7 @@ use shm::wire::{Packet, ReceiveError, Socket};
 pub(super) use self::words::Errand;
 use self::words::Word;
 pub(crate) use self::{
+    host::NoHost,
     inside::{Role, serve},
     words::ZYGOTE,
 };
@@ -46,7 +48,7 @@ use super::{
     exec,
     inherited::{Environment, Standing},
 };
-use crate::BoxError;
+use crate::{BoxError, Executable};
 
 /// What a trial's status must be: something that no process ends with by mistake.
 const TRIAL_CODE: i32 = 42;
@@ -98,10 +100,13 @@ struct Trial {
 
 impl Zygote {
     /// Starts one. It isn't waited for.
-    pub(super) fn start() -> Result<Self, BoxError> {
+    pub(super) fn start(of: Option<&Executable>) -> Result<Self, BoxError> {
         let (ours, theirs) = Socket::pair()?;
         let (environment, standing) = (Environment::now(), Standing::now()?);
-        let mut command = exec::ourselves(theirs);
+        let mut command = match of {
+            Some(executable) => exec::with_line(executable.command(), theirs),
+            None => exec::ourselves(theirs),
+        };
         command.args([ZYGOTE, &format!("{:<TITLE_BYTES$}", getpid().as_raw_pid())]);
         // What its `main` says is said once more in each child that is started by exec, and so it is of no use.
         let child = command.stdout(Stdio::null()).spawn()?;
@@ -116,6 +121,15 @@ impl Zygote {
 
     pub(super) fn is_over(&self) -> bool {
         is_over(&self.pidfd)
+    }
+
+    /// What tells that [`becomes_fit`](Self::becomes_fit) has something new to look at.
+    pub(super) fn signs(&self) -> io::Result<Signs> {
+        let descriptors = match &self.trial.pidfd {
+            Some(trial) if self.trial.is_sound => vec![trial.try_clone()?],
+            _ => vec![self.socket.as_fd().try_clone_to_owned()?, self.pidfd.try_clone()?],
+        };
+        Ok(Signs(descriptors))
     }
 
     /// Waits until it has shown that it can make children, but not beyond `until`, and says whether it has.
@@ -200,6 +214,17 @@ impl Zygote {
             }
             wait_readable(&[self.socket.as_fd(), self.pidfd.as_fd()], until);
         }
+    }
+}
+
+/// What tells of a zygote's next sign, for whoever doesn't have the zygote itself.
+#[derive(Debug)]
+pub(crate) struct Signs(Vec<OwnedFd>);
+
+impl Signs {
+    /// Waits for one until `until`. It may return before.
+    pub(crate) fn wait(&self, until: Instant) {
+        wait_readable(&self.0, until);
     }
 }
 

@@ -11,14 +11,19 @@ use shm::{
     wire::{Passed, Socket},
 };
 
-use super::{TRIAL_CODE, inside::tell, words::Word};
+use super::{
+    TRIAL_CODE,
+    host::{self, Host},
+    inside::tell,
+    words::Word,
+};
 use crate::BoxError;
 
 /// Makes the trial child. An error says why there can be no zygote; the child itself says what it has found out.
-pub(super) fn hold(application: &Socket) -> Result<(), BoxError> {
+pub(super) fn hold(application: &Socket, host: &mut dyn Host) -> Result<(), BoxError> {
     clone::check()?;
     let (zygote, parent) = (getpid(), getppid());
-    match clone::twin()? {
+    match host::twin(host)? {
         Twin::Original { pidfd, .. } => tell(application, &Word::Trial { pidfd: Passed::new(pidfd) }),
         Twin::Copy(sound) => {
             let found = sound.map_err(BoxError::from).and_then(|()| {
@@ -32,7 +37,8 @@ pub(super) fn hold(application: &Socket) -> Result<(), BoxError> {
                 Ok(()) => tell(application, &Word::Sound),
                 Err(error) => tell(application, &Word::Unfit(error.to_string())),
             }
-            std::process::exit(TRIAL_CODE);
+            // At once: a host's libraries may have things to do at an exit that they can't do here.
+            clone::leave(TRIAL_CODE);
         }
     }
     Ok(())

@@ -1,0 +1,101 @@
+"""An interpreter that copies itself: it has imported what its copies need. Started by framewire and not by hand."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+if __name__ == "__main__":
+    # Run by its path: the package may be on no path of this interpreter's own.
+    _folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    if _folder not in sys.path:
+        sys.path.append(_folder)
+
+import gc
+import importlib
+import json
+import random
+import warnings
+from typing import Any
+
+from framewire import _preparation, worker
+from framewire._failures import SpawnError
+
+__all__ = ["Zygote", "main"]
+
+
+class Zygote:
+    """What `_core` calls: once before the first copy, and in each copy."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self._given = given
+
+    def load(self) -> None:
+        """Import the modules, and have no thread but this one afterwards."""
+        # What each copy needs: for itself, and to import the main module.
+        for module in ("framewire.process", "pkgutil", "inspect"):
+            importlib.import_module(module)
+        sys.path[:] = self._given["path"]
+        gc.disable()  # what it would free are holes in pages that all copies share
+        started: dict[str, int] = {}
+        for module in self._given["modules"]:
+            before = _threads()
+            try:
+                if module == "__main__":
+                    sys.argv[:] = self._given["argv"]
+                    _preparation.import_main(self._given["main"])
+                else:
+                    importlib.import_module(module)
+            except Exception as error:
+                raise SpawnError(f"preload {module!r}: {type(error).__name__}: {error}") from error
+            if (more := _threads() - before) > 0:
+                started[module] = more
+        gc.freeze()
+        if _threads() > 1:
+            _end_threads()
+        if (left := _threads()) > 1:
+            culprits = ", ".join(repr(module) for module in started) or "something at the interpreter's start"
+            raise SpawnError(
+                f"copy an interpreter with {left} threads: they were started by the import of {culprits}; "
+                "don't preload that"
+            )
+
+    def settle(self, changes: list[tuple[bytes, bytes | None]]) -> None:
+        """Become a process of one's own, whose environment has changed so."""
+        gc.enable()
+        for name, value in changes:
+            if value is None:
+                os.environ.pop(os.fsdecode(name), None)
+            else:
+                os.environ[os.fsdecode(name)] = os.fsdecode(value)
+        # Python's own generator was seeded anew, as after every fork. This one would give all copies the same numbers.
+        if (numbers := sys.modules.get("numpy.random")) is not None:
+            numbers.seed(random.getrandbits(32))
+
+
+def _threads() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
+def _end_threads() -> None:
+    """Let libraries end the threads that they have started and can start again (OpenBLAS): they do, before a fork."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of a fork with threads: the copy does nothing at all
+        child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def main() -> int:
+    """Copies itself as often as it is asked to; in each copy, becomes the process that it is told to be."""
+    if len(sys.argv) < 3:
+        print(__doc__, file=sys.stderr)
+        return 2
+    given, *rest = sys.argv[1:]
+    return worker.live(worker.Host(""), rest, Zygote(json.loads(given)))
+
+
+if __name__ == "__main__":
+    sys.modules["framewire._zygote"] = sys.modules["__main__"]
+    sys.exit(main())
