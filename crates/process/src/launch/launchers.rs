@@ -18,6 +18,10 @@ use crate::{BoxError, Executable};
 /// An answer takes a tenth of a millisecond; on a machine so loaded that it takes a thousand times as long, exec isn't worse.
 const PATIENCE: Duration = Duration::from_millis(250);
 
+/// How long it may take if it isn't stuck, but waits for a processor, as when hundreds of its copies start at once. `posix_spawn`,
+/// which it replaces, waits without a limit for its child to have one.
+const PATIENCE_WITH_A_BUSY_ONE: Duration = Duration::from_secs(5);
+
 /// How long a zygote may take to become one; children are started by exec meanwhile. A `main` may load much before.
 const START_WITHIN: Duration = Duration::from_secs(30);
 
@@ -86,7 +90,7 @@ impl Launchers {
         let variables = zygote.environment.until(&Environment::now(), &blueprint.environment);
         let folder = folder(blueprint.folder.as_deref())?;
         let errand = Errand::new(kind, &blueprint.name, line, [stdout.into(), stderr.into(), folder], variables);
-        match zygote.ask(errand, Instant::now() + PATIENCE) {
+        match zygote.ask(errand, PATIENCE, PATIENCE_WITH_A_BUSY_ONE) {
             Ok((pid, pidfd)) => {
                 nursery.delay = None;
                 // Only now can it begin: one that we don't know of never does. If it has ended already, its supervisor is about

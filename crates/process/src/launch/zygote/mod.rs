@@ -20,11 +20,11 @@ mod words;
 
 use std::{
     cell::Cell,
-    io,
+    fs, io,
     os::fd::{AsFd, OwnedFd},
     path::Path,
     process::Stdio,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -159,8 +159,10 @@ impl Zygote {
         }
     }
 
-    /// Has it make a child, which waits for its configuration.
-    pub(super) fn ask(&self, errand: Errand, until: Instant) -> Result<(Pid, OwnedFd), Trouble> {
+    /// Has it make a child, which waits for its configuration. It must answer within `patience`; within `longest`, if it can't
+    /// run because others do.
+    pub(super) fn ask(&self, errand: Errand, patience: Duration, longest: Duration) -> Result<(Pid, OwnedFd), Trouble> {
+        let asked = Instant::now();
         let broken = |error: &dyn std::fmt::Display| Trouble::Broken(error.to_string());
         let packet = Packet::encode(&errand).map_err(|error| broken(&error))?;
         drop(errand);
@@ -171,7 +173,13 @@ impl Zygote {
         })?;
         // Ours of the child's ends: while they are open, the child's death couldn't be seen.
         drop(packet);
-        match self.hear(until)? {
+        let answer = loop {
+            match self.hear(Instant::now() + patience) {
+                Err(Trouble::Silent) if self.is_runnable() && asked.elapsed() < longest => {}
+                answer => break answer?,
+            }
+        };
+        match answer {
             Word::Born { pid, pidfd } => {
                 let pid = Pid::from_raw(pid).ok_or_else(|| broken(&"a process without a number"))?;
                 let pidfd = pidfd.into_owned().map_err(|error| broken(&error))?;
@@ -195,6 +203,12 @@ impl Zygote {
             let _ = kill_process_group(self.pid, Signal::KILL);
         }
         Grave { group: self.pid, pidfd: self.pidfd }
+    }
+
+    /// Whether it runs, or would if it had a processor.
+    fn is_runnable(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid.as_raw_pid())).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|state| state.trim_start().starts_with('R'))
     }
 
     /// What it says next.
