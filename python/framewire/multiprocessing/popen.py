@@ -28,6 +28,9 @@ _NEVER_BEGAN = ("failed", "lost_before_ready", "not_ready_in_time")
 class Runner(Process):
     """Does what a process object says, and ends with its exit code."""
 
+    # What it logs goes where its parent writes, as all that it writes.
+    _logs_by_itself = True
+
     def start(
         self,
         process_object: process.BaseProcess,

@@ -15,6 +15,7 @@ mod options;
 mod patience;
 mod pending;
 mod pool;
+mod record;
 mod sentinel;
 mod system;
 mod task;
@@ -35,5 +36,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<pool::Pool>()?;
     module.add_class::<group::Group>()?;
     module.add_function(wrap_pyfunction!(child::run_child, module)?)?;
+    module.add_function(wrap_pyfunction!(record::log_record, module)?)?;
     module.add_function(wrap_pyfunction!(log::flush_log, module)?)
 }
