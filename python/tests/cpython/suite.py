@@ -36,7 +36,7 @@ SECONDS_A_TEST = 40
 _INSIDE = "it looks into attributes of the standard library's own objects"
 DIFFERENT = {
     "TestInternalDecorators.test_only_run_in_spawn_testsuite": "it tests a helper of this suite, with all start methods",
-    "TestResourceTracker.test_resource_tracker_reused": "there is no tracker process",
+    "TestPoolNotLeakOnFailure.test_release_unused_processes": "it makes a pool of mock processes",
     "TestResourceTracker.test_resource_tracker_sigint": "there is no tracker process",
     "TestResourceTracker.test_resource_tracker_sigkill": "there is no tracker process",
     "TestResourceTracker.test_resource_tracker_sigterm": "there is no tracker process",
