@@ -131,7 +131,9 @@ def test_a_manager_of_ones_own():
         counter = own.Counter(40)
         counter.add(2)
         assert counter.total() == 42
-        blocks.SharedMemory(100).buf[0] = 1
+        block = blocks.SharedMemory(100)
+        block.buf[0] = 1
+        block.close()
 
 
 def test_raw_values_go_along_and_through_queues():

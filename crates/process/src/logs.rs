@@ -202,8 +202,7 @@ mod tests {
     fn told(record: Record) -> Vec<Told> {
         let kept = Kept::default();
         with_default(tracing_subscriber::registry().with(kept.clone()), || relay("talker", record));
-        let told = kept.0.lock().unwrap().clone();
-        told
+        kept.0.lock().unwrap().clone()
     }
 
     fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {

@@ -186,14 +186,22 @@ impl Writer {
     /// As `reserve`, and [`RingError::WouldBlock`] if `go_on` said no. Nothing is lost to anybody then.
     ///
     /// ```
-    /// use shm::ring::{Late, Policy, Reader, RingError, RingOptions, Wish, Writer};
+    /// use shm::{doorbell::Doorbell, ring::{Info, Late, Policy, Reader, RingError, RingOptions, Wish, Writer}, wire::Socket};
     /// # use std::time::Duration;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let mut writer = Writer::create(RingOptions { depth: 1, frame_bytes: 16 })?;
+    /// let (ours, theirs) = Socket::pair()?;
+    /// writer.port().add(ours)?;
     /// let policy = Policy::Block { timeout: Duration::MAX, late: Late::Drop };
-    /// let _reader = writer.port().reader(Wish { policy, leases: 1 })?;
-    /// writer.reserve(16)?.publish(Default::default());
-    /// assert!(matches!(writer.reserve_while(16, || false), Err(RingError::WouldBlock { readers: 1 })));
+    /// let mut reader = Reader::connect(theirs, &Doorbell::new()?, Wish { policy, leases: 1 })?;
+    /// writer.port().service();
+    ///
+    /// writer.reserve(16)?.publish(Info::default());
+    /// let mut asked = 0;
+    /// let refused = writer.reserve_while(16, || { asked += 1; asked < 3 });
+    /// assert!(matches!(refused, Err(RingError::WouldBlock { readers: 1 })));
+    /// drop(reader.try_next()?);
+    /// assert!(writer.reserve_while(16, || false).is_ok(), "there is room, and nobody to ask");
     /// # Ok(()) }
     /// ```
     pub fn reserve_while(&mut self, bytes: usize, go_on: impl FnMut() -> bool) -> Result<Slot<'_>, RingError> {
