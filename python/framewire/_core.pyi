@@ -34,6 +34,8 @@ class Lock:
             ForkedError: in a forked child.
 
         """
+    def acquire_async(self) -> Awaitable[bool]:
+        """Take it, in a task. Cancelling it is safe at any time: the lock isn't had then. Raises as `acquire`."""
     def release(self) -> None:
         """Let go of it.
 
@@ -57,13 +59,18 @@ class Lock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None: ...
+    def __aenter__(self) -> Awaitable[bool]: ...
+    def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> Awaitable[None]: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
 
 @disjoint_base
 class RLock:
     """A lock between processes that the thread which has it can take again; only that thread can release it.
 
-    What becomes of it when its owner dies is as for `Lock`.
+    What becomes of it when its owner dies is as for `Lock`. All tasks of an event loop are one thread: it can't tell
+    them apart, and has no `acquire_async`.
     """
 
     def __new__(cls, *, robust: Literal["recover", "raise"] = "recover") -> Self: ...
@@ -135,6 +142,8 @@ class Semaphore:
     def __new__(cls, value: int = 1, *, robust: bool = True) -> Self: ...
     def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
         """Take a permit, and wait for one if `block`, for at most `timeout` seconds. True if it is had."""
+    def acquire_async(self) -> Awaitable[Literal[True]]:
+        """Take a permit, in a task. Cancelling it is safe at any time: no permit is taken then."""
     def release(self) -> None:
         """Give a permit back, or one more. From any process.
 
@@ -148,6 +157,10 @@ class Semaphore:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None: ...
+    def __aenter__(self) -> Awaitable[Literal[True]]: ...
+    def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> Awaitable[None]: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
 
 @disjoint_base
@@ -157,6 +170,8 @@ class BoundedSemaphore:
     def __new__(cls, value: int = 1, *, robust: bool = True) -> Self: ...
     def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
         """As `Semaphore.acquire`."""
+    def acquire_async(self) -> Awaitable[Literal[True]]:
+        """As `Semaphore.acquire_async`."""
     def release(self) -> None:
         """Give a permit back. From any process.
 
@@ -170,6 +185,10 @@ class BoundedSemaphore:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None: ...
+    def __aenter__(self) -> Awaitable[Literal[True]]: ...
+    def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> Awaitable[None]: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
 
 @disjoint_base
@@ -409,6 +428,11 @@ class Queue:
         """Take the next object, in a task. Cancelling it is safe at any time: nothing is taken then."""
     def lease(self, block: bool = True, timeout: float | None = None) -> Lease:
         """Take the next object on lease: `with queue.lease() as item`. Raises as `get`."""
+    def lease_async(self) -> Awaitable[Lease]:
+        """Take the next object on lease, in a task: `with await queue.lease_async() as item`.
+
+        Cancelling it is safe at any time: nothing is taken then.
+        """
     def take_dead_letter(self) -> Lease | None:
         """Take the oldest object that was delivered too often, on lease; None if there is none."""
     def qsize(self) -> int:
@@ -473,6 +497,8 @@ class JoinableQueue:
         """As `Queue.get_async`."""
     def lease(self, block: bool = True, timeout: float | None = None) -> Lease:
         """As `Queue.lease`."""
+    def lease_async(self) -> Awaitable[Lease]:
+        """As `Queue.lease_async`."""
     def take_dead_letter(self) -> Lease | None:
         """As `Queue.take_dead_letter`."""
     def task_done(self) -> None:
@@ -897,6 +923,9 @@ def pickle_by(dumps: Callable[..., bytes]) -> None:
 
 def become_analyser(arguments: list[str]) -> int | None:
     """Become an analyser, if `arguments` are those of one, and give its exit code at its end; else give `None`."""
+
+def log_record(said: dict[str, Any]) -> None:
+    """Say what a record of `logging` says to this process's parent, if that listens: it never waits."""
 
 def log(level: int, text: str) -> None:
     """Log a line of `logging`, whose levels are numbers."""

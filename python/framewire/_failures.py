@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import pickle
 import sys
 from typing import Any, cast
@@ -76,11 +77,22 @@ class CallTimeoutError(CallError, builtins.TimeoutError):
 def task_timed_out(timeout: float | None) -> CallTimeoutError:
     """Say that a pool has no result yet; where `multiprocessing` is in use, its `TimeoutError` catches that too."""
     text = f"could not wait for a task: no result within {timeout} s"
-    standard = sys.modules.get("multiprocessing.context")
-    if standard is None:
-        return CallTimeoutError(text)
-    kind = type("CallTimeoutError", (CallTimeoutError, standard.TimeoutError), {"__module__": __name__})
-    return cast(CallTimeoutError, kind(text))
+    return _standard_timeout(text) if "multiprocessing.context" in sys.modules else CallTimeoutError(text)
+
+
+def _standard_timeout(text: str) -> CallTimeoutError:
+    return cast(CallTimeoutError, _standard_timeout_class()(text))
+
+
+@functools.cache
+def _standard_timeout_class() -> type:
+    from multiprocessing.context import TimeoutError as Standard
+
+    def reduce(error: BaseException) -> tuple[Any, ...]:
+        return _standard_timeout, error.args  # wherever it is sent, as a manager does
+
+    members = {"__module__": __name__, "__reduce__": reduce}
+    return type("CallTimeoutError", (CallTimeoutError, Standard), members)
 
 
 class HandlerError(CallError):
@@ -125,6 +137,11 @@ class RemoteTraceback(Exception):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text
+
+    @property
+    def tb(self) -> str:
+        """The same, as `multiprocessing` calls it."""
+        return self.text
 
     def __str__(self) -> str:
         return f"\n{self.text}"

@@ -14,30 +14,31 @@ many before it.
 
 from __future__ import annotations
 
-import functools
-import itertools
 import os
 import pickle
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from framewire import _core, _preparation
-from framewire._failures import PoolError, task_timed_out
+from framewire._failures import PoolNotRunningError
+from framewire._imap import IMapIterator
+from framewire._progress import Progress, Shown
+from framewire._results import AsyncResult, Callbacks
+from framewire._tasks import LOT, Apply, Star, pickled
 from framewire.process import READY_WITHIN, Process, System, default_system
 
-__all__ = ["AsyncResult", "Pool"]
+__all__ = ["AsyncResult", "IMapIterator", "Pool"]
 
 R = TypeVar("R")
 T = TypeVar("T")
 
-# An imap reads so many items ahead for each worker: short tasks never run dry, and memory is bounded.
-_AHEAD_PER_WORKER = 128
-# Items are handed over in lots of so many.
-_LOT = 256
+# Somebody who looks on sees so often how far it is, in seconds.
+_SHOW_EVERY = 0.1
+# What a pool is, as the standard library calls it.
+_RUN, _CLOSE, _TERMINATE = "RUN", "CLOSE", "TERMINATE"
 
 _WORKER = "framewire.pool:_Worker"
 
@@ -50,122 +51,6 @@ class _Worker(Process):
             initializer = cast(Callable[..., object], pickle.loads(initializer))
         if initializer is not None:
             initializer(*arguments)
-
-
-class _Star:
-    """Calls with an item's parts."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-
-    def __call__(self, item: Iterable[Any]) -> Any:
-        return self.function(*item)
-
-
-class _Apply:
-    """Calls with positional and named arguments."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-
-    def __call__(self, item: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
-        return self.function(*item[0], **item[1])
-
-
-def _pickled(function: Callable[..., Any], wrapper: Callable[[Callable[..., Any]], Any] | None = None) -> bytes:
-    if not callable(function):
-        raise TypeError(f"could not give a pool {function!r}: it can't be called")
-    name = getattr(function, "__qualname__", repr(function))
-    whole = wrapper(function) if wrapper is not None else function
-    by_value = _preparation.pickle_by_value(function, name)
-    if by_value is not None:
-        import cloudpickle  # type: ignore[import-untyped, import-not-found, unused-ignore]
-
-        return cast(bytes, cloudpickle.dumps(whole))
-    try:
-        return pickle.dumps(whole, protocol=5)
-    except Exception as error:
-        raise type(error)(f"could not give a pool {name}: {error}; a function must be importable") from error
-
-
-class AsyncResult(Generic[R]):
-    """The result of `apply_async`, `map_async` or `starmap_async`, to come."""
-
-    def __init__(
-        self,
-        pool: Pool,
-        group: _core.Group,
-        single: bool,
-        callback: Callable[[R], object] | None,
-        error_callback: Callable[[BaseException], object] | None,
-        return_exceptions: bool = False,
-    ) -> None:
-        self._pool = pool  # a pool whose results are wanted isn't dropped
-        self._group = group
-        self._single = single
-        self._callback = callback
-        self._error_callback = error_callback
-        self._return_exceptions = return_exceptions
-        self._lock = threading.Lock()
-        self._outcome: tuple[bool, Any] | None = None
-
-    def ready(self) -> bool:
-        """Whether it is there."""
-        return self._outcome is not None or self._group.is_done()
-
-    def successful(self) -> bool:
-        """Whether it is there and no exception.
-
-        Raises:
-            ValueError: It isn't there yet.
-
-        """
-        if not self.ready():
-            raise ValueError(f"{self!r} not ready")
-        return self._gather()[0]
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Wait until it is there, `timeout` seconds at most."""
-        if self._outcome is None:
-            self._group.wait(timeout)
-
-    def get(self, timeout: float | None = None) -> R:
-        """Wait for it, `timeout` seconds at most.
-
-        Raises:
-            CallTimeoutError: It isn't there within the limit; the task goes on. It is a `TimeoutError`, and, where that
-                is in use, a `multiprocessing.TimeoutError`.
-            WorkerLostError: The worker died at it.
-            Exception: What the function raised; of many, the first in the order of the items.
-
-        """
-        self.wait(timeout)
-        if not self.ready():
-            raise task_timed_out(timeout)
-        success, value = self._gather()
-        if not success:
-            raise value
-        return cast(R, value)
-
-    def _gather(self) -> tuple[bool, Any]:
-        with self._lock:
-            if self._outcome is None:
-                outcomes = self._group.take(None, sys.maxsize, None)
-                outcomes.sort(key=lambda outcome: outcome[0])
-                failed = next((value for _, success, value in outcomes if not success), None)
-                if failed is not None and not self._return_exceptions:
-                    self._outcome = (False, failed)
-                elif self._single:
-                    self._outcome = (True, outcomes[0][2])
-                else:
-                    self._outcome = (True, [value for _, _, value in outcomes])
-            return self._outcome
-
-    def _call_back(self) -> None:
-        success, value = self._gather()
-        callback = self._callback if success else self._error_callback
-        if callback is not None:
-            callback(value)
 
 
 class Pool:
@@ -241,7 +126,8 @@ class Pool:
                 "env": list((env or {}).items()),
             },
         )
-        self._listener: _Listener | None = None
+        self._callbacks = Callbacks()
+        self._state = _RUN  # last: what isn't whole needn't be closed
 
     def map(
         self,
@@ -249,7 +135,7 @@ class Pool:
         iterable: Iterable[T],
         chunksize: int | None = None,
         *,
-        progress: bool = False,
+        progress: Progress = False,
         return_exceptions: bool = False,
     ) -> list[R]:
         """Call `function` with each item, and give all results in the order of the items.
@@ -258,12 +144,15 @@ class Pool:
             function: Importable by the workers.
             iterable: Read to its end before anything else.
             chunksize: Accepted, and of no use: chunks are as large as fits.
-            progress: Shows how far it is: by `tqdm` if that is installed, else by a line on standard error.
+            progress: Shows how far it is, on standard error: by a bar of `"tqdm"` or `"rich"`; `True` takes what is
+                installed of these, else a plain line. Or a function, which is called in this thread with two numbers:
+                how many are done, and how many there are.
             return_exceptions: Exceptions are results, each in its item's place; by default the first one is raised when
                 all is done.
 
         Raises:
             WorkerLostError: A worker died at an item; all others were done.
+            ModuleNotFoundError: The bar that `progress` names isn't installed; nothing was done.
             Exception: What `function` raised.
 
         """
@@ -275,45 +164,48 @@ class Pool:
         iterable: Iterable[Iterable[Any]],
         chunksize: int | None = None,
         *,
-        progress: bool = False,
+        progress: Progress = False,
         return_exceptions: bool = False,
     ) -> list[R]:
         """As `map`, with each item's parts as arguments."""
-        return self._map(function, _Star, iterable, progress, return_exceptions)
+        return self._map(function, Star, iterable, progress, return_exceptions)
 
     def _map(
         self,
         function: Callable[..., R],
         wrapper: Callable[[Callable[..., Any]], Any] | None,
         iterable: Iterable[Any],
-        progress: bool,
+        progress: Progress,
         return_exceptions: bool,
     ) -> list[R]:
         items = list(iterable)
-        pickled, group = _pickled(function, wrapper), _core.Group()
+        shown = Shown(len(items), progress)
+        whole, group = pickled(function, wrapper), _core.Group()
         results: list[Any] = [None] * len(items)
         failed: tuple[int, BaseException] | None = None
         left = len(items)
-        with _progress(len(items), progress) as advance:
+        with shown:
             given = 0
             # Results are taken while later items are handed over: neither waits for the other.
             while given < len(items) or left:
                 if given < len(items):
-                    lot = items[given : given + _LOT]
-                    self._core.submit(group, given, pickled, lot)
+                    lot = items[given : given + LOT]
+                    self._core.submit(group, given, whole, lot)
                     given += len(lot)
                     wait: float | None = 0.0
                 else:
-                    wait = 0.25 if progress else None
+                    wait = _SHOW_EVERY if shown.is_wanted else None
                 # More than half of what is missing at once: being woken for each costs more than a short task.
                 outcomes = group.take(None, max(1, (left - (len(items) - given)) // 2), wait)
+                if not outcomes and shown.is_wanted:
+                    outcomes = group.take(None, 1, 0.0)
                 for number, success, value in outcomes:
                     if success or return_exceptions:
                         results[number] = value
                     elif failed is None or number < failed[0]:
                         failed = (number, value)
                 left -= len(outcomes)
-                advance(len(outcomes))
+                shown.advance(len(outcomes))
         if failed is not None:
             raise failed[1]
         return results
@@ -323,11 +215,11 @@ class Pool:
 
         The input may have no end: it is read only so far ahead of the results that were taken, on the caller's thread.
         """
-        return IMapIterator(self, _pickled(function), iterable, ordered=True)
+        return IMapIterator(self, pickled(function), iterable, ordered=True)
 
     def imap_unordered(self, function: Callable[[T], R], iterable: Iterable[T], chunksize: int = 1) -> IMapIterator[R]:
         """As `imap`, giving each result as soon as it is there."""
-        return IMapIterator(self, _pickled(function), iterable, ordered=False)
+        return IMapIterator(self, pickled(function), iterable, ordered=False)
 
     def apply(self, function: Callable[..., R], args: Sequence[Any] = (), kwds: Mapping[str, Any] | None = None) -> R:
         """Do one task and wait for its result."""
@@ -341,9 +233,14 @@ class Pool:
         callback: Callable[[R], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> AsyncResult[R]:
-        """Give one task to the pool. Callbacks are called in a thread of the pool's, one after the other."""
+        """Give one task to the pool.
+
+        One of the callbacks is called when it is done, before `get` and `wait` return, in a thread of the pool's, one
+        after the other. While one of them takes its time, tasks go on, and only results that have callbacks come late.
+        What one raises is logged (`framewire.pool`).
+        """
         items = [(tuple(args), dict(kwds or {}))]
-        return self._async(_pickled(function, _Apply), items, True, callback, error_callback)
+        return self._async(pickled(function, Apply), items, True, callback, error_callback)
 
     def map_async(
         self,
@@ -356,7 +253,7 @@ class Pool:
         return_exceptions: bool = False,
     ) -> AsyncResult[list[R]]:
         """As `map`, without waiting."""
-        return self._async(_pickled(function), list(iterable), False, callback, error_callback, return_exceptions)
+        return self._async(pickled(function), list(iterable), False, callback, error_callback, return_exceptions)
 
     def starmap_async(
         self,
@@ -369,9 +266,7 @@ class Pool:
         return_exceptions: bool = False,
     ) -> AsyncResult[list[R]]:
         """As `starmap`, without waiting."""
-        return self._async(
-            _pickled(function, _Star), list(iterable), False, callback, error_callback, return_exceptions
-        )
+        return self._async(pickled(function, Star), list(iterable), False, callback, error_callback, return_exceptions)
 
     def _async(
         self,
@@ -383,36 +278,50 @@ class Pool:
         return_exceptions: bool = False,
     ) -> AsyncResult[Any]:
         group = _core.Group()
-        self._core.submit(group, 0, pickled, items)
         result: AsyncResult[Any] = AsyncResult(self, group, single, callback, error_callback, return_exceptions)
-        if callback is not None or error_callback is not None:
-            if self._listener is None:
-                self._listener = _Listener()
-            self._listener.listen(group, result)
+        if callback is None and error_callback is None:
+            self._core.submit(group, 0, pickled, items)
+            return result
+        token = self._callbacks.expect(result)
+        try:
+            self._core.submit(group, 0, pickled, items)
+        except BaseException:
+            self._callbacks.forget(token)
+            raise
+        self._callbacks.listen(token, group)
         return result
 
     def close(self) -> None:
         """No more tasks. What was taken is done; then the workers stop."""
         self._core.close()
+        if self._state == _RUN:
+            self._state = _CLOSE
 
     def terminate(self) -> None:
         """End everything now: tasks without a result raise `PoolNotRunningError`, and the workers are killed."""
         self._core.terminate()
+        self._state = _TERMINATE
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait until the workers are gone, `timeout` seconds at most; whether they are.
+        """Wait until the workers are gone and all callbacks have returned, `timeout` seconds at most; whether it is so.
 
         Raises:
             PoolNotRunningError: The pool was neither closed nor terminated. It is a `ValueError`.
 
         """
-        return self._core.join(timeout)
+        end = None if timeout is None else time.monotonic() + timeout
+        return self._core.join(timeout) and self._callbacks.join(
+            None if end is None else max(0.0, end - time.monotonic())
+        )
 
     def workers(self) -> list[tuple[str, int | None]]:
         """List the names and process identifiers of the workers that take tasks now."""
         return self._core.workers()
 
     def __enter__(self) -> Self:
+        if self._state != _RUN:
+            over = "closed" if self._state == _CLOSE else "terminated"
+            raise PoolNotRunningError(f"Pool not running: could not enter it, since it was {over}; make another one")
         return self
 
     def __exit__(
@@ -420,158 +329,15 @@ class Pool:
     ) -> None:
         self.terminate()
         # Killed workers are gone in a moment; one in the kernel's hands (a dead disk) keeps nobody here.
-        self.join(5.0)
+        self._core.join(5.0)
+
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        # Its workers end all the same. `warn` is kept for when the interpreter has ended before.
+        if getattr(self, "_state", None) == _RUN:
+            warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__module__}.{type(self).__qualname__} state={self._state} pool_size={self._count}>"
 
     def __reduce__(self) -> Any:
         raise NotImplementedError("a pool can't be passed between processes or pickled")
-
-
-class IMapIterator(Generic[R]):
-    """The results of an `imap`, as they come."""
-
-    def __init__(self, pool: Pool, pickled: bytes, iterable: Iterable[Any], *, ordered: bool) -> None:
-        self._pool = pool
-        self._pickled = pickled
-        self._input: Iterator[Any] | None = iter(iterable)
-        self._ordered = ordered
-        self._group = _core.Group()
-        self._ahead = pool._count * _AHEAD_PER_WORKER
-        self._read = self._given = self._in_flight = 0
-        self._arrived: dict[int, tuple[bool, Any]] = {}
-        self._broken: BaseException | None = None
-        self._feed()
-
-    def _feed(self) -> None:
-        """Read as far ahead as is allowed, for a moment: the reading mustn't keep results that are there."""
-        end = time.monotonic() + 0.01
-        while self._input is not None and self._read - self._given < self._ahead:
-            # A slow input isn't waited for: its first item is worth handing over at once.
-            lot, begun = [], time.monotonic()
-            try:
-                for item in itertools.islice(self._input, min(_LOT, self._ahead - (self._read - self._given))):
-                    lot.append(item)
-                    if time.monotonic() - begun > 0.001:
-                        break
-                else:
-                    if not lot:
-                        self._input = None
-            except BaseException as error:
-                # It is raised after the results of what was read before it.
-                self._input, self._broken = None, error
-            if lot:
-                try:
-                    self._pool._core.submit(self._group, self._read, self._pickled, lot)
-                except PoolError as error:
-                    self._input, self._broken = None, error
-                    return
-                self._read += len(lot)
-                self._in_flight += len(lot)
-            if time.monotonic() > end:
-                return
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> R:
-        return self.next()
-
-    def next(self, timeout: float | None = None) -> R:
-        """Give the next result, waited for `timeout` seconds at most.
-
-        Raises:
-            CallTimeoutError: There is none within the limit; ask again.
-            StopIteration: There will never be another one.
-            Exception: What the function raised for this item; the iteration goes on behind it.
-
-        """
-        end = None if timeout is None else time.monotonic() + timeout
-        while True:
-            number = self._given if self._ordered else next(iter(self._arrived), -1)
-            if number in self._arrived:
-                success, value = self._arrived.pop(number)
-                self._given += 1
-                if self._in_flight <= self._ahead // 2:
-                    self._feed()
-                if not success:
-                    raise value
-                return cast(R, value)
-            if not self._in_flight:
-                self._feed()
-                if not self._in_flight:
-                    if self._broken is not None:
-                        broken, self._broken = self._broken, None
-                        raise broken
-                    raise StopIteration
-            left = None if end is None else max(0.0, end - time.monotonic())
-            wanted = number if self._ordered else None
-            outcomes = self._group.take(wanted, max(1, self._in_flight // 2) if self._ordered else 1, left)
-            if not outcomes and left is not None and left <= 0.0:
-                raise task_timed_out(timeout)
-            for came, success, value in outcomes:
-                self._arrived[came] = (success, value)
-            self._in_flight -= len(outcomes)
-
-
-class _Listener:
-    """The thread that calls back."""
-
-    def __init__(self) -> None:
-        self._bell = _core.Bell()
-        self._waiting: dict[int, AsyncResult[Any]] = {}
-        self._tokens = itertools.count()
-        threading.Thread(target=self._run, name="framewire pool callbacks", daemon=True).start()
-
-    def listen(self, group: _core.Group, result: AsyncResult[Any]) -> None:
-        token = next(self._tokens)
-        self._waiting[token] = result
-        group.notify(self._bell, token)
-
-    def _run(self) -> None:
-        import select
-        import traceback
-
-        poll = select.poll()
-        poll.register(self._bell.fileno(), select.POLLIN)
-        while True:
-            poll.poll()
-            for token in self._bell.take():
-                try:
-                    self._waiting.pop(token)._call_back()
-                except Exception:
-                    traceback.print_exc()  # the callback's own; the others are called all the same
-
-
-class _progress:
-    """How far a map is, for a person."""
-
-    def __init__(self, total: int, wanted: bool) -> None:
-        self._total, self._wanted, self._done, self._told = total, wanted, 0, 0.0
-        self._bar: Any = None
-
-    def __enter__(self) -> Callable[[int], None]:
-        if not self._wanted:
-            return lambda _count: None
-        try:
-            from tqdm.auto import tqdm
-        except ImportError:
-            return self._line
-        self._bar = tqdm(total=self._total)
-        return functools.partial(_advance, self._bar)
-
-    def _line(self, count: int) -> None:
-        self._done += count
-        now = time.monotonic()
-        if now - self._told >= 0.25 or self._done == self._total:
-            self._told = now
-            print(f"\r{self._done}/{self._total}", end="", file=sys.stderr, flush=True)
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-        elif self._wanted:
-            print(file=sys.stderr)
-
-
-def _advance(bar: Any, count: int) -> None:
-    if count:
-        bar.update(count)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from framewire import _core, _preparation
+from framewire import _core, _forward, _preparation
 from framewire._failures import HandlerError, SpawnError
 
 if TYPE_CHECKING:
@@ -61,6 +61,10 @@ class Host:
         kind = self._found if self._found is not None else _preparation.find(self._target)
         if not (isinstance(kind, type) and issubclass(kind, Process)):
             raise SpawnError(f"could not become {self._target!r}: it is {kind!r}, and no subclass of framewire.Process")
+        logs_by_itself = getattr(kind, "_logs_by_itself", False)
+        if not logs_by_itself:
+            _forward.watch()
+            _forward.adopt()  # what the main module set up
         process = kind.__new__(kind)
         process.context = _make_context(context)
         process.__init__()  # type: ignore[misc]
@@ -69,6 +73,8 @@ class Host:
         if isinstance(started, Coroutine):
             self._guest_of(kind).run(started)
         self._process = process
+        if not logs_by_itself:
+            _forward.adopt()  # what it set up itself
 
     def command(self, name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """Do what is asked; a coroutine is an answer to come."""

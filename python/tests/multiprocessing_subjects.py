@@ -6,6 +6,7 @@ import sys
 import time
 
 from framewire import valkka
+from framewire.multiprocessing import managers
 
 
 def tell(queue, event, value):
@@ -42,12 +43,52 @@ def nest(queue):
     queue.put(child.exitcode)
 
 
+def set_values(raw, numbers, value, queue):
+    raw.value, numbers[1], value.value = 7, 8, 9
+    queue.put("set")
+
+
+def attach(name, queue):
+    from multiprocessing import resource_tracker
+
+    from framewire.multiprocessing import shared_memory
+
+    block = shared_memory.SharedMemory(name=name)
+    block.buf[0] = 7
+    block.close()
+    queue.put(resource_tracker._resource_tracker._pid)
+
+
+def die_at(number):
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number * number
+
+
 def wait_for_interrupt(ready):
     try:
         ready.set()
         time.sleep(1000)
     except KeyboardInterrupt:
         sys.exit(42)
+
+
+class Counter:
+    def __init__(self, first):
+        self._total = first
+
+    def add(self, more):
+        self._total += more
+
+    def total(self):
+        return self._total
+
+
+class OwnManager(managers.BaseManager):
+    pass
+
+
+OwnManager.register("Counter", Counter)
 
 
 class Worker(valkka.MessageProcess):

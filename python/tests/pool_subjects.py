@@ -62,6 +62,17 @@ def die_once(path: str) -> str:
     return "survived"
 
 
+def touch(path: str) -> None:
+    with open(path, "w"):
+        pass
+
+
+def wait_for(path: str) -> str:
+    while not os.path.exists(path):
+        time.sleep(0.005)  # sleep: the test makes the file when it was told of the step before
+    return path
+
+
 def unpicklable(_item: object) -> object:
     return lambda: None
 

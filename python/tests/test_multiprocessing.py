@@ -7,7 +7,9 @@ import time
 import multiprocessing_subjects as subjects
 import pytest
 
+import framewire
 from framewire import multiprocessing as mp
+from framewire.multiprocessing import managers, sharedctypes
 
 LIMIT = 30
 
@@ -106,6 +108,72 @@ def test_a_manager_is_a_process_like_others():
         shared["two"] = 2
         assert dict(shared) == {"one": 1, "two": 2}
     assert mp.active_children() == []
+
+
+def test_a_managers_pool_is_ours():
+    with mp.Manager() as manager:
+        pool = manager.Pool(2)
+        assert pool.map(abs, range(-3, 3)) == [3, 2, 1, 0, 1, 2]
+        outcome = pool.map_async(subjects.die_at, range(6))
+        with pytest.raises(framewire.WorkerLostError):
+            outcome.get(LIMIT)
+        with pytest.raises(mp.TimeoutError):
+            pool.apply_async(time.sleep, (10,)).get(0.05)
+        assert list(pool.imap(subjects.die_at, range(3))) == [0, 1, 4]
+        pool.terminate()
+        pool.join()
+
+
+def test_a_manager_of_ones_own():
+    with subjects.OwnManager() as own, managers.SharedMemoryManager() as blocks:
+        assert isinstance(own._process, mp.Process)
+        assert isinstance(blocks._process, mp.Process)
+        counter = own.Counter(40)
+        counter.add(2)
+        assert counter.total() == 42
+        block = blocks.SharedMemory(100)
+        block.buf[0] = 1
+        block.close()
+
+
+def test_raw_values_go_along_and_through_queues():
+    raw, numbers, value, queue = mp.RawValue("i", 1), mp.RawArray("i", 2), mp.Value("d", 0.0), mp.Queue()
+    process = started(subjects.set_values, raw, numbers, value, queue)
+    assert queue.get(timeout=LIMIT) == "set"
+    assert (raw.value, list(numbers), value.value) == (7, [0, 8], 9.0)
+    process.join(LIMIT)
+    queue.put(raw)
+    queue.get(timeout=LIMIT).value = 11
+    assert raw.value == 11
+    locked = sharedctypes.synchronized(raw)
+    with locked.get_lock():
+        assert locked.value == 11
+    assert sharedctypes.Array("i", 3)[:] == [0, 0, 0]
+
+
+def test_a_child_that_attaches_shared_memory_leaves_it_alone():
+    block, queue = mp.shared_memory.SharedMemory(create=True, size=100), mp.Queue()
+    try:
+        process = started(subjects.attach, block.name, queue)
+        assert queue.get(timeout=LIMIT) is None, "it has a tracker of its own, which would remove it"
+        process.join(LIMIT)
+        again = mp.shared_memory.SharedMemory(name=block.name)
+        assert again.buf[0] == 7
+        again.close()
+    finally:
+        block.close()
+        block.unlink()
+
+
+def test_a_pool_has_what_programs_look_up():
+    with mp.Pool(2) as pool:
+        assert isinstance(pool, mp.pool.Pool)
+        assert pool._processes == len(pool._pool) == 2
+        assert all(worker.is_alive() and worker.pid for worker in pool._pool)
+        assert repr(pool) == "<framewire.multiprocessing.pool.Pool state=RUN pool_size=2>"
+        assert mp.pool.ThreadPool(1).apply(abs, (-1,)) == 1
+    with pytest.raises(ValueError, match="Pool not running"), pool:
+        pass
 
 
 def test_a_pool_and_shared_numbers():

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-import sys
 import threading
 import time
 
@@ -124,18 +123,6 @@ def test_asynchronous_results(pool):
     assert pool.map_async(work.square, []).get(LIMIT) == []
 
 
-def test_callbacks(pool):
-    called: list[object] = []
-    pool.apply_async(work.square, (3,), callback=called.append)
-    wait_until(lambda: called == [9], "called back")
-    pool.map_async(work.square, range(3), callback=called.append)
-    wait_until(lambda: called == [9, [0, 1, 4]], "called back with all")
-    pool.apply_async(
-        work.fail_at, (7,), callback=called.append, error_callback=lambda error: called.append(repr(error))
-    )
-    wait_until(lambda: called[2:] == ["LookupError(7)"], "called back with the error")
-
-
 def test_an_imap_may_be_asked_with_a_limit(pool):
     results = pool.imap(work.sleep, [0.3])
     with pytest.raises(TimeoutError):
@@ -229,6 +216,19 @@ def test_close_and_join():
     assert result.get(LIMIT) == [number * number for number in range(20)]
 
 
+def test_a_pool_that_is_over_cannot_be_entered():
+    pool = framewire.Pool(1)
+    with pool, pool:
+        assert pool.apply(work.square, (2,)) == 4
+    with pytest.raises(framewire.PoolNotRunningError, match=r"Pool not running.*terminated"), pool:
+        pass
+    closed = framewire.Pool(1)
+    closed.close()
+    with pytest.raises(ValueError, match=r"Pool not running.*closed"), closed:
+        pass
+    assert closed.join(LIMIT)
+
+
 def test_terminate_ends_what_is_under_way():
     pool = framewire.Pool(2)
     pids = [pid for _, pid in pool.workers()]
@@ -245,7 +245,8 @@ def test_terminate_ends_what_is_under_way():
 def test_a_dropped_pool_is_gone():
     pool = framewire.Pool(1)
     [(_, pid)] = pool.workers()
-    del pool
+    with pytest.warns(ResourceWarning, match="unclosed running multiprocessing pool"):
+        del pool
     wait_until(lambda: is_gone(pid), "its worker is gone")
 
 
@@ -263,14 +264,6 @@ def test_ctrl_c_ends_a_map():
             pool.map(work.sleep, [LIMIT])
         assert time.monotonic() - sent[0] < 5
         timer.join()
-
-
-def test_progress_is_shown(pool, capsys, monkeypatch):
-    assert pool.map(work.square, range(100), progress=True)[-1] == 99 * 99
-    assert "100/100" in capsys.readouterr().err
-    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
-    assert pool.map(work.square, range(100), progress=True)[-1] == 99 * 99
-    assert capsys.readouterr().err.endswith("100/100\n")
 
 
 def test_arguments_are_checked():

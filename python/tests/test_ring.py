@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import signal
 import threading
 import time
 
@@ -169,6 +170,30 @@ def read_all(reader):
         with frame:
             sums.append(int(np.asarray(frame).sum()))
     return sums
+
+
+def test_a_write_that_is_interrupted_loses_nothing():
+    with framewire.Writer(1, 10) as writer:
+        reader = writer.reader("block", block_timeout=1000.0)
+        assert reader.next(0.01) is None  # it has joined
+        writer.write(b"first")
+        timer = threading.Timer(0.05, signal.raise_signal, (signal.SIGINT,))
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            writer.write(b"never")
+        timer.join(LIMIT)
+        with reader.next(LIMIT) as frame:
+            assert bytes(frame) == b"first"
+        writer.write(b"second")
+        with reader.next(LIMIT) as frame:
+            assert bytes(frame) == b"second"
+        # In another thread nobody is asked; the reader's own limit counts.
+        writer.write(b"third")
+        waiting = threading.Thread(target=writer.write, args=(b"fourth",))
+        waiting.start()
+        assert bytes(reader.next(LIMIT)) == b"third"
+        waiting.join(LIMIT)
+        assert bytes(reader.next(LIMIT)) == b"fourth"
 
 
 def test_a_reader_goes_to_another_process_in_a_message():

@@ -336,6 +336,18 @@ def waits_of_every_kind():
         queue.put(1)
         queue.join()
 
+    def blocked(write):
+        writer = framewire.Writer(1, 10)
+        reader = writer.reader("block", block_timeout=1000.0)
+        assert reader.next(0.01) is None  # it has joined
+        writer.write(b"x")
+        write(writer)
+        return reader
+
+    def reserve(writer):
+        with writer.reserve(10):
+            pytest.fail("there is no room")
+
     writer = framewire.Writer(frame_bytes=10)
     return {
         "lock": lock,
@@ -349,6 +361,8 @@ def waits_of_every_kind():
         "put": full,
         "join": join,
         "ring": lambda: (writer, writer.reader().next()),
+        "ring_write": lambda: blocked(lambda writer: writer.write(b"y")),
+        "ring_reserve": lambda: blocked(reserve),
         "connect": lambda: framewire.Reader.connect(f"@nobody-{os.getpid()}", timeout=None),
     }
 

@@ -131,5 +131,8 @@ pub mod macro_support {
     pub use serde::{self, Deserialize, Serialize};
     pub use shm::wire::Packet;
 
-    pub use crate::process::Dispatched;
+    pub use crate::{
+        logs::{PYTHON, Record, relayed},
+        process::Dispatched,
+    };
 }

@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     fmt::{self, Write},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use serde::{Deserialize, Serialize};
@@ -10,33 +11,57 @@ use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
 };
-use tracing_subscriber::{EnvFilter, Layer, layer, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::{FilterExt, filter_fn},
+    layer,
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 use crate::{child::Line, message::Kind};
 
+/// The target of what Python's `logging` says. Its fields: `logger`, and `trace`, a traceback; what else it has is for a parent in
+/// Python.
+pub const PYTHON: &str = "python";
+
 /// One event of a child's log. What it has beyond level, target and text is for whoever can keep it apart.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Record {
+pub struct Record {
     level: char,
+    /// What it is about.
     pub target: String,
     /// The message; from processes that know no better, with its fields.
     pub text: String,
+    /// What else it says.
     #[serde(default)]
     pub fields: Vec<(String, String)>,
+    /// Where in the source it is said.
     #[serde(default)]
     pub file: Option<String>,
+    /// And in which line.
     #[serde(default)]
     pub line: Option<u32>,
+    /// How many before it were lost, since the parent didn't read them in time.
+    #[serde(default)]
+    pub lost: u64,
 }
 
 /// Sends what this process logs to its parent.
 pub(crate) fn forward(line: Line) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // What Python's logging says has passed Python's own levels.
+    let filter = filter.or(filter_fn(|event| event.target() == PYTHON));
+    let forward = Forward { line, lost: AtomicU64::new(0) };
     // It fails only if there is a subscriber already, and then that one logs.
-    let _ = tracing_subscriber::registry().with(Forward(line).with_filter(filter)).try_init();
+    let _ = tracing_subscriber::registry().with(forward.with_filter(filter)).try_init();
 }
 
-struct Forward(Line);
+struct Forward {
+    line: Line,
+    /// How many the parent doesn't know of: nobody waits for it to listen.
+    lost: AtomicU64,
+}
 
 impl<S: Subscriber> Layer<S> for Forward {
     fn on_event(&self, event: &Event<'_>, _: layer::Context<'_, S>) {
@@ -44,7 +69,12 @@ impl<S: Subscriber> Layer<S> for Forward {
         let metadata = event.metadata();
         let level = metadata.level().as_str().chars().next().unwrap_or('I');
         let (target, file) = (metadata.target().to_owned(), metadata.file().map(ToOwned::to_owned));
-        self.0.say(Kind::Log, 0, &Record { level, target, text, fields, file, line: metadata.line() });
+        // Relaxed: it is a number, and tells of nothing else.
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        let record = Record { level, target, text, fields, file, line: metadata.line(), lost };
+        if !self.line.say(Kind::Log, 0, &record) {
+            self.lost.fetch_add(lost + 1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -104,17 +134,27 @@ pub(crate) fn restarts() -> Option<u64> {
 }
 
 /// The record of which the present event tells, if it does.
-pub(crate) fn relayed() -> Option<Record> {
+#[must_use]
+pub fn relayed() -> Option<Record> {
     RELAYED.with_borrow(Clone::clone)
 }
 
 /// Logs what a child has logged.
 pub(crate) fn relay(process: &str, record: Record) {
-    let mut text = record.text.clone();
-    for (name, value) in &record.fields {
-        let _ = write!(text, " {name}={value}");
+    if record.lost > 0 {
+        tracing::warn!(target: "process", process, "{} log records were dropped: they came faster than they were read", record.lost);
     }
-    let (level, target) = (record.level, record.target.clone());
+    let (mut text, mut target) = (record.text.clone(), record.target.clone());
+    let is_python = target == PYTHON;
+    for (name, value) in &record.fields {
+        match name.as_str() {
+            "logger" if is_python => target.clone_from(value),
+            "trace" if is_python => text.extend(["\n", value]),
+            _ if is_python => {}
+            name => text.extend([" ", name, "=", value]),
+        }
+    }
+    let level = record.level;
     RELAYED.set(Some(record));
     match level {
         'E' => tracing::error!(target: "process", process, from = target, "{text}"),
@@ -129,4 +169,64 @@ pub(crate) fn relay(process: &str, record: Record) {
 /// Logs a line that a child wrote to its standard output or error.
 pub(crate) fn output(process: &str, stream: &'static str, line: &str) {
     tracing::event!(target: "process", Level::INFO, process, stream, "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing::subscriber::with_default;
+
+    use super::*;
+
+    /// What was told: level, text, fields, and the logger of the record that was told of.
+    type Told = (Level, String, Vec<(String, String)>, Option<String>);
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<Told>>>);
+
+    impl<S: Subscriber> Layer<S> for Kept {
+        fn on_event(&self, event: &Event<'_>, _: layer::Context<'_, S>) {
+            let Text { message, fields } = Text::of(event);
+            let logger = relayed().and_then(|record| record.fields.into_iter().next()).map(|(_, logger)| logger);
+            self.0.lock().unwrap().push((*event.metadata().level(), message, fields, logger));
+        }
+    }
+
+    fn record(target: &str, fields: &[(&str, &str)], lost: u64) -> Record {
+        let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let (target, text) = (target.to_owned(), "could not".to_owned());
+        Record { level: 'E', target, text, fields, file: None, line: None, lost }
+    }
+
+    fn told(record: Record) -> Vec<Told> {
+        let kept = Kept::default();
+        with_default(tracing_subscriber::registry().with(kept.clone()), || relay("talker", record));
+        kept.0.lock().unwrap().clone()
+    }
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn pythons_records_keep_logger_and_traceback_and_no_more() {
+        let fields = [("logger", "app.db"), ("trace", "Traceback:\n  LookupError"), ("lineno", "7")];
+        let [(level, text, fields, logger)] = &told(record(PYTHON, &fields, 0))[..] else {
+            panic!("not told once");
+        };
+        assert_eq!((*level, text.as_str()), (Level::ERROR, "could not\nTraceback:\n  LookupError"));
+        assert_eq!(*fields, pairs(&[("process", "talker"), ("from", "app.db")]));
+        assert_eq!(logger.as_deref(), Some("app.db"), "a layer finds the whole record");
+    }
+
+    #[test]
+    fn others_keep_target_and_fields_and_lost_ones_are_counted() {
+        let told = told(record("app::db", &[("logger", "x")], 3));
+        let texts: Vec<_> = told.iter().map(|(level, text, ..)| (*level, text.as_str())).collect();
+        let lost = "3 log records were dropped: they came faster than they were read";
+        assert_eq!(texts, [(Level::WARN, lost), (Level::ERROR, "could not logger=x")]);
+        assert_eq!(told[1].2, pairs(&[("process", "talker"), ("from", "app::db")]));
+        assert_eq!(told[0].3, None, "that is no record of the process's");
+    }
 }

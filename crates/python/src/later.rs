@@ -31,6 +31,11 @@ pub(crate) fn run(py: Python<'_>, future: impl Future<Output = Ended> + Send + '
     RUN.import(py, "framewire.aio", "run")?.call1((Operation(Mutex::new(Some(Box::pin(future)))),))
 }
 
+/// A coroutine that is over at once.
+pub(crate) fn nothing(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    run(py, async { Box::new(|py: Python<'_>| Ok(py.None())) as Ended })
+}
+
 #[pymethods]
 impl Operation {
     /// Go on with it. `(result,)` when it is done; `None` if `key` will be among what `bell` names.

@@ -119,6 +119,12 @@ macro_rules! full_queue_class {
                 self.0.lease(py, Limit::blocking(block, timeout)?)
             }
 
+            /// Take the next object on lease, in a task: `with await queue.lease_async() as item`. Cancelling it is safe at any time:
+            /// nothing is taken then.
+            fn lease_async<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+                self.0.lease_async(py)
+            }
+
             /// The oldest object that was delivered too often, on lease; None if there is none.
             fn take_dead_letter(&self, py: Python<'_>) -> PyResult<Option<Lease>> {
                 self.0.take_dead_letter(py)

@@ -6,7 +6,9 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from multiprocessing import context as standard
-from multiprocessing import process, sharedctypes
+from multiprocessing import process
+from multiprocessing.sharedctypes import Array as _Array
+from multiprocessing.sharedctypes import Value as _Value
 from typing import Any, ClassVar
 
 import framewire
@@ -90,15 +92,25 @@ class Context(standard.BaseContext):
         maxtasksperchild: int | None = None,
     ) -> Any:
         """A pool; a killed worker fails the task that it was at, and no other."""
-        return framewire.Pool(processes, initializer=initializer, initargs=initargs, maxtasksperchild=maxtasksperchild)
+        from framewire.multiprocessing.pool import Pool
+
+        return Pool(processes, initializer, initargs, maxtasksperchild)
+
+    def Manager(self) -> Any:
+        """A started manager: its server, and the workers of its pools, are Framewire's processes."""
+        from framewire.multiprocessing.managers import SyncManager
+
+        manager = SyncManager(ctx=self)
+        manager.start()
+        return manager
 
     def Value(self, typecode_or_type: Any, *args: Any, lock: Any = True) -> Any:
         """A ctypes object in shared memory, with a lock."""
-        return sharedctypes.Value(typecode_or_type, *args, lock=self._lock(lock), ctx=self)
+        return _Value(typecode_or_type, *args, lock=self._lock(lock), ctx=self)
 
     def Array(self, typecode_or_type: Any, size_or_initializer: Any, *, lock: Any = True) -> Any:
         """A ctypes array in shared memory, with a lock."""
-        return sharedctypes.Array(typecode_or_type, size_or_initializer, lock=self._lock(lock), ctx=self)
+        return _Array(typecode_or_type, size_or_initializer, lock=self._lock(lock), ctx=self)
 
     @staticmethod
     def _lock(lock: Any) -> Any:

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from multiprocessing import process, spawn, util
+from multiprocessing import process, resource_tracker, spawn, util
 from typing import Any
 
 from framewire import _core
@@ -28,12 +28,16 @@ _NEVER_BEGAN = ("failed", "lost_before_ready", "not_ready_in_time")
 class Runner(Process):
     """Does what a process object says, and ends with its exit code."""
 
+    # What it logs goes where its parent writes, as all that it writes.
+    _logs_by_itself = True
+
     def start(
         self,
         process_object: process.BaseProcess,
         preparation: dict[str, Any],
         parent: int,
         streams: tuple[_core.Descriptor | None, _core.Descriptor | None],
+        tracker: _core.Descriptor | None,
     ) -> None:
         """Take everything along; it begins as soon as the parent knows that it can."""
         for stream, number in zip(streams, (1, 2), strict=True):
@@ -41,6 +45,8 @@ class Runner(Process):
                 copy = stream.detach()
                 os.dup2(copy, number)
                 os.close(copy)
+        if tracker is not None:
+            resource_tracker._resource_tracker._fd = tracker.detach()  # type: ignore[attr-defined]
         process.current_process()._inheriting = True  # type: ignore[attr-defined]
         try:
             spawn.prepare(preparation)
@@ -78,7 +84,7 @@ class Popen:
         self._pid: int | None = None
         preparation = spawn.get_preparation_data(process_object._name)  # type: ignore[attr-defined]
         preparation = {key: value for key, value in preparation.items() if key not in _NOT_NEEDED}
-        config = (process_object, preparation, os.getpid(), (_copy(1), _copy(2)))
+        config = (process_object, preparation, os.getpid(), (_copy(1), _copy(2)), _tracker())
         system = default_system()
         self.handle: Handle[Any] = system._begin(Runner, config, {}, _name(process_object), {}).handle
         self.sentinel = self.handle.fileno()
@@ -129,6 +135,15 @@ class Popen:
 def _name(process_object: process.BaseProcess) -> str:
     # Names are unique in a system; those of the standard library needn't be.
     return f"{process_object.name}.{next(_numbers)}"
+
+
+def _tracker() -> _core.Descriptor | None:
+    """The line to the process that keeps count of shared memory with names, if there is one.
+
+    One of the child's own would take what the child attaches for the child's, and remove it at its end.
+    """
+    line = resource_tracker._resource_tracker._fd  # type: ignore[attr-defined]
+    return None if line is None else _core.Descriptor(line)
 
 
 def _copy(number: int) -> _core.Descriptor | None:

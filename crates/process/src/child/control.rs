@@ -104,11 +104,9 @@ impl Line {
         }
     }
 
-    /// Says something that may be lost if the parent doesn't listen: it isn't worth to stop for.
-    pub(crate) fn say<T: Serialize>(&self, kind: Kind, id: u64, body: &T) {
-        if let Ok(message) = Message::encode(kind, id, body) {
-            let _ = self.0.try_send(&message);
-        }
+    /// Says something that may be lost if the parent doesn't listen: it isn't worth to stop for. Whether it was said.
+    pub(crate) fn say<T: Serialize>(&self, kind: Kind, id: u64, body: &T) -> bool {
+        Message::encode(kind, id, body).is_ok_and(|message| self.0.try_send(&message).is_ok())
     }
 
     /// As [`say`](Self::say), and tells whether it could be.

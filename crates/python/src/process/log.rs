@@ -14,12 +14,19 @@ use std::{
     time::Duration,
 };
 
-use pyo3::prelude::*;
+use process::macro_support::{PYTHON, relayed};
+use pyo3::{prelude::*, types::IntoPyDict};
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
 };
-use tracing_subscriber::{EnvFilter, Layer, layer, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::{FilterExt, filter_fn},
+    layer,
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 /// As many lines wait for the interpreter; what comes then is dropped and counted.
 const MOST_WAITING: usize = 8192;
@@ -43,6 +50,8 @@ struct Line {
     process: Option<String>,
     stream: Option<String>,
     text: String,
+    /// What a child's `logging` said, in its parts.
+    record: Option<Vec<(String, String)>>,
 }
 
 /// From now on what is said goes to Python, unless this process's own parent gets it already.
@@ -50,7 +59,11 @@ pub fn forward() {
     if QUEUE.get().is_some() {
         return;
     }
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = match EnvFilter::try_from_default_env() {
+        Ok(filter) => FilterExt::boxed(filter),
+        // What processes say has passed their own levels, and Python's here come yet.
+        Err(_) => FilterExt::boxed(EnvFilter::new("info").or(filter_fn(|event| event.target() == "process"))),
+    };
     if tracing_subscriber::registry().with(Forward.with_filter(filter)).try_init().is_err() {
         return;
     }
@@ -84,7 +97,7 @@ fn tell(said: &Receiver<Said>) {
 }
 
 fn tell_one(py: Python<'_>, said: Said) {
-    let Line { level, process, stream, text } = match said {
+    let Line { level, process, stream, text, record } = match said {
         Said::Line(line) => line,
         Said::Flush(told) => {
             let _ = told.send(());
@@ -92,9 +105,10 @@ fn tell_one(py: Python<'_>, said: Said) {
         }
     };
     let dropped = DROPPED.swap(0, Ordering::Relaxed);
-    let told = py
-        .import("framewire._log")
-        .and_then(|module| module.call_method1("write", (level, process, stream, text, dropped)));
+    let told = py.import("framewire._log").and_then(|module| {
+        let record = record.map(|record| record.into_py_dict(py)).transpose()?;
+        module.call_method1("write", (level, process, stream, text, dropped, record))
+    });
     if let Err(error) = told {
         error.write_unraisable(py, None);
     }
@@ -112,6 +126,11 @@ impl<S: Subscriber> Layer<S> for Forward {
         };
         let mut line = Line { level, ..Line::default() };
         event.record(&mut line);
+        // Of what a child's logging says there is more than the event tells.
+        if let Some(record) = relayed().filter(|record| record.target == PYTHON && !record.fields.is_empty()) {
+            line.text = record.text;
+            line.record = Some(record.fields);
+        }
         if let Some(queue) = QUEUE.get()
             && queue.try_send(Said::Line(line)).is_err()
         {

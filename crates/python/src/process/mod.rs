@@ -16,6 +16,7 @@ mod options;
 mod patience;
 mod pending;
 mod pool;
+mod record;
 mod sentinel;
 mod system;
 mod task;
@@ -36,5 +37,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<pool::Pool>()?;
     module.add_class::<group::Group>()?;
     module.add_function(wrap_pyfunction!(child::run_child, module)?)?;
+    module.add_function(wrap_pyfunction!(record::log_record, module)?)?;
     module.add_function(wrap_pyfunction!(log::flush_log, module)?)
 }

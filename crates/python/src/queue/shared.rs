@@ -147,6 +147,15 @@ impl Shared {
         })
     }
 
+    pub(super) fn lease_async<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let queue = self.queue.clone();
+        later::run(py, async move {
+            let leased = queue.lease_async().await;
+            Box::new(|py: Python<'_>| Ok(Py::new(py, Lease::of(py, leased.map_err(errors::get)?)?)?.into_any()))
+                as Ended
+        })
+    }
+
     pub(super) fn is_empty(&self) -> PyResult<bool> {
         self.count(|queue| queue.len()).map(|waiting| waiting == 0)
     }

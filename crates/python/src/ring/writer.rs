@@ -12,6 +12,7 @@ use super::{error as errors, layout, policy::Arguments, reader::Reader, service:
 use crate::{
     codec::lent::Lent,
     error::{self, Class},
+    wait,
 };
 
 /// The writing end of a ring: it lends a slot, and publishes it.
@@ -65,7 +66,13 @@ impl RingWriter {
                 let text = "could not reserve a frame: the last one is still being written; leave its `with` first";
                 return Err(Class::Error.says(text.to_owned()));
             }
-            let parked = py.detach(|| state.writer.reserve(size).map(shm::ring::Slot::park));
+            // A reader with the policy "block" may keep it waiting for long.
+            let (mut listen, mut raised) = (wait::listener(py)?, None);
+            let go_on = || listen().map_err(|error| raised = Some(error)).is_ok();
+            let parked = py.detach(|| state.writer.reserve_while(size, go_on).map(shm::ring::Slot::park));
+            if let Some(error) = raised {
+                return Err(error);
+            }
             let parked = parked.map_err(|error| errors::write(&error))?;
             state.lent = Some(size);
             // SAFETY: the value itself keeps the bytes mapped, and Rust doesn't touch them any more.

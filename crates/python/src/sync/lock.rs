@@ -8,7 +8,7 @@ use std::{
 use pyo3::{
     exceptions::{PyAssertionError, PyValueError},
     prelude::*,
-    types::{PyTuple, PyType},
+    types::{PyBool, PyTuple, PyType},
 };
 use shm::lock::{KeptLock, LockError, ReleaseError};
 
@@ -16,6 +16,7 @@ use super::room;
 use crate::{
     codec::passing,
     error::{self, Class},
+    later::{self, Ended},
     wait::{self, Limit},
 };
 
@@ -69,12 +70,14 @@ impl Held {
     }
 
     fn enter(&self, py: Python<'_>) -> PyResult<bool> {
-        // A `with` whose beginning raises has no end, so it must not hold the lock.
-        self.acquire(py, Limit::Never).inspect_err(|_| {
-            if self.lock.is_mine() {
-                let _ = self.lock.release();
-            }
-        })
+        self.acquire(py, Limit::Never).inspect_err(|_| self.not_entered())
+    }
+
+    /// A `with` whose beginning raises has no end, so it must not hold the lock.
+    fn not_entered(&self) {
+        if self.lock.is_mine() {
+            let _ = self.lock.release();
+        }
     }
 
     fn mark_consistent(&self) -> PyResult<()> {
@@ -112,7 +115,7 @@ pub(super) fn lock_error(error: &LockError<()>) -> PyErr {
 }
 
 macro_rules! lock_class {
-    ($class:ident, $name:literal, $create:path, $not_held:path, $doc:literal, $extra:literal) => {
+    ($class:ident, $name:literal, $create:path, $not_held:path, $doc:literal, $extra:literal, { $($more:item)* }) => {
         #[doc = $doc]
         #[doc = ""]
         #[doc = $extra]
@@ -185,6 +188,8 @@ macro_rules! lock_class {
                 };
                 format!(concat!("<framewire.", $name, " {}>"), state)
             }
+
+            $($more)*
         }
     };
 }
@@ -195,7 +200,23 @@ lock_class!(
     KeptLock::create,
     PyValueError::new_err,
     "A lock between processes. Any process may release it. If its owner dies, the next one gets it, and is told.",
-    "`robust=\"recover\"`: `recovered` is True then; `robust=\"raise\"`: `acquire` raises `OwnerDiedError`, with the lock held."
+    "`robust=\"recover\"`: `recovered` is True then; `robust=\"raise\"`: `acquire` raises `OwnerDiedError`, with the lock held.",
+    {
+        /// Take it, in a task. Cancelling it is safe at any time: the lock isn't had then.
+        fn acquire_async<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+            Self::take_async(slf, |lock, recovered| lock.0.had(recovered))
+        }
+
+        fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+            Self::take_async(slf, |lock, recovered| lock.0.had(recovered).inspect_err(|_| lock.0.not_entered()))
+        }
+
+        #[pyo3(signature = (*exception))]
+        fn __aexit__<'py>(&self, exception: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+            self.release()?;
+            later::nothing(exception.py())
+        }
+    }
 );
 lock_class!(
     RLock,
@@ -203,8 +224,39 @@ lock_class!(
     KeptLock::create_recursive,
     PyAssertionError::new_err,
     "A lock between processes that the thread which has it can take again.",
-    "What becomes of it when its owner dies is as for `Lock`."
+    "What becomes of it when its owner dies is as for `Lock`. All tasks of an event loop are one thread: it can't tell them apart, \
+     and has no `acquire_async`.",
+    {}
 );
+
+impl Lock {
+    /// It as a coroutine; `had` says whether it was taken from the dead, and what comes of that.
+    fn take_async<'py>(slf: &Bound<'py, Self>, had: fn(&Self, bool) -> PyResult<bool>) -> PyResult<Bound<'py, PyAny>> {
+        let (this, lock) = (slf.clone().unbind(), slf.get().0.lock.clone());
+        later::run(slf.py(), async move {
+            let taken = match &lock {
+                KeptLock::Lock(lock) => match lock.lock_async().await {
+                    Ok(guard) => {
+                        guard.keep();
+                        Ok(false)
+                    }
+                    Err(LockError::OwnerDied(guard)) => {
+                        guard.keep();
+                        Ok(true)
+                    }
+                    Err(error) => Err(error.without_guard()),
+                },
+                // Never made of one.
+                KeptLock::RLock(_) => Err(LockError::Busy),
+            };
+            // From here to its task nothing can be cancelled: it is one step.
+            Box::new(move |py: Python<'_>| {
+                let recovered = taken.map_err(|error| lock_error(&error))?;
+                had(this.get(), recovered).map(|had| PyBool::new(py, had).to_owned().into_any().unbind())
+            }) as Ended
+        })
+    }
+}
 
 impl RLock {
     pub(super) fn of(lock: KeptLock) -> Self {

@@ -3,7 +3,7 @@
 use pyo3::{
     exceptions::PyValueError,
     prelude::*,
-    types::{PyTuple, PyType},
+    types::{PyBool, PyTuple, PyType},
 };
 use shm::lock::{Permit, ReleaseError, Semaphore as Shared, WaitError};
 
@@ -11,6 +11,7 @@ use super::room;
 use crate::{
     codec::passing,
     error,
+    later::{self, Ended},
     wait::{self, Limit},
 };
 
@@ -61,6 +62,18 @@ impl Permits {
         }
     }
 
+    fn acquire_async<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let (shared, robust) = (self.shared.clone(), self.robust);
+        later::run(py, async move {
+            // From here to its task nothing can be cancelled: it is one step.
+            let acquired =
+                shared.acquire_async().await.map(|permit| if robust { permit.keep() } else { permit.spend() });
+            Box::new(|py: Python<'_>| {
+                acquired.map(|()| PyBool::new(py, true).to_owned().into_any().unbind()).map_err(wait_error)
+            }) as Ended
+        })
+    }
+
     fn release(&self) -> PyResult<()> {
         self.shared.release().map_err(|error| match error {
             ReleaseError::Forked(forked) => error::forked(forked),
@@ -106,6 +119,11 @@ macro_rules! semaphore_class {
                 self.0.acquire(py, Limit::blocking(block, timeout)?)
             }
 
+            /// Take a permit, in a task. Cancelling it is safe at any time: no permit is taken then.
+            fn acquire_async<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+                self.0.acquire_async(py)
+            }
+
             /// Give a permit back, or one more. From any process.
             fn release(&self) -> PyResult<()> {
                 self.0.release()
@@ -123,6 +141,16 @@ macro_rules! semaphore_class {
             #[pyo3(signature = (*_exception))]
             fn __exit__(&self, _exception: &Bound<'_, PyTuple>) -> PyResult<()> {
                 self.0.release()
+            }
+
+            fn __aenter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+                self.0.acquire_async(py)
+            }
+
+            #[pyo3(signature = (*exception))]
+            fn __aexit__<'py>(&self, exception: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+                self.0.release()?;
+                later::nothing(exception.py())
             }
 
             fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (usize, bool))> {

@@ -23,32 +23,39 @@ use crate::{call, doorbell, sync::Ordering, wait::timespec};
 const TAKEN: u64 = 0;
 const SESSIONS: u64 = 1;
 
-/// Waits until every blocking reader has room for the next frame, is late, or is gone.
-pub(super) fn wait(shared: &Arc<Shared>) -> Result<(), RingError> {
+/// How late `go_on` is asked at most: somebody who presses Ctrl-C shouldn't notice.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// Waits until every blocking reader has room for the next frame, is late, or is gone; or until `go_on` says no.
+pub(super) fn wait(shared: &Arc<Shared>, mut go_on: impl FnMut() -> bool) -> Result<(), RingError> {
     let begun = Instant::now();
     loop {
-        let (until, room) = {
+        let (until, room, readers) = {
             let state = &mut *shared.lock();
             let Some(room) = state.sessions.room.clone() else {
                 return Ok(()); // no blocking reader has ever joined
             };
             match state.wait_until(begun) {
                 Waiting::ForNobody => return Ok(()),
-                Waiting::Until(until) => (until, room),
+                Waiting::Until(until) => (until, room, state.without_room()),
             }
         };
-        if sleep(&room, until)? {
+        // Asked without the lock: it may do anything, and take its time.
+        if !go_on() {
+            return Err(RingError::WouldBlock { readers });
+        }
+        let slice = Instant::now() + SLICE;
+        if sleep(&room, until.map_or(slice, |until| until.min(slice)))? {
             Port::new(shared.clone()).service();
         }
     }
 }
 
 /// Sleeps until a reader took something, a session has something to say (then `true`), or `until`.
-fn sleep(room: &OwnedFd, until: Option<Instant>) -> io::Result<bool> {
-    let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-    let left = left.map(timespec);
+fn sleep(room: &OwnedFd, until: Instant) -> io::Result<bool> {
+    let left = timespec(until.saturating_duration_since(Instant::now()));
     let mut events = [MaybeUninit::<epoll::Event>::uninit(); 16];
-    match epoll::wait(room, &mut events, left.as_ref()) {
+    match epoll::wait(room, &mut events, Some(&left)) {
         Ok((events, _)) => Ok(events.iter().any(|event| event.data.u64() == SESSIONS)),
         Err(Errno::INTR) => Ok(false),
         Err(errno) => Err(call::failed("epoll_wait")(errno)),

@@ -175,10 +175,40 @@ impl Writer {
     /// [`RingError::Memory`] or [`RingError::OverBudget`] if the frame is larger than any before and there is no memory
     /// for more of its size; [`RingError::Forked`] in a forked process.
     pub fn reserve(&mut self, bytes: usize) -> Result<Slot<'_>, RingError> {
+        self.reserve_while(bytes, || true)
+    }
+
+    /// As [`reserve`](Self::reserve), for as long as `go_on` says so: it is asked at least every 50 ms, and after each signal, while
+    /// a reader is waited for.
+    ///
+    /// # Errors
+    ///
+    /// As `reserve`, and [`RingError::WouldBlock`] if `go_on` said no. Nothing is lost to anybody then.
+    ///
+    /// ```
+    /// use shm::{doorbell::Doorbell, ring::{Info, Late, Policy, Reader, RingError, RingOptions, Wish, Writer}, wire::Socket};
+    /// # use std::time::Duration;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut writer = Writer::create(RingOptions { depth: 1, frame_bytes: 16 })?;
+    /// let (ours, theirs) = Socket::pair()?;
+    /// writer.port().add(ours)?;
+    /// let policy = Policy::Block { timeout: Duration::MAX, late: Late::Drop };
+    /// let mut reader = Reader::connect(theirs, &Doorbell::new()?, Wish { policy, leases: 1 })?;
+    /// writer.port().service();
+    ///
+    /// writer.reserve(16)?.publish(Info::default());
+    /// let mut asked = 0;
+    /// let refused = writer.reserve_while(16, || { asked += 1; asked < 3 });
+    /// assert!(matches!(refused, Err(RingError::WouldBlock { readers: 1 })));
+    /// drop(reader.try_next()?);
+    /// assert!(writer.reserve_while(16, || false).is_ok(), "there is room, and nobody to ask");
+    /// # Ok(()) }
+    /// ```
+    pub fn reserve_while(&mut self, bytes: usize, go_on: impl FnMut() -> bool) -> Result<Slot<'_>, RingError> {
         self.shared.birthplace.check()?;
         // Relaxed: who joins while this is read might as well have come after it.
         if self.shared.blockable.load(Ordering::Relaxed) {
-            room::wait(&self.shared)?;
+            room::wait(&self.shared, go_on)?;
         }
         self.lend(bytes)
     }

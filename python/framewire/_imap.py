@@ -1,0 +1,108 @@
+"""Iterating over a pool's results while its input is still being read."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
+
+from framewire import _core
+from framewire._failures import PoolError, task_timed_out
+from framewire._tasks import LOT
+
+if TYPE_CHECKING:
+    from framewire.pool import Pool
+
+__all__ = ["IMapIterator"]
+
+R = TypeVar("R")
+
+# An imap reads so many items ahead for each worker: short tasks never run dry, and memory is bounded.
+_AHEAD_PER_WORKER = 128
+
+
+class IMapIterator(Generic[R]):
+    """The results of an `imap`, as they come."""
+
+    def __init__(self, pool: Pool, pickled: bytes, iterable: Iterable[Any], *, ordered: bool) -> None:
+        self._pool = pool
+        self._pickled = pickled
+        self._input: Iterator[Any] | None = iter(iterable)
+        self._ordered = ordered
+        self._group = _core.Group()
+        self._ahead = pool._count * _AHEAD_PER_WORKER
+        self._read = self._given = self._in_flight = 0
+        self._arrived: dict[int, tuple[bool, Any]] = {}
+        self._broken: BaseException | None = None
+        self._feed()
+
+    def _feed(self) -> None:
+        """Read as far ahead as is allowed, for a moment: the reading mustn't keep results that are there."""
+        end = time.monotonic() + 0.01
+        while self._input is not None and self._read - self._given < self._ahead:
+            # A slow input isn't waited for: its first item is worth handing over at once.
+            lot, begun = [], time.monotonic()
+            try:
+                for item in itertools.islice(self._input, min(LOT, self._ahead - (self._read - self._given))):
+                    lot.append(item)
+                    if time.monotonic() - begun > 0.001:
+                        break
+                else:
+                    if not lot:
+                        self._input = None
+            except BaseException as error:
+                # It is raised after the results of what was read before it.
+                self._input, self._broken = None, error
+            if lot:
+                try:
+                    self._pool._core.submit(self._group, self._read, self._pickled, lot)
+                except PoolError as error:
+                    self._input, self._broken = None, error
+                    return
+                self._read += len(lot)
+                self._in_flight += len(lot)
+            if time.monotonic() > end:
+                return
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> R:
+        return self.next()
+
+    def next(self, timeout: float | None = None) -> R:
+        """Give the next result, waited for `timeout` seconds at most.
+
+        Raises:
+            CallTimeoutError: There is none within the limit; ask again.
+            StopIteration: There will never be another one.
+            Exception: What the function raised for this item; the iteration goes on behind it.
+
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            number = self._given if self._ordered else next(iter(self._arrived), -1)
+            if number in self._arrived:
+                success, value = self._arrived.pop(number)
+                self._given += 1
+                if self._in_flight <= self._ahead // 2:
+                    self._feed()
+                if not success:
+                    raise value
+                return cast(R, value)
+            if not self._in_flight:
+                self._feed()
+                if not self._in_flight:
+                    if self._broken is not None:
+                        broken, self._broken = self._broken, None
+                        raise broken
+                    raise StopIteration
+            left = None if end is None else max(0.0, end - time.monotonic())
+            wanted = number if self._ordered else None
+            outcomes = self._group.take(wanted, max(1, self._in_flight // 2) if self._ordered else 1, left)
+            if not outcomes and left is not None and left <= 0.0:
+                raise task_timed_out(timeout)
+            for came, success, value in outcomes:
+                self._arrived[came] = (success, value)
+            self._in_flight -= len(outcomes)

@@ -1,0 +1,50 @@
+"""What a pool's workers are given: functions, pickled, that take one item."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+from framewire import _preparation
+
+__all__ = ["LOT", "Apply", "Star", "pickled"]
+
+# Items are handed over in lots of so many.
+LOT = 256
+
+
+class Star:
+    """Calls with an item's parts."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, item: Iterable[Any]) -> Any:
+        return self.function(*item)
+
+
+class Apply:
+    """Calls with positional and named arguments."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, item: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
+        return self.function(*item[0], **item[1])
+
+
+def pickled(function: Callable[..., Any], wrapper: Callable[[Callable[..., Any]], Any] | None = None) -> bytes:
+    if not callable(function):
+        raise TypeError(f"could not give a pool {function!r}: it can't be called")
+    name = getattr(function, "__qualname__", repr(function))
+    whole = wrapper(function) if wrapper is not None else function
+    by_value = _preparation.pickle_by_value(function, name)
+    if by_value is not None:
+        import cloudpickle  # type: ignore[import-untyped, import-not-found, unused-ignore]
+
+        return cast(bytes, cloudpickle.dumps(whole))
+    try:
+        return pickle.dumps(whole, protocol=5)
+    except Exception as error:
+        raise type(error)(f"could not give a pool {name}: {error}; a function must be importable") from error
