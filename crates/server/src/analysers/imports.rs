@@ -52,7 +52,7 @@ impl Family {
         };
         if self.read.get(file).is_none_or(|(then, _)| *then != now) {
             let is_small = fs::metadata(file).is_ok_and(|it| it.is_file() && it.len() <= LARGEST_BYTES);
-            let text = is_small.then(|| fs::read(file).unwrap_or_default()).unwrap_or_default();
+            let text = if is_small { fs::read(file).unwrap_or_default() } else { Vec::new() };
             let files = places(&String::from_utf8_lossy(&text), file, &self.folder);
             self.read.insert(file.to_owned(), (now, files));
         }
