@@ -147,18 +147,18 @@ imported = 1
     #[test]
     fn a_module_is_looked_for_in_the_folder_and_nowhere_else() {
         let places = |text: &str, file: &str| -> Vec<String> {
-            let places = places(text, Path::new(file), Path::new("/home/me"));
+            let places = places(text, Path::new(file), Path::new("/blocks"));
             places.iter().map(|place| place.display().to_string()).collect()
         };
-        assert_eq!(places("import a", "/home/me/x.py"), ["/home/me/a.py", "/home/me/a/__init__.py"]);
+        assert_eq!(places("import a", "/blocks/x.py"), ["/blocks/a.py", "/blocks/a/__init__.py"]);
         assert_eq!(
-            places("import a.b", "/home/me/p/x.py"),
-            ["/home/me/a.py", "/home/me/a/__init__.py", "/home/me/a/b.py", "/home/me/a/b/__init__.py"]
+            places("import a.b", "/blocks/p/x.py"),
+            ["/blocks/a.py", "/blocks/a/__init__.py", "/blocks/a/b.py", "/blocks/a/b/__init__.py"]
         );
-        assert_eq!(places("from .a import b", "/home/me/p/x.py")[0], "/home/me/p/a.py");
-        assert_eq!(places("from . import a", "/home/me/p/x.py")[0], "/home/me/p/__init__.py");
-        assert_eq!(places("from ..a import b", "/home/me/p/x.py")[0], "/home/me/a.py");
-        assert!(places("from ... import a", "/home/me/p/x.py").is_empty(), "outside");
-        assert!(places("import ../../etc/passwd, a/b", "/home/me/x.py").is_empty(), "no names");
+        assert_eq!(places("from .a import b", "/blocks/p/x.py")[0], "/blocks/p/a.py");
+        assert_eq!(places("from . import a", "/blocks/p/x.py")[0], "/blocks/p/__init__.py");
+        assert_eq!(places("from ..a import b", "/blocks/p/x.py")[0], "/blocks/a.py");
+        assert!(places("from ... import a", "/blocks/p/x.py").is_empty(), "outside");
+        assert!(places("import ../../etc/passwd, a/b", "/blocks/x.py").is_empty(), "no names");
     }
 }
