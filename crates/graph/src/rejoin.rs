@@ -43,6 +43,11 @@ impl Rejoins {
         self.waiting.push((now + delay, wire));
     }
 
+    /// One of its ends is another process now: that it was lost before says nothing.
+    pub(crate) fn renewed(&mut self, wire: usize) {
+        self.lost.remove(&wire);
+    }
+
     /// It was joined, for whatever reason.
     pub(crate) fn joined(&mut self, wire: usize) {
         self.waiting.retain(|(_, waiting)| *waiting != wire);
@@ -84,6 +89,8 @@ mod tests {
         let seconds: Vec<f64> = delays(&mut rejoins, &mut now, 8).iter().map(Duration::as_secs_f64).collect();
         assert_eq!(seconds, [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]);
         now += HELD + LONGEST;
+        assert_eq!(delays(&mut rejoins, &mut now, 2), [FIRST, FIRST * 2]);
+        rejoins.renewed(0);
         assert_eq!(delays(&mut rejoins, &mut now, 1), [FIRST]);
     }
 

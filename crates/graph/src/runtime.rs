@@ -102,7 +102,10 @@ impl Runtime {
         }
         let touches = |wire: &Wire| wire.from.0 == index || wire.to.0 == index;
         let touched: Vec<usize> = (0..self.wires.len()).filter(|wire| touches(&self.wires[*wire])).collect();
-        touched.into_iter().for_each(|wire| self.join_if_ready(wire));
+        for wire in touched {
+            self.rejoins.renewed(wire);
+            self.join_if_ready(wire);
+        }
     }
 
     /// Takes note of what a block has said. If it has lost a wire whose writer died, that is joined when the writer is back; if
