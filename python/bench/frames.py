@@ -1,11 +1,16 @@
 """Measures frames and queues to another process, beside CPython's own: `python bench/frames.py [seconds]`.
 
-Each pair has the same two processes; latencies are medians. The reader sleeps when something comes.
+Each pair has the same two processes. The reader sleeps when something comes. Latencies are from the writer's call that
+publishes to the reader having the array; they come in rounds, a reader in Python and one in Rust of the same ring by
+turns, since a machine that others use is another one each second. For that one, build it first: `cargo build --release
+-p framewire-python --example follow`; it is looked for in `$CARGO_TARGET_DIR`, or where `$FRAMEWIRE_FOLLOW` says.
 """
 
+import itertools
 import multiprocessing
 import os
 import statistics
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -24,9 +29,14 @@ SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 and __name__ == "__main__" els
 
 def main() -> None:
     """Prints a table."""
-    small, latency = ring_latency((8,)), ring_latency(SHAPE)
-    print(f"ring, wake-up, 8 bytes                      {small:10.1f} us")
-    print(f"ring, wake-up, 1080p rgb24                  {latency:10.1f} us")
+    for shape, every in (((8,), 0.01), (SHAPE, 0.01), (SHAPE, 0.001)):
+        what = f"{'1080p' if shape == SHAPE else '8 bytes'} every {every * 1000:.0f} ms"
+        ours, theirs = latencies(shape, every)
+        print_latency(f"ring, {what}, Python", ours)
+        if theirs:
+            print_latency(f"ring, {what}, Rust", theirs)
+            print(f"  1.3 of it and 20 us                       {1.3 * statistics.median(theirs) + 20:10.1f} us")
+    print(f"memcpy of a 1080p frame, nothing else       {memcpy_rate():10.0f} frames/s")
     ring, ring_copied = ring_rate(copied=False), ring_rate(copied=True)
     print(f"ring, 1080p, filled in place and read       {ring:10.0f} frames/s")
     print(f"ring, 1080p, writer.write (a copy) and read {ring_copied:10.0f} frames/s")
@@ -46,29 +56,83 @@ def main() -> None:
     print(f"multiprocessing.Queue, small items          {theirs:10.0f} items/s")
 
 
+def print_latency(what: str, late: list[float]) -> None:
+    """Print median and tail."""
+    ordered = sorted(late)
+    tail = ordered[len(ordered) * 99 // 100]
+    print(f"{what:40}    {statistics.median(ordered):10.1f} us (99 %: {tail:.1f}, least: {ordered[0]:.1f})")
+
+
+ROUNDS = 4
+
+
+def latencies(shape: tuple[int, ...], every: float) -> tuple[list[float], list[float]]:
+    """Of a reader in Python and of one in Rust, in microseconds."""
+    ours, theirs = [], []
+    for _ in range(ROUNDS):
+        ours += latency_in_python(shape, every)
+        theirs += latency_in_rust(shape, every)
+    return ours, theirs
+
+
 def read_latencies(reader: framewire.Reader) -> list[float]:
-    """In the other process: from the publication's begin to the frame in hand, in microseconds."""
+    """In the other process: until the array is there."""
     say(reader.next(0.01) is None)
-    took = []
+    took, now = [], time.monotonic_ns
     for frame in reader:
-        with frame:
-            took.append((time.monotonic_ns() - frame.captured_ns) / 1000)
+        array = np.asarray(frame)
+        arrived = now()
+        took.append((arrived - frame.captured_ns) / 1000)
+        del array, frame
     return took
 
 
-def ring_latency(shape: tuple[int, ...]) -> float:
-    """Frames every 10 ms to a sleeping reader."""
+def latency_in_python(shape: tuple[int, ...], every: float) -> list[float]:
+    """Frames to a sleeping reader."""
     writer = framewire.Writer(4, int(np.prod(shape)))
     with Peer(read_latencies, writer.reader("drop-oldest")) as peer:
         peer.says()
-        end = time.monotonic() + SECONDS
-        while time.monotonic() < end:
-            time.sleep(0.01)
-            # Its time of capture is taken after the fill.
-            with writer.reserve(shape) as array:
-                array.flat[0] = 1
-        writer.close()
-        return statistics.median(peer.result())
+        publish(writer, shape, every)
+        return peer.result()
+
+
+def latency_in_rust(shape: tuple[int, ...], every: float) -> list[float]:
+    """The same writer, and another reader; nothing if that isn't built."""
+    folder = os.environ.get("CARGO_TARGET_DIR", str(Path(__file__).parents[2] / "target"))
+    program = os.environ.get("FRAMEWIRE_FOLLOW", f"{folder}/release/examples/follow")
+    if not os.path.exists(program):
+        return []
+    writer, address = framewire.Writer(4, int(np.prod(shape))), f"@framewire-bench-{os.getpid()}-{next(_numbers)}"
+    writer.serve(address)
+    with subprocess.Popen([program, address], stdout=subprocess.PIPE, text=True) as follower:
+        assert follower.stdout is not None
+        assert follower.stdout.readline() == "joined\n"
+        publish(writer, shape, every)
+        return [float(line) for line in follower.stdout]
+
+
+_numbers = itertools.count()
+
+
+def publish(writer: framewire.Writer, shape: tuple[int, ...], every: float) -> None:
+    """Frames for a round, and the end. The longer the pause, the less of the reader's code is still in the caches."""
+    end = time.monotonic() + SECONDS / ROUNDS
+    while time.monotonic() < end:
+        time.sleep(every)
+        # Its time of capture is taken after the fill.
+        with writer.reserve(shape) as array:
+            array.flat[0] = 1
+    writer.close()
+
+
+def memcpy_rate() -> float:
+    """What this machine can copy at most, from and to memory that is there already."""
+    source, target = np.ones(SHAPE, np.uint8), np.ones(SHAPE, np.uint8)
+    began, count = time.monotonic(), 0
+    while time.monotonic() < began + SECONDS / 2:
+        np.copyto(target, source)
+        count += 1
+    return count / (time.monotonic() - began)
 
 
 def read_all(reader: framewire.Reader) -> int:

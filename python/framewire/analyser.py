@@ -21,6 +21,7 @@ from typing import Any
 from framewire import _core
 from framewire.blocks import MARK, Manifest, PictureInfo, manifest_of
 from framewire.findings import Drawn, convert
+from framewire.parameters import typed
 
 _OWN_FOLDER = os.path.dirname(os.path.abspath(__file__))
 
@@ -41,20 +42,17 @@ class Runner:
             block: What its findings are said to come from.
             file: The Python file.
             name: The function or class in it; `None` for the only one.
-            parameters: Keyword arguments for it, each as JSON.
+            parameters: Keyword arguments for it, as they were written on the command line.
 
         Raises:
             NoBlock: There is no such block.
+            BadParameter: It has no such parameter, or can't take that.
             Exception: Whatever the file itself raises.
         """
         work = load(Path(file), name)
         self.manifest = manifest_of(work)
         self._block = block
-        arguments = {key: json.loads(value) for key, value in parameters.items()}
-        for key in arguments:
-            if key not in self.manifest.parameters:
-                known = ", ".join(self.manifest.parameters) or "it has none"
-                raise NoBlock(f"{self.manifest.name} has no parameter {key!r}: {known}")
+        arguments = typed(block, work, parameters)
         self._instance: Any = None
         if self.manifest.kind == "class":
             self._instance = work(**arguments)

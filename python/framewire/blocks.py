@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeVar, overload
 
+from framewire.parameters import parameters_of
+
 Format = Literal["rgb24", "bgr24", "gray8", "i420"]
 """How pixels are stored: `rgb24` and `bgr24` are arrays of (height, width, 3), `gray8` of (height, width), `i420` of
 (height * 3 // 2, width) as OpenCV has it; all of `uint8`."""
@@ -102,6 +104,9 @@ def block(
     `start()` is called, then its instance (or its method `frame`) with each picture, then `stop()`; `start` and `stop`
     may be missing. If the function or method takes a second argument, that is a `PictureInfo`.
 
+    Its other keyword arguments are its parameters, and so are those of a class: `--set threshold=0.5` gives one, as the
+    type of its annotation, or else of its default.
+
     It returns what it found: a box (`Box`, or a dict with `x`, `y`, `w`, `h`), a list of them, or a dict with such a
     list as `boxes`. All else that it returns is passed on as JSON: dicts, lists, dataclasses, texts and numbers, also
     numpy's.
@@ -168,11 +173,6 @@ def _manifest(work: Any, size: Any, format: Format, fps: float | None, boxes: Un
 
 
 def _parameters(work: Any) -> dict[str, str | None]:
-    """Keyword-only arguments of a function; all of a class, whose pictures come later."""
-    try:
-        signature = inspect.signature(work)
-    except (TypeError, ValueError):  # written in C, or its like
-        return {}
-    kinds = ["KEYWORD_ONLY", "POSITIONAL_OR_KEYWORD"] if inspect.isclass(work) else ["KEYWORD_ONLY"]
-    wanted = (it for it in signature.parameters.values() if it.kind.name in kinds)
-    return {it.name: None if it.default is inspect.Parameter.empty else repr(it.default) for it in wanted}
+    """What can be set, and its default as text."""
+    known = parameters_of(work).values()
+    return {it.name: None if it.default is inspect.Parameter.empty else repr(it.default) for it in known}

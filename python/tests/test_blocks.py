@@ -129,11 +129,6 @@ def test_a_class_is_made_started_called_and_stopped(tmp_path):
     assert json.loads(runner.look(np.ones((1, 1), np.uint8), info, 1, 1)[1])["log"][-1] == "stop"
 
 
-def test_a_parameter_that_is_none_says_which_there_are(tmp_path):
-    with pytest.raises(analyser.NoBlock, match="Counter has no parameter 'stride': step"):
-        analyser.Runner("counter", str(file(tmp_path, CLASS)), None, {"stride": "3"})
-
-
 def test_a_second_argument_with_a_default_is_the_functions_own(tmp_path):
     def wants_info(text):
         return analyser.Runner("x", str(file(tmp_path, text)), None, {}).wants_info

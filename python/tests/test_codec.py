@@ -39,6 +39,60 @@ def test_what_pickle_knows_comes_back_the_same():
         assert descriptors == 0
 
 
+class Number(int):
+    pass
+
+
+class Text(str):
+    pass
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        *[
+            None,
+            False,
+            0,
+            -1,
+            2**63 - 1,
+            -(2**63),
+            2**63,
+            2**64,
+            0.0,
+            -0.0,
+            math.inf,
+            "",
+            "é",
+            "\ud800",
+            b"",
+            bytes(5000),
+        ],
+        *["x" * 1024, "x" * 1025, "x" * 100_000, Number(5), Text("text"), bytearray(b"mine"), (), [], {}, (1,), [1]],
+        *[{1: "a", None: 2.5, "c": (True, [b"d"])}, {(1, 2): 3}, [[[[1]]]], list(range(100)), (Number(1), Text("a"))],
+        *[["é" * 1024] * 15, {"large": "x" * 70_000}, [b"x" * 70_000], frozenset({1}), {"a": {2}}],
+    ],
+    ids=lambda thing: repr(thing)[:30],
+)
+def test_whatever_way_it_goes_it_comes_as_it_was(thing):
+    back, _, _ = there_and_back(thing)
+    assert (repr(back), type(back)) == (repr(thing), type(thing))
+    if isinstance(thing, tuple | list):
+        assert [type(item) for item in back] == [type(item) for item in thing]
+
+
+def test_a_single_value_needs_no_pickle_and_what_is_shared_stays_so():
+    assert _core._dumps(7, False) == (b"\x07", [])
+    assert there_and_back("text")[1] == len("text") + 1
+    shared = [1]
+    first, second = there_and_back([shared, shared])[0]
+    assert first is second
+    itself = []
+    itself.append(itself)
+    back = there_and_back(itself)[0]
+    assert back[0] is back
+
+
 def test_small_messages_are_small():
     assert there_and_back(1)[1] < 32
 

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -55,6 +56,22 @@ def test_any_array_comes_as_it_was(dtype, shape):
     np.testing.assert_array_equal(seen, array)
     assert seen.dtype == array.dtype
     assert seen.shape == shape
+
+
+@pytest.mark.parametrize("numpy_is_there", [True, False])
+@pytest.mark.parametrize("size", [256 * 1024 - 1, 256 * 1024, 1_000_000])
+def test_what_is_large_is_copied_whole_with_and_without_numpy(size, numpy_is_there, monkeypatch):
+    data = np.random.default_rng(1).integers(0, 255, size, "uint8").tobytes()
+    writer = framewire.Writer(2, size)
+    reader = writer.reader("block")
+    assert reader.try_next() is None
+    with monkeypatch.context() as patch:
+        if not numpy_is_there:
+            patch.setitem(sys.modules, "numpy", None)
+        for thing in (data, bytearray(data), memoryview(data).cast("B", (1, size))):
+            writer.write(thing)
+            with reader.next(10) as frame:
+                assert bytes(memoryview(frame).cast("B")) == data
 
 
 def test_a_strided_array_is_made_contiguous():

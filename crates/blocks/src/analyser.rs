@@ -21,7 +21,7 @@ pub struct AnalyserConfig {
     pub file: PathBuf,
     /// The function or class in it; without, the only one that there is.
     pub name: Option<String>,
-    /// Keyword arguments for it, each as JSON.
+    /// Keyword arguments for it, as texts; Python makes of each what its annotation, or else its default, says.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
 }

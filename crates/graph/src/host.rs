@@ -11,6 +11,7 @@ use shm::{
 
 use crate::{
     Arrived, Block, BlockContext,
+    complaints::Complaints,
     input::{Ended, Input, Look},
     output::NewOutput,
 };
@@ -24,6 +25,10 @@ pub struct BlockHost<B: Block> {
     lost: Vec<Ended>,
     /// Where readers of each output come in.
     entrances: HashMap<String, Watch>,
+    /// Of readers that can't be given an output: they come again and again.
+    refused: Complaints,
+    /// Of wires that can't be joined: they are tried again and again.
+    unjoined: Complaints,
 }
 
 /// What a block says unasked.
@@ -56,7 +61,15 @@ impl<B: Block> Process for BlockHost<B> {
         for (input, variant) in block_cx.wishes.drain(..) {
             cx.emit(&Said::Wishes { input, variant });
         }
-        let mut host = Self { block, cx: block_cx, inputs: Vec::new(), lost: Vec::new(), entrances: HashMap::new() };
+        let mut host = Self {
+            block,
+            cx: block_cx,
+            inputs: Vec::new(),
+            lost: Vec::new(),
+            entrances: HashMap::new(),
+            refused: Complaints::default(),
+            unjoined: Complaints::default(),
+        };
         host.adopt_outputs(cx)?;
         Ok(host)
     }
@@ -102,9 +115,16 @@ impl<B: Block> BlockHost<B> {
             self.cx.outputs.attach(output.clone(), session)?;
             self.adopt_outputs(cx)
         };
-        attached().map_err(|error| format!("could not {error}")).inspect_err(|why| {
-            tracing::warn!(output, "no reader: {why}");
-        })
+        let attached = attached().map_err(|error| format!("could not {error}"));
+        match &attached {
+            Err(why) if self.refused.is_new(&output, why) => {
+                tracing::warn!(output, "no reader: {why}; it is tried again now and then");
+            }
+            Err(_) => {}
+            Ok(()) if self.refused.over(&output) => tracing::info!(output, "it has a reader now"),
+            Ok(()) => {}
+        }
+        attached
     }
 
     /// There is something to read for this input, at the other end of `session`. A wire of the same input and label
@@ -128,11 +148,17 @@ impl<B: Block> BlockHost<B> {
             Ok((joined, Some(watch)))
         };
         // Nobody waits for this answer: the supervisor doesn't wait for its children. So it is told here.
+        let wire = format!("{input} {label}");
         let joined = joined().map_err(|error| format!("could not {error}")).inspect_err(|why| {
-            tracing::warn!(input, label, "no wire: {why}");
+            if self.unjoined.is_new(&wire, why) {
+                tracing::warn!(input, label, "no wire: {why}; it is tried again now and then");
+            }
             cx.emit(&Said::Lost { input: input.clone(), label: label.clone() });
         })?;
         let (mut joined, watch) = joined;
+        if self.unjoined.over(&wire) {
+            tracing::info!(input, label, "the wire is joined now");
+        }
         if let Some(former) = self.find(&input, &label) {
             let (former, watch) = self.inputs.swap_remove(former);
             watch.into_iter().for_each(|watch| cx.unwatch(watch));

@@ -10,10 +10,12 @@
 
 mod block;
 mod build;
+mod complaints;
 mod host;
 mod input;
 mod output;
 mod port;
+mod rejoin;
 mod runtime;
 
 pub use self::{

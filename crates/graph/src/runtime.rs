@@ -15,15 +15,12 @@ use crate::{
     BlockHostHandle, Graph, Said,
     build::{Begin, Planned, Start, Wire},
     port::variant_of,
+    rejoin::Rejoins,
 };
 
 /// How long the blocks of one level have to stop. A graph is some five levels deep, and all of it shall be gone within
 /// two seconds, also if every single block hangs.
 const GRACE: Duration = Duration::from_millis(350);
-
-/// How long a wire that was lost while both its ends live stays so: what broke it, such as too many open descriptors, may
-/// last, and joining it anew all the time would help nobody.
-const REJOIN_AFTER: Duration = Duration::from_millis(250);
 
 /// What the runtime is to hear of a block.
 #[derive(Clone, Debug)]
@@ -47,8 +44,8 @@ pub struct Runtime {
     system: System,
     nodes: Vec<Running>,
     wires: Vec<Wire>,
-    /// Wires, by their places, to be joined anew, and when.
-    rejoin: Vec<(Instant, usize)>,
+    /// Wires to be joined anew.
+    rejoins: Rejoins,
     hear: Hear,
 }
 
@@ -92,7 +89,7 @@ impl Runtime {
         }
         started.sort_by_key(|(index, _)| *index);
         let nodes = started.into_iter().map(|(_, running)| running).collect();
-        Ok(Self { system: system.clone(), nodes, wires, rejoin: Vec::new(), hear })
+        Ok(Self { system: system.clone(), nodes, wires, rejoins: Rejoins::default(), hear })
     }
 
     /// Follows a change of some process, of those that [`System::changes`] told since before the start: a block that
@@ -105,7 +102,10 @@ impl Runtime {
         }
         let touches = |wire: &Wire| wire.from.0 == index || wire.to.0 == index;
         let touched: Vec<usize> = (0..self.wires.len()).filter(|wire| touches(&self.wires[*wire])).collect();
-        touched.into_iter().for_each(|wire| self.join_if_ready(wire));
+        for wire in touched {
+            self.rejoins.renewed(wire);
+            self.join_if_ready(wire);
+        }
     }
 
     /// Takes note of what a block has said. If it has lost a wire whose writer died, that is joined when the writer is back; if
@@ -118,9 +118,7 @@ impl Runtime {
             What::Said(Said::Lost { input, label }) => {
                 let is_it = |wire: &Wire| wire.to.0 == node && wire.to.1 == input && wire.label == label;
                 let Some(wire) = self.wires.iter().position(is_it) else { return };
-                if !self.rejoin.iter().any(|(_, waiting)| *waiting == wire) {
-                    self.rejoin.push((Instant::now() + REJOIN_AFTER, wire));
-                }
+                self.rejoins.lost(wire, Instant::now());
             }
             What::Stopped => {
                 self.nodes[node].renewing = false;
@@ -153,14 +151,12 @@ impl Runtime {
     /// When [`on_time`](Self::on_time) is to be called next.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
-        self.rejoin.iter().map(|(at, _)| *at).min()
+        self.rejoins.next()
     }
 
     /// Joins the wires whose time has come.
     pub fn on_time(&mut self) {
-        let now = Instant::now();
-        let due: Vec<usize> = self.rejoin.extract_if(.., |(at, _)| *at <= now).map(|(_, wire)| wire).collect();
-        due.into_iter().for_each(|wire| self.join_if_ready(wire));
+        self.rejoins.take_due(Instant::now()).into_iter().for_each(|wire| self.join_if_ready(wire));
     }
 
     fn join_if_ready(&mut self, index: usize) {
@@ -168,7 +164,7 @@ impl Runtime {
         let (from, to) = (&self.nodes[wire.from.0], &self.nodes[wire.to.0]);
         if from.ready && to.ready {
             join(wire, from, to);
-            self.rejoin.retain(|(_, waiting)| *waiting != index);
+            self.rejoins.joined(index);
         }
     }
 

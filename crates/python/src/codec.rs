@@ -39,7 +39,11 @@ impl Value {
     /// Makes one of an object.
     pub(crate) fn of(object: &Bound<'_, PyAny>, codec: Codec) -> PyResult<Self> {
         Ok(Self(match codec {
-            Codec::Pickle => Form::Pickled(Pickled::of(object)?),
+            // What a message can say itself needs no pickle, and is the same object at the other end.
+            Codec::Pickle => match Plain::single(object) {
+                Some(plain) => Form::Plain(plain),
+                None => Form::Pickled(Pickled::of(object)?),
+            },
             Codec::MessagePack => Form::Plain(Plain::of(object)?),
         }))
     }

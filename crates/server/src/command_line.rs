@@ -17,7 +17,7 @@ use process::{
 use rustix::net::sockopt::socket_acceptconn;
 
 use crate::{
-    analysers::{Analysers, Analysis},
+    analysers::{self, Analysers, Analysis},
     install::Install,
     plan::{self, Source},
     printer::Printer,
@@ -80,7 +80,10 @@ struct Analyses {
     /// Analyses every camera by this Python file, or by the function or class NAME in it; may be given several times
     #[arg(long, alias = "analyze", value_name = "FILE.py[:NAME]")]
     analyse: Vec<String>,
-    /// Starts an analyser anew when its file is saved
+    /// Gives an analyser a parameter: a keyword argument of its function or class; BLOCK is whose, if there are several
+    #[arg(long, value_name = "[BLOCK.]NAME=VALUE", requires = "analyse")]
+    set: Vec<String>,
+    /// Starts an analyser anew when its file is saved, or a module of its folder that it imports
     #[arg(long)]
     watch: bool,
     /// Prints what analysers find as JSON lines (without --analyse: what moves), and all else to standard error
@@ -222,7 +225,8 @@ fn analyses(analysis: Analyses) -> Result<Option<plan::Analyses>, BoxError> {
     if analysis.analyse.is_empty() {
         return Ok(None);
     }
-    let all = analysis.analyse.iter().map(|text| Analysis::parse(text)).collect::<Result<_, _>>()?;
+    let mut all = analysis.analyse.iter().map(|text| Analysis::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    analysers::set(&mut all, &analysis.set)?;
     let python = Python::find(analysis.python)?;
     Ok(Some(plan::Analyses { all, python, watch: analysis.watch, responsive_within: analysis.responsive_within }))
 }

@@ -157,14 +157,17 @@ impl Plan {
             let block = unique(&analysis.block(), &mut names);
             let (process, page) = (format!("{block}.analyser"), Arc::new(StatusPage::create()?));
             self.list(&process, Analyser::KIND, None, &page)?;
-            let Analysis { file, name } = analysis;
-            let config = AnalyserConfig { block, file: file.clone(), name, parameters: Default::default() };
+            let Analysis { file, name, parameters } = analysis;
+            let config = AnalyserConfig { block, file: file.clone(), name, parameters };
             // -P: what is in the working folder isn't what is installed. -u: lines come as they are printed.
             let run = Executable::new(python.program()).args(["-P", "-u", "-m", "framewire.analyser"]);
             let (run, its_page) = (run.args([&file]), page.clone());
             let node = self.graph.add_optional::<Analyser>(&process, move |system| {
                 let spawn = system.spawn::<BlockHost<Analyser>>(config.clone()).executable(run.clone());
                 let spawn = spawn.restart(policy()).status(its_page.clone()).ready_within(ANALYSER_READY_WITHIN);
+                // Python knows a compiled module's source by its time in whole seconds: one saved twice in a second would be
+                // taken for what it was.
+                let spawn = if watch { spawn.env("PYTHONDONTWRITEBYTECODE", "1") } else { spawn };
                 spawn.responsive_within(responsive_within)
             });
             // The newest picture of each camera: whoever takes long skips those in between.
@@ -228,7 +231,8 @@ fn name_of(source: &Source) -> String {
     if name.is_empty() { "camera".to_owned() } else { name.chars().take(32).collect() }
 }
 
-fn unique(name: &str, taken: &mut HashSet<String>) -> String {
+/// The name, or if it is taken another one by a number behind it; it is taken then.
+pub fn unique(name: &str, taken: &mut HashSet<String>) -> String {
     let numbered = (2..).map(|number| format!("{name}-{number}"));
     let free = std::iter::once(name.to_owned()).chain(numbered).find(|name| !taken.contains(name));
     let free = free.unwrap_or_default(); // there are more numbers than names

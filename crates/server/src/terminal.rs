@@ -2,6 +2,7 @@
 
 use std::{
     io::{IsTerminal, stderr, stdout},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -53,7 +54,7 @@ enum Happened {
     Change(Change),
     Heard(Heard),
     /// The file of this process.
-    Saved(String),
+    Saved(String, PathBuf),
     Signal(i32),
     /// Nobody reads standard output any more, where the results go.
     Unread,
@@ -104,8 +105,8 @@ pub fn supervise(system: &System, service: &Service, show: Show, printer: &Print
         }
     })?;
     let to_saves = sender.clone();
-    analysers.when_saved(move |process| {
-        let _ = to_saves.send(Happened::Saved(process));
+    analysers.when_saved(move |process, file| {
+        let _ = to_saves.send(Happened::Saved(process, file));
     })?;
     if json {
         let to_unread = sender.clone();
@@ -138,8 +139,9 @@ pub fn supervise(system: &System, service: &Service, show: Show, printer: &Print
                 runtime.follow(&change);
             }
             Ok(Happened::Heard(heard)) => runtime.hear(heard),
-            Ok(Happened::Saved(process)) => {
-                printer.say(&format!("{process}: its file was saved; starting it anew"));
+            Ok(Happened::Saved(process, file)) => {
+                let file = file.file_name().unwrap_or_default().display();
+                printer.say(&format!("{process}: {file} was saved; starting it anew"));
                 runtime.renew(&process);
             }
             Ok(Happened::Unread) => {

@@ -15,11 +15,15 @@ use shm::wire::{Blob, Private};
 use super::{
     lent::Lent,
     passing::{self, Piece},
+    plain::Plain,
 };
 use crate::error::{self, Class};
 
 /// The MessagePack extension that a pickle is.
 pub(super) const EXTENSION: i8 = 80;
+
+/// The first with buffers that may go beside the pickle.
+const PROTOCOL: u8 = 5;
 
 /// From what size on a buffer goes as memory of its own, and so isn't copied by the receiver. Below, a mapping costs more than
 /// the copy.
@@ -61,9 +65,13 @@ impl Pickled {
     pub(super) fn of(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let py = object.py();
+        if OTHER.get(py).is_none() && Plain::is_small(object) {
+            let pickle = DUMPS.import(py, "pickle", "dumps")?.call1((object, PROTOCOL))?.cast_into::<PyBytes>()?;
+            return Ok(Self::inline(&pickle, Vec::new()));
+        }
         let large = Bound::new(py, Large { taken: PyList::empty(py).unbind() })?;
         let options = PyDict::new(py);
-        options.set_item("protocol", 5)?;
+        options.set_item("protocol", PROTOCOL)?;
         options.set_item("buffer_callback", &large)?;
         let dumps = match OTHER.get(py) {
             Some(other) => other.bind(py),
@@ -75,8 +83,7 @@ impl Pickled {
         let buffers = taken.iter().map(|buffer| PyUntypedBuffer::get(&buffer)).collect::<PyResult<Vec<_>>>()?;
         let inline = pickle.as_bytes().len() <= LARGE_BYTES;
         if inline && buffers.is_empty() {
-            let pickle = Some(ByteBuf::from(pickle.as_bytes()));
-            return Ok(Self::Leaving(Message { pickle, lengths: Vec::new(), changeable: None, fixed: None, objects }));
+            return Ok(Self::inline(&pickle, objects));
         }
         // SAFETY: a contiguous buffer (the callback saw to that) that stays where it is while `buffers` has it.
         let as_bytes = |buffer: &PyUntypedBuffer| unsafe {
@@ -95,6 +102,12 @@ impl Pickled {
         Ok(Self::Leaving(Message { pickle, lengths, changeable, fixed, objects }))
     }
 
+    /// One without memory of its own.
+    fn inline(pickle: &Bound<'_, PyBytes>, objects: Vec<Piece>) -> Self {
+        let pickle = Some(ByteBuf::from(pickle.as_bytes()));
+        Self::Leaving(Message { pickle, lengths: Vec::new(), changeable: None, fixed: None, objects })
+    }
+
     pub(super) fn into_object(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let Self::Arrived(message) = self else {
@@ -109,10 +122,15 @@ impl Pickled {
             Some(pickle) => PyBytes::new(py, &pickle).into_any(),
             None => pieces.pop().ok_or_else(|| broken("it has no pickle"))?.into_any(),
         };
-        let options = PyDict::new(py);
-        options.set_item("buffers", pieces)?;
         let loads = LOADS.import(py, "pickle", "loads")?;
-        passing::supplying(message.objects, || loads.call((pickle,), Some(&options)))
+        passing::supplying(message.objects, || {
+            if pieces.is_empty() {
+                return loads.call1((pickle,));
+            }
+            let options = PyDict::new(py);
+            options.set_item("buffers", pieces)?;
+            loads.call((pickle,), Some(&options))
+        })
     }
 }
 

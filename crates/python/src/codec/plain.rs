@@ -20,6 +20,12 @@ use crate::error::Class;
 /// As deep as `shm::wire` decodes.
 const MAX_DEPTH: usize = 120;
 
+/// Up to how many characters or bytes a single value is small.
+const SMALL: usize = 1024;
+
+/// So many of them, each of four bytes a character at most, are less than what goes as memory of its own.
+const FEW: u32 = 16;
+
 #[derive(Debug)]
 pub(super) enum Plain {
     Nothing,
@@ -39,6 +45,58 @@ pub(super) enum Plain {
 impl Plain {
     pub(super) fn of(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         Self::within(object, MAX_DEPTH)
+    }
+
+    /// The value, if it is a single one of exactly a type that a message has, and small: no list, and of no subclass.
+    pub(super) fn single(object: &Bound<'_, PyAny>) -> Option<Self> {
+        if object.is_none() {
+            Some(Self::Nothing)
+        } else if let Ok(value) = object.cast_exact::<PyInt>() {
+            value.extract().ok().map(Self::Int)
+        } else if let Ok(value) = object.cast_exact::<PyBool>() {
+            Some(Self::Bool(value.is_true()))
+        } else if let Ok(value) = object.cast_exact::<PyFloat>() {
+            Some(Self::Float(value.value()))
+        } else if let Ok(text) = object.cast_exact::<PyString>() {
+            let is_small = text.len().is_ok_and(|length| length <= SMALL);
+            // One with a lone surrogate is no text to others.
+            is_small.then(|| text.to_cow().ok()).flatten().map(|text| Self::Text(text.into_owned()))
+        } else if let Ok(bytes) = object.cast_exact::<PyBytes>() {
+            (bytes.as_bytes().len() <= SMALL).then(|| Self::Bytes(bytes.as_bytes().to_vec()))
+        } else {
+            None
+        }
+    }
+
+    /// Whether it is made of few single values: then nothing of it goes beside the message, and a pickler needn't ask.
+    pub(super) fn is_small(object: &Bound<'_, PyAny>) -> bool {
+        Self::is_of_at_most(object, &mut { FEW }, 3)
+    }
+
+    fn is_of_at_most(object: &Bound<'_, PyAny>, few: &mut u32, depth: u32) -> bool {
+        *few = few.saturating_sub(1);
+        if *few == 0 || depth == 0 {
+            return false;
+        }
+        let is_single = |object: &Bound<'_, PyAny>| {
+            object.is_none()
+                || object.is_exact_instance_of::<PyInt>()
+                || object.is_exact_instance_of::<PyFloat>()
+                || object.is_exact_instance_of::<PyBool>()
+                || object.cast_exact::<PyString>().is_ok_and(|text| text.len().is_ok_and(|length| length <= SMALL))
+                || object.cast_exact::<PyBytes>().is_ok_and(|bytes| bytes.as_bytes().len() <= SMALL)
+        };
+        if is_single(object) {
+            true
+        } else if let Ok(items) = object.cast_exact::<PyTuple>() {
+            items.iter().all(|item| Self::is_of_at_most(&item, few, depth - 1))
+        } else if let Ok(items) = object.cast_exact::<PyList>() {
+            items.iter().all(|item| Self::is_of_at_most(&item, few, depth - 1))
+        } else if let Ok(items) = object.cast_exact::<PyDict>() {
+            items.iter().all(|(key, value)| is_single(&key) && Self::is_of_at_most(&value, few, depth - 1))
+        } else {
+            false
+        }
     }
 
     fn within(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Self> {

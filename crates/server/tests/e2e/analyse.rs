@@ -234,6 +234,82 @@ fn a_file_with_an_error_is_shown_and_mended_when_it_is_saved() {
 }
 
 #[test]
+#[ignore = "needs the Python package; `cargo xtask test e2e` runs it"]
+fn parameters_reach_the_block_and_one_that_it_lacks_is_told_with_those_that_it_has() {
+    let files = Files::new("parameters");
+    let file = files.write("tuned.py", "def tuned(frame, *, limit: float = 0.5, label='cat'): return [limit, label]\n");
+    let program = run(&["--json", "--analyse", &file, "--set", "limit=1", "--set", "tuned.label=0.5"]);
+    wait_for("what was set", || {
+        printed(&program).iter().any(|line| line["result"] == json!([1.0, "0.5"])).then_some(())
+    });
+    assert_eq!(program.stop(Signal::INT).1, Some(0));
+    for (setting, says) in [("limits=1", "no parameter 'limits'; is it limit?"), ("limit=much", "it is to be a number")]
+    {
+        let program = run(&["--analyse", &file, "--set", setting]);
+        let failed = row(&program, "tuned.analyser", |row| row["state"] == "failed" && !row["trouble"].is_null());
+        let trouble = failed["trouble"].as_str().unwrap();
+        assert!(trouble.contains(says) && trouble.contains("limit: float = 0.5, label='cat'"), "{trouble}");
+        assert!(program.output().contains(says));
+        assert_eq!(program.stop(Signal::INT).1, Some(0));
+    }
+}
+
+#[test]
+#[ignore = "needs the Python package; `cargo xtask test e2e` runs it"]
+fn saving_a_module_that_the_file_imports_starts_it_anew_also_if_that_was_broken() {
+    let files = Files::new("imports");
+    files.write("answer.py", "answer = 'first'\n");
+    let file = files.write("asks.py", "from answer import answer\ndef asks(frame): return answer\n");
+    let program = run(&["--watch", "--json", "--analyse", &file]);
+    let says = |result: &str| {
+        wait_for(result, || printed(&program).iter().any(|line| line["result"] == result).then_some(()));
+    };
+    says("first");
+    files.write("answer.py", "answer = 'second'\n");
+    says("second");
+    files.write("answer.py", "answer = 'third\n");
+    row(&program, "asks.analyser", |row| row["state"] == "failed" && !row["trouble"].is_null());
+    files.write("answer.py", "answer = 'fourth'\n");
+    says("fourth");
+    assert!(program.output().contains("answer.py was saved"));
+    assert_eq!(program.stop(Signal::INT).1, Some(0));
+}
+
+#[test]
+#[ignore = "needs the Python package; `cargo xtask test e2e` runs it"]
+fn a_view_too_many_is_told_once_and_comes_when_there_is_room() {
+    let files = Files::new("views");
+    let block = |width: usize| {
+        format!("import framewire\n@framewire.block(size=({width}, 64), fps=4)\ndef look(frame): return None\n")
+    };
+    // One with that of the motion detector is one more than a decoder gives.
+    let names: Vec<String> = (0..16).map(|index| format!("view{index}.py")).collect();
+    let paths: Vec<String> =
+        names.iter().enumerate().map(|(index, name)| files.write(name, &block(100 + index))).collect();
+    let mut arguments = vec!["--watch"];
+    paths.iter().for_each(|path| arguments.extend(["--analyse", path]));
+    let program = run(&arguments);
+    let told = || -> Vec<String> {
+        let output = program.output();
+        output.lines().filter(|line| line.contains("there are 16 views already")).map(str::to_owned).collect()
+    };
+    let line = wait_for("a view that is refused", || told().pop());
+    let width = line.split_once("give rgb24 ").and_then(|(_, rest)| rest.split_once('x')).unwrap().0;
+    let refused = width.parse::<usize>().unwrap() - 100;
+    let analyser = |index: usize| format!("view{index}.analyser");
+    for other in (0..16).filter(|index| *index != refused) {
+        row(&program, &analyser(other), works);
+    }
+    // Another one takes what a third has already: then there is room.
+    let (moves, joins) = ((refused + 1) % 16, (refused + 2) % 16);
+    files.write(&names[moves], &block(100 + joins));
+    row(&program, &analyser(refused), works);
+    row(&program, &analyser(moves), works);
+    assert_eq!(told(), [line]);
+    assert_eq!(program.stop(Signal::INT).1, Some(0));
+}
+
+#[test]
 #[ignore = "needs the Python package, Chromium and Node; `cargo xtask test e2e` runs it"]
 fn boxes_of_python_are_drawn_on_the_page() {
     let files = Files::new("page");

@@ -1,14 +1,20 @@
-//! The analysers in Python, as the terminal's main loop follows them: what is wrong with each, and when its file was saved.
+//! The analysers in Python, as the terminal's main loop follows them: what is wrong with each, when its files were saved, and what it was told.
+
+mod imports;
+mod parameters;
+mod saved;
 
 use std::{
+    collections::BTreeMap,
     fs,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
     time::Duration,
 };
 
+pub use self::parameters::set;
+use self::saved::Watched;
 use graph::{BoxError, Change, Exit, State, StatusPage, Text};
 
 /// How often files are looked at. A person who saves one doesn't notice it, and a look costs microseconds.
@@ -21,6 +27,8 @@ pub struct Analysis {
     pub file: PathBuf,
     /// The function or class in it.
     pub name: Option<String>,
+    /// Its parameters, as texts.
+    pub parameters: BTreeMap<String, String>,
 }
 
 /// An analyser's process.
@@ -61,7 +69,7 @@ impl Analysis {
         if !file.is_file() {
             return Err(failed(&"it is no file").into());
         }
-        Ok(Self { file, name })
+        Ok(Self { file, name, parameters: BTreeMap::new() })
     }
 
     /// What its findings are said to come from: the function's name if one was given, else the file's.
@@ -101,23 +109,24 @@ impl Analysers {
         }
     }
 
-    /// Calls `saved` with the name of each process whose file was saved, from a thread of its own, for ever.
+    /// Calls `saved` with the name of each process whose file, or a module of its folder that it imports, was saved, and with that
+    /// file; from a thread of its own, for ever.
     ///
     /// # Errors
     ///
     /// If there can't be another thread.
-    pub fn when_saved(&self, saved: impl Fn(String) + Send + 'static) -> std::io::Result<()> {
+    pub fn when_saved(&self, saved: impl Fn(String, PathBuf) + Send + 'static) -> std::io::Result<()> {
         if !self.watch || self.all.is_empty() {
             return Ok(());
         }
-        let mut files: Vec<(String, Saved)> =
-            self.all.iter().map(|it| (it.process.clone(), Saved::new(it.file.clone()))).collect();
+        let mut files: Vec<(String, Watched)> =
+            self.all.iter().map(|it| (it.process.clone(), Watched::new(it.file.clone()))).collect();
         thread::Builder::new().name("watch".to_owned()).spawn(move || {
             loop {
                 thread::sleep(LOOK_EVERY); // sleep: files on network disks tell nobody when they change
-                for (process, file) in &mut files {
-                    if file.look() {
-                        saved(process.clone());
+                for (process, watched) in &mut files {
+                    if let Some(file) = watched.look() {
+                        saved(process.clone(), file);
                     }
                 }
             }
@@ -133,45 +142,6 @@ fn shortened(text: &str, at_most: usize, then: &str) -> String {
     }
     let from = text.ceil_char_boundary(text.len() - at_most.saturating_sub("…".len()));
     format!("…{}{then}", &text[from..])
-}
-
-/// What tells one state of a file from another.
-type Stamp = (u64, i64, i64, u64);
-
-/// A file that is being looked at.
-struct Saved {
-    file: PathBuf,
-    known: Option<Stamp>,
-    /// It was this a moment ago: who saves it may not have finished.
-    settling: Option<Stamp>,
-}
-
-impl Saved {
-    fn new(file: PathBuf) -> Self {
-        let known = stamp(&file);
-        Self { file, known, settling: None }
-    }
-
-    /// Whether it is another than it was, and has been for two looks. While it is missing, as between the two steps in which
-    /// some editors save, nothing is said.
-    fn look(&mut self) -> bool {
-        let now = stamp(&self.file);
-        if now.is_none() || now == self.known {
-            self.settling = None;
-            return false;
-        }
-        if self.settling != now {
-            self.settling = now;
-            return false;
-        }
-        self.known = now;
-        true
-    }
-}
-
-fn stamp(file: &Path) -> Option<Stamp> {
-    let it = fs::metadata(file).ok()?;
-    Some((it.ino(), it.mtime(), it.mtime_nsec(), it.len()))
 }
 
 #[cfg(test)]
@@ -194,24 +164,6 @@ mod tests {
             assert!(error.contains("FILE.py:NAME") && error.contains(&folder.display().to_string()), "{error}");
         }
         fs::remove_dir_all(&folder).unwrap();
-    }
-
-    #[test]
-    fn a_save_is_told_once_and_when_it_is_over() {
-        let file = std::env::temp_dir().join(format!("framewire-saved-{}.py", std::process::id()));
-        fs::write(&file, "1").unwrap();
-        let mut saved = Saved::new(file.clone());
-        assert!(!saved.look());
-        fs::write(&file, "12").unwrap();
-        assert!(!saved.look(), "not at once");
-        fs::write(&file, "123").unwrap();
-        assert!(!saved.look(), "it is still being written");
-        assert!(saved.look() && !saved.look());
-        fs::remove_file(&file).unwrap();
-        assert!(!saved.look() && !saved.look(), "gone isn't saved");
-        fs::write(&file, "1234").unwrap();
-        assert!(!saved.look() && saved.look());
-        fs::remove_file(&file).unwrap();
     }
 
     #[test]
