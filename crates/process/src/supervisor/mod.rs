@@ -38,7 +38,7 @@ use self::{
     departure::{Departure, Whole},
     groups::{Action, Groups, Outcome},
     life::{Child, News},
-    watch::{Seen, Watcher},
+    watch::{Seen, Watcher, What},
 };
 use crate::{Exit, cgroup::Tree, changes::Stream, logs};
 
@@ -46,7 +46,7 @@ use crate::{Exit, cgroup::Tree, changes::Stream, logs};
 /// process along.
 pub(crate) fn start(tree: Option<Tree>) -> io::Result<Orders> {
     let (orders, received) = Orders::new()?;
-    let (watcher, own_orders) = (Watcher::new(received.bell())?, orders.clone());
+    let (watcher, own_orders) = (Watcher::new(orders.clone())?, orders.clone());
     let supervisor = Supervisor {
         watcher,
         orders: own_orders,
@@ -216,6 +216,9 @@ impl Supervisor {
             }
             Order::Stacks { id, pid, lines } => self.with(id, |child, _| child.has_stacks(pid, lines)),
             Order::Signal { id, signal } => self.with(id, |child, _| child.signal(signal)),
+            Order::Look { id, slot } => {
+                self.with(id, |child, watcher| child.on_seen(id, slot, What::Message, watcher));
+            }
         }
     }
 

@@ -1,0 +1,284 @@
+//! The parent's end of a child's line, and those who read it in turns: the supervisor, and callers that wait for an answer.
+//!
+//! A caller that waits could be woken by the answer itself, and needn't be by a supervisor that was. So it takes the *right to
+//! read* before it asks, and sleeps on the line; while it has the right the supervisor doesn't watch for messages. There is one
+//! right, under a lock that nobody keeps while it waits, so messages are taken off the line and delivered in order, whoever
+//! reads. What isn't an answer is the supervisor's: the caller leaves it, gives the right back, and waits as all others do.
+
+use std::{
+    collections::VecDeque,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::{
+        Arc, Condvar, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, epoll, poll},
+    net::{Shutdown, shutdown},
+};
+use shm::wire::{Packet, ReceiveError, SendError, Socket};
+
+use crate::{
+    connection::{Connection, lock},
+    message::{Message, NotAMessage},
+    supervisor::{Order, Orders},
+};
+
+#[derive(Debug)]
+pub(crate) struct Line {
+    socket: Socket,
+    turn: Mutex<Turn>,
+    /// The supervisor waits for this when the child has ended, and nobody else does.
+    given_back: Condvar,
+    /// How many calls the child has answered.
+    answered: AtomicU64,
+    watch: OnceLock<Watch>,
+}
+
+#[derive(Debug, Default)]
+struct Turn {
+    reader: Option<Reader>,
+    /// What callers have read and the supervisor hasn't heard, in order. While there is something, callers don't read on.
+    left: VecDeque<Left>,
+    /// The supervisor waits for `given_back`.
+    is_awaited: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    Caller,
+    Supervisor,
+}
+
+/// Something that is the supervisor's.
+#[derive(Debug)]
+enum Left {
+    Message(Message),
+    /// The line is broken.
+    Broken(ReceiveError),
+}
+
+/// How the supervisor watches a line.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub epoll: Arc<OwnedFd>,
+    pub token: u64,
+    /// Where it is told that it has something to hear of this incarnation.
+    pub orders: Orders,
+    pub id: u64,
+    pub slot: u64,
+    /// It wants to know when so many calls were answered.
+    pub calls: Option<u64>,
+}
+
+/// What the supervisor hears next.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    Message(Message),
+    /// It is dropped.
+    NotAMessage(NotAMessage),
+    /// Nothing is there for now.
+    Nothing,
+    Gone,
+    Broken(ReceiveError),
+}
+
+/// What has come of a caller's reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// Something was delivered: perhaps what it waits for.
+    Delivered,
+    /// Its time is over.
+    TimedOut,
+    /// Whoever reads on is the supervisor.
+    NoMore,
+}
+
+/// The right to read a line, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Right {
+    line: Arc<Line>,
+    reader: Reader,
+    /// The supervisor has something to look at besides what was left.
+    tells: bool,
+}
+
+impl Line {
+    pub(crate) fn new(socket: Socket) -> Arc<Self> {
+        let (turn, given_back, answered, watch) = Default::default();
+        Arc::new(Self { socket, turn, given_back, answered, watch })
+    }
+
+    /// The supervisor watches it from now on, for whatever comes.
+    pub(crate) fn watched(&self, watch: Watch) {
+        let _ = self.watch.set(watch); // a line is watched once
+    }
+
+    pub(crate) fn try_send(&self, packet: &Packet) -> Result<(), SendError> {
+        self.socket.try_send(packet)
+    }
+
+    /// How many calls were answered so far.
+    pub(crate) fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Counts an answer. Whether the supervisor wants to know of it.
+    pub(crate) fn count_answer(&self) -> bool {
+        let answered = self.answered.fetch_add(1, Ordering::Relaxed) + 1;
+        self.watch.get().is_some_and(|watch| watch.calls == Some(answered))
+    }
+
+    /// The right, for a caller that is about to wait. `None` if somebody has it, or the supervisor is to read first.
+    pub(crate) fn for_caller(self: &Arc<Self>) -> Option<Right> {
+        // Whoever has the lock is taking the right, or gives it back.
+        let mut turn = self.turn.try_lock().ok()?;
+        if turn.reader.is_some() || !turn.left.is_empty() {
+            return None;
+        }
+        // A line that the supervisor doesn't watch any more is at its end.
+        self.watch.get().filter(|watch| watch.pause(&self.socket))?;
+        turn.reader = Some(Reader::Caller);
+        drop(turn);
+        Some(Right { line: self.clone(), reader: Reader::Caller, tells: false })
+    }
+
+    /// The right, for the supervisor. `None` if a caller has it: as that gives it back, the supervisor is woken if there
+    /// is anything to read.
+    pub(crate) fn for_supervisor(self: &Arc<Self>) -> Option<Right> {
+        let mut turn = lock(&self.turn);
+        if turn.reader.is_some() {
+            return None;
+        }
+        turn.reader = Some(Reader::Supervisor);
+        drop(turn);
+        Some(Right { line: self.clone(), reader: Reader::Supervisor, tells: false })
+    }
+
+    /// As [`for_supervisor`](Self::for_supervisor), of a child that has ended: a caller that reads is sent away. What the child has
+    /// said stays there; nothing comes any more, though a child of its own may hold its end.
+    pub(crate) fn for_last_words(self: &Arc<Self>) -> Right {
+        let mut turn = lock(&self.turn);
+        while turn.reader.is_some() {
+            // It can only fail if there is no line any more, which ends a caller's wait too.
+            let _ = shutdown(&self.socket, Shutdown::Read);
+            // Not long: it reads what is there, waits for nothing, and leaves.
+            turn.is_awaited = true;
+            turn = self.given_back.wait(turn).unwrap_or_else(PoisonError::into_inner);
+        }
+        (turn.reader, turn.is_awaited) = (Some(Reader::Supervisor), false);
+        drop(turn);
+        Right { line: self.clone(), reader: Reader::Supervisor, tells: false }
+    }
+}
+
+impl AsFd for Line {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Watch {
+    /// The supervisor isn't told of messages for now. Whether it would have been.
+    fn pause(&self, socket: &Socket) -> bool {
+        // An end is always told: once, and not for as long as the caller takes to see it too.
+        let only_the_end = epoll::EventFlags::ONESHOT;
+        epoll::modify(&self.epoll, socket, epoll::EventData::new_u64(self.token), only_the_end).is_ok()
+    }
+
+    /// It is told again, and at once if there is anything.
+    fn resume(&self, socket: &Socket) {
+        // It fails if the supervisor has done with it.
+        let _ = epoll::modify(&self.epoll, socket, epoll::EventData::new_u64(self.token), epoll::EventFlags::IN);
+    }
+
+    fn tell(&self) {
+        self.orders.give(Order::Look { id: self.id, slot: self.slot });
+    }
+}
+
+impl Right {
+    pub(crate) fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// A caller's: waits for a message, until `end`, and delivers it. The line is the supervisor's if that is `NoMore`.
+    pub(crate) fn read(&mut self, connection: &Connection, end: Option<Instant>) -> Read {
+        let left = match self.receive(end) {
+            Ok(packet) => match Message::take_apart(packet) {
+                Ok(message) => match connection.deliver(&self.line, message) {
+                    Ok(tells) => {
+                        self.tells |= tells;
+                        return Read::Delivered;
+                    }
+                    Err(other) => Left::Message(other),
+                },
+                Err(error) => {
+                    tracing::warn!(process = connection.name, "could not {error}");
+                    return Read::Delivered;
+                }
+            },
+            Err(ReceiveError::Empty) => return Read::TimedOut,
+            // The supervisor sees that by itself.
+            Err(ReceiveError::Gone) => return Read::NoMore,
+            Err(error) => Left::Broken(error),
+        };
+        lock(&self.line.turn).left.push_back(left);
+        Read::NoMore
+    }
+
+    fn receive(&self, end: Option<Instant>) -> Result<Packet, ReceiveError> {
+        let socket = &self.line.socket;
+        let Some(end) = end else { return socket.receive() };
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let limit = Timespec::try_from(left).ok();
+            // An error here (a signal) only means another turn.
+            let _ = poll(&mut [PollFd::new(socket, PollFlags::IN)], limit.as_ref());
+            match socket.try_receive() {
+                Err(ReceiveError::Empty) if !left.is_zero() => {}
+                received => return received,
+            }
+        }
+    }
+
+    /// The supervisor's: the next of what was said, without waiting.
+    pub(crate) fn hear(&mut self) -> Heard {
+        let left = lock(&self.line.turn).left.pop_front();
+        let received = match left {
+            Some(Left::Message(message)) => return Heard::Message(message),
+            Some(Left::Broken(error)) => Err(error),
+            None => self.line.socket.try_receive(),
+        };
+        match received.map(Message::take_apart) {
+            Ok(Ok(message)) => Heard::Message(message),
+            Ok(Err(error)) => Heard::NotAMessage(error),
+            Err(ReceiveError::Empty) => Heard::Nothing,
+            Err(ReceiveError::Gone) => Heard::Gone,
+            Err(error) => Heard::Broken(error),
+        }
+    }
+}
+
+impl Drop for Right {
+    fn drop(&mut self) {
+        let mut turn = lock(&self.line.turn);
+        turn.reader = None;
+        // The supervisor goes on by itself with what it hasn't heard yet.
+        let mut tells = None;
+        if let (Reader::Caller, Some(watch)) = (self.reader, self.line.watch.get()) {
+            // Under the lock: the next caller's pause must come after this.
+            watch.resume(&self.line.socket);
+            tells = Some(watch).filter(|_| self.tells || !turn.left.is_empty());
+        }
+        let is_awaited = turn.is_awaited;
+        drop(turn);
+        if is_awaited {
+            self.line.given_back.notify_one();
+        }
+        tells.inspect(|watch| watch.tell());
+    }
+}
