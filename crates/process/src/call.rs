@@ -133,8 +133,7 @@ impl<R: DeserializeOwned> Call<R> {
     /// Asks, and doesn't want to know. If it can't even be asked, that is logged.
     pub fn detach(self) {
         let id = self.connection.next_id();
-        let sent =
-            self.message(id).and_then(|message| self.connection.send(id, &message, None, Some(Instant::now())));
+        let sent = self.message(id).and_then(|message| self.connection.send(id, &message, None, Some(Instant::now())));
         if let Err(error) = sent {
             tracing::warn!("could not {error}");
         }

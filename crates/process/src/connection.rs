@@ -362,13 +362,7 @@ impl Connection {
         Ok((line, inner.sent.clone()))
     }
 
-    fn begun(
-        &self,
-        id: u64,
-        packet: &Packet,
-        count: &AtomicU64,
-        sent: Result<(), CallError>,
-    ) -> Result<(), CallError> {
+    fn begun(&self, id: u64, packet: &Packet, count: &AtomicU64, sent: Result<(), CallError>) -> Result<(), CallError> {
         match sent {
             Ok(()) if Message::is_call(packet) => _ = count.fetch_add(1, Ordering::Relaxed),
             Ok(()) => {}

@@ -29,6 +29,8 @@ use shm::{
 
 pub use self::change::{Change, Due, Replacement, State};
 use self::life::chance;
+#[cfg(test)]
+pub(crate) use self::orders::Received;
 pub(crate) use self::orders::{NotStarted, Order, Orders, Plan, Which};
 pub(crate) use self::{
     census::{Census, Standing},
