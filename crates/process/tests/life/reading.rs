@@ -65,9 +65,9 @@ fn two_threads(system: &System) {
 
 fn in_steps(system: &System) {
     let subject = start(system, "r.steps");
-    let mut asked = subject.spin(50).into_future();
+    let mut asked = subject.spin(200).into_future();
     let steps = (0..).take_while(|_| asked.wait_for(Some(Duration::from_millis(1))).is_none()).count();
-    assert!(steps > 2, "{steps}");
+    assert!(steps > 1, "{steps}");
     let mut asked = subject.add(1).into_future();
     assert_eq!(asked.wait_for(None).unwrap().unwrap(), 1);
     // Asked by blocking, and then awaited.
@@ -80,11 +80,17 @@ fn in_steps(system: &System) {
 
 fn a_late_answer(system: &System) {
     let subject = start(system, "r.late");
-    for round in 1..20 {
-        let told = subject.spin(3).wait_for(Duration::from_millis(1)).unwrap_err();
-        assert!(matches!(told, CallError::TimedOut { .. }), "{told}");
+    let mut late = 0;
+    for round in 1..10 {
+        match subject.spin(20).wait_for(Duration::from_millis(1)) {
+            Err(CallError::TimedOut { .. }) => late += 1,
+            // This thread was kept from running for as long.
+            Ok(()) => {}
+            Err(other) => panic!("{other}"),
+        }
         assert_eq!(subject.add(1).wait_for(LIMIT).unwrap(), round, "and not the late answer");
     }
+    assert!(late > 0);
     subject.stop(LIMIT);
 }
 
