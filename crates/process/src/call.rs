@@ -4,7 +4,7 @@ use std::{
     future::{Future, IntoFuture},
     marker::PhantomData,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Weak},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -15,6 +15,7 @@ use shm::wire::Packet;
 use crate::{
     Exit,
     connection::{Answer, Connection},
+    line::{Line, Read, Right},
     message::{Kind, Message},
 };
 
@@ -121,42 +122,49 @@ impl<R: DeserializeOwned> Call<R> {
         self.wait_until(Instant::now().checked_add(limit))
     }
 
-    fn wait_until(mut self, end: Option<Instant>) -> Result<R, CallError> {
-        loop {
-            self.connection.wait_open(end)?;
-            let (again, sent) = (self.again(), self.send(end)?);
-            match (sent.answer.wait(end), again) {
-                (Some(Err(CallError::Died { .. })), Some(again)) => self = again,
-                (Some(answer), _) => return sent.decode(answer),
-                (None, _) => return Err(CallError::TimedOut { name: sent.connection.name.clone() }),
-            }
-        }
-    }
-
-    /// The same call, to be put again if it meets a death.
-    fn again(&self) -> Option<Self> {
-        let again = || Self { connection: self.connection.clone(), command: self.command.clone(), answer: PhantomData };
-        self.connection.puts_again().then(again)
+    fn wait_until(self, end: Option<Instant>) -> Result<R, CallError> {
+        let mut asked = self.into_future();
+        asked.block(end).unwrap_or_else(|| {
+            let name = asked.call.connection.name.clone();
+            Err(CallError::TimedOut { name })
+        })
     }
 
     /// Asks, and doesn't want to know. If it can't even be asked, that is logged.
     pub fn detach(self) {
-        let command = self.command.map_err(|why| CallError::NotSent { name: self.connection.name.clone(), why });
         let id = self.connection.next_id();
-        let sent = command.and_then(|command| {
-            self.connection.send(id, &Message::wrap(Kind::Call, id, command), None, Some(Instant::now()))
-        });
+        let sent = self.message(id).and_then(|message| self.connection.send(id, &message, None, Some(Instant::now())));
         if let Err(error) = sent {
             tracing::warn!("could not {error}");
         }
     }
 
-    fn send(self, end: Option<Instant>) -> Result<Sent, CallError> {
-        let Self { connection, command, .. } = self;
-        let command = command.map_err(|why| CallError::NotSent { name: connection.name.clone(), why })?;
-        let (id, answer) = (connection.next_id(), Arc::new(Answer::default()));
-        connection.send(id, &Message::wrap(Kind::Call, id, command), Some(answer.clone()), end)?;
-        Ok(Sent { connection, id, answer, answered: false })
+    fn message(&self, id: u64) -> Result<Packet, CallError> {
+        match &self.command {
+            Ok(command) => Ok(Message::wrap(Kind::Call, id, command)),
+            Err(why) => Err(CallError::NotSent { name: self.connection.name.clone(), why: why.clone() }),
+        }
+    }
+
+    fn send(&mut self, end: Option<Instant>) -> Result<Sent, CallError> {
+        let (id, answer) = (self.connection.next_id(), Arc::new(Answer::default()));
+        let line = self.connection.send(id, &self.message(id)?, Some(answer.clone()), end)?;
+        Ok(self.sent(id, answer, &line))
+    }
+
+    /// As [`send`](Self::send), for whoever waits for the answer right here.
+    fn ask(&mut self, end: Option<Instant>) -> Result<(Sent, Option<Right>), CallError> {
+        let (id, answer) = (self.connection.next_id(), Arc::new(Answer::default()));
+        let (line, right) = self.connection.ask(id, &self.message(id)?, answer.clone(), end)?;
+        Ok((self.sent(id, answer, &line), right))
+    }
+
+    fn sent(&mut self, id: u64, answer: Arc<Answer>, line: &Arc<Line>) -> Sent {
+        if !self.connection.puts_again() {
+            // It may be large, or hold descriptors that somebody waits to see closed.
+            self.command = Ok(Packet::default());
+        }
+        Sent { connection: self.connection.clone(), id, answer, line: Arc::downgrade(line), answered: false }
     }
 }
 
@@ -166,10 +174,31 @@ struct Sent {
     connection: Arc<Connection>,
     id: u64,
     answer: Arc<Answer>,
+    /// Where its answer comes. Whoever holds a line itself may be about to send something there.
+    line: Weak<Line>,
     answered: bool,
 }
 
 impl Sent {
+    /// Waits for the answer, and reads it off the line if this thread may, which `right` says if that is known.
+    fn wait(&self, right: Option<Right>, end: Option<Instant>) -> Option<Result<Packet, CallError>> {
+        if let Some(mut right) = right.or_else(|| self.line.upgrade()?.for_caller()) {
+            loop {
+                // Before it sleeps, as its answer may have come before it had the right. From then on nobody else reads.
+                if let Some(answer) = self.answer.take() {
+                    return Some(answer);
+                }
+                match right.read(&self.connection, end) {
+                    // The answers of others may come for longer than this one wants to wait.
+                    Read::Delivered if end.is_none_or(|end| Instant::now() < end) => {}
+                    Read::Delivered | Read::TimedOut => return self.answer.take(),
+                    Read::NoMore => break,
+                }
+            }
+        }
+        self.answer.wait(end)
+    }
+
     fn decode<R: DeserializeOwned>(mut self, answer: Result<Packet, CallError>) -> Result<R, CallError> {
         self.answered = true;
         let name = || self.connection.name.clone();
@@ -186,13 +215,20 @@ impl Drop for Sent {
     }
 }
 
-/// A [`Call`] being awaited, under any runtime. Dropping it cancels the call: a command that the process hasn't begun is
-/// never run, and an `async` one is dropped where it awaits.
+/// A [`Call`] being awaited, under any runtime, or waited for in steps ([`wait_for`](Self::wait_for)). Dropping it cancels the
+/// call: a command that the process hasn't begun is never run, and an `async` one is dropped where it awaits.
 #[derive(Debug)]
 pub struct CallFuture<R> {
-    call: Option<Call<R>>,
-    sent: Option<Sent>,
-    again: Option<Call<R>>,
+    call: Call<R>,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// To be put, perhaps again.
+    Open,
+    Sent(Sent),
+    Over,
 }
 
 impl<R: DeserializeOwned> IntoFuture for Call<R> {
@@ -200,7 +236,64 @@ impl<R: DeserializeOwned> IntoFuture for Call<R> {
     type IntoFuture = CallFuture<R>;
 
     fn into_future(self) -> CallFuture<R> {
-        CallFuture { call: Some(self), sent: None, again: None }
+        CallFuture { call: self, stage: Stage::Open }
+    }
+}
+
+impl<R: DeserializeOwned> CallFuture<R> {
+    /// Asks, if that isn't done yet, and waits for the answer on this thread, no longer than `limit` (`None`: for as long as
+    /// it takes). `None` if that is over: the call goes on, and can be waited for again, or awaited. That is for whoever has
+    /// to look at something else now and then.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`]; never `TimedOut`.
+    ///
+    /// # Panics
+    ///
+    /// If it has been answered before.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # fn ask(handle: &process::Handle) -> Result<u64, process::CallError> {
+    /// let mut asked = handle.call::<_, u64>(&("count",)).into_future();
+    /// loop {
+    ///     if let Some(answer) = asked.wait_for(Some(Duration::from_millis(50))) {
+    ///         return answer;
+    ///     }
+    ///     // look whether to go on
+    /// }
+    /// # }
+    /// # use std::future::IntoFuture;
+    /// ```
+    pub fn wait_for(&mut self, limit: Option<Duration>) -> Option<Result<R, CallError>> {
+        // What no clock reaches is no limit.
+        self.block(limit.and_then(|limit| Instant::now().checked_add(limit)))
+    }
+
+    fn block(&mut self, end: Option<Instant>) -> Option<Result<R, CallError>> {
+        loop {
+            let (sent, right) = match std::mem::replace(&mut self.stage, Stage::Over) {
+                Stage::Sent(sent) => (sent, None),
+                Stage::Open => match self.call.connection.wait_open(end).and_then(|()| self.call.ask(end)) {
+                    Ok((sent, right)) => (sent, right),
+                    Err(CallError::TimedOut { .. }) => {
+                        self.stage = Stage::Open;
+                        return None;
+                    }
+                    Err(error) => return Some(Err(error)),
+                },
+                Stage::Over => panic!("a call was waited for after it had been answered"),
+            };
+            match sent.wait(right, end) {
+                Some(Err(CallError::Died { .. })) if self.call.connection.puts_again() => self.stage = Stage::Open,
+                Some(answer) => return Some(sent.decode(answer)),
+                None => {
+                    self.stage = Stage::Sent(sent);
+                    return None;
+                }
+            }
+        }
     }
 }
 
@@ -210,21 +303,23 @@ impl<R: DeserializeOwned> Future for CallFuture<R> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         loop {
-            if let Some(call) = this.call.take() {
-                if !call.connection.poll_open(cx.waker()) {
-                    this.call = Some(call);
-                    return Poll::Pending;
+            let sent = match std::mem::replace(&mut this.stage, Stage::Over) {
+                Stage::Sent(sent) => sent,
+                Stage::Open => {
+                    if !this.call.connection.poll_open(cx.waker()) {
+                        this.stage = Stage::Open;
+                        return Poll::Pending;
+                    }
+                    // A process that doesn't read its messages isn't waited for here: that would block the runtime.
+                    this.call.send(Some(Instant::now()))?
                 }
-                this.again = call.again();
-                // A process that doesn't read its messages isn't waited for here: that would block the runtime.
-                this.sent = Some(call.send(Some(Instant::now()))?);
-            }
-            let Some(sent) = this.sent.take() else { panic!("a call was polled after it had been answered") };
+                Stage::Over => panic!("a call was polled after it had been answered"),
+            };
             match sent.answer.poll(cx.waker()) {
-                Some(Err(CallError::Died { .. })) if this.again.is_some() => this.call = this.again.take(),
+                Some(Err(CallError::Died { .. })) if this.call.connection.puts_again() => this.stage = Stage::Open,
                 Some(answer) => return Poll::Ready(sent.decode(answer)),
                 None => {
-                    this.sent = Some(sent);
+                    this.stage = Stage::Sent(sent);
                     return Poll::Pending;
                 }
             }

@@ -15,13 +15,14 @@ use std::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use shm::{
     doorbell::Doorbell,
-    wire::{Packet, SendError, Socket},
+    wire::{Packet, SendError},
 };
 
 use crate::{
     CallError, Change, DuringRestart, Exit, Overflow, State,
     events::EventQueue,
-    message::{Kind, Message},
+    line::{Line, Right},
+    message::{Failure, Kind, Message},
 };
 
 #[derive(Debug)]
@@ -90,7 +91,7 @@ impl Record {
 
 #[derive(Debug, Default)]
 struct Inner {
-    socket: Option<Arc<Socket>>,
+    line: Option<Arc<Line>>,
     /// The number of the incarnation that takes calls, or that was the last to do so.
     incarnation: u64,
     /// How many calls that was sent. Each has a count of its own, as a call may be under way while one ends.
@@ -113,7 +114,7 @@ struct Inner {
 #[derive(Debug)]
 struct Retiring {
     incarnation: u64,
-    socket: Weak<Socket>,
+    line: Weak<Line>,
     /// How many of its calls aren't answered.
     pending: usize,
 }
@@ -127,10 +128,16 @@ impl Inner {
         Some(taken)
     }
 
-    fn socket_of(&self, incarnation: u64) -> Option<Arc<Socket>> {
+    /// Whether one that was replaced has answered all its calls.
+    fn has_finished(&self, incarnation: u64) -> bool {
+        let retiring = self.retiring.as_ref().filter(|retiring| retiring.incarnation == incarnation);
+        retiring.is_some_and(|retiring| retiring.pending == 0)
+    }
+
+    fn line_of(&self, incarnation: u64) -> Option<Arc<Line>> {
         match &self.retiring {
-            Some(retiring) if retiring.incarnation == incarnation => retiring.socket.upgrade(),
-            _ => self.socket.clone().filter(|_| self.incarnation == incarnation),
+            Some(retiring) if retiring.incarnation == incarnation => retiring.line.upgrade(),
+            _ => self.line.clone().filter(|_| self.incarnation == incarnation),
         }
     }
 }
@@ -146,6 +153,8 @@ pub(crate) struct Answer {
 struct AnswerState {
     answer: Option<Result<Packet, CallError>>,
     waker: Option<Waker>,
+    /// Somebody sleeps until `came`: to wake nobody is a system call all the same.
+    sleeps: bool,
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -157,12 +166,18 @@ impl Answer {
     fn give(&self, answer: Result<Packet, CallError>) {
         let mut state = lock(&self.state);
         state.answer = Some(answer);
-        let waker = state.waker.take();
+        let (waker, sleeps) = (state.waker.take(), std::mem::take(&mut state.sleeps));
         // No lock may be held: who waits would wake up to wait for it, and an executor may poll, or drop, what it wakes
         // right here.
         drop(state);
-        self.came.notify_one();
+        if sleeps {
+            self.came.notify_one();
+        }
         waker.into_iter().for_each(Waker::wake);
+    }
+
+    pub(crate) fn take(&self) -> Option<Result<Packet, CallError>> {
+        lock(&self.state).answer.take()
     }
 
     /// Waits until `end` (`None`: without limit).
@@ -172,6 +187,7 @@ impl Answer {
             if let Some(answer) = state.answer.take() {
                 return Some(answer);
             }
+            state.sleeps = true;
             state = match end.map(|end| end.saturating_duration_since(Instant::now())) {
                 None => self.came.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(Duration::ZERO) => return None,
@@ -259,12 +275,12 @@ impl Connection {
 
     /// Tells an incarnation that so many of its events were read. Gives whether it could be told.
     pub(crate) fn tell_read(&self, incarnation: u64, count: u64) -> bool {
-        let read = Message::wrap(Kind::Read, count, Packet::default());
+        let read = Message::wrap(Kind::Read, count, &Packet::default());
         let inner = lock(&self.inner);
-        let (socket, is_to_come) = (inner.socket_of(incarnation), incarnation > inner.incarnation);
+        let (line, is_to_come) = (inner.line_of(incarnation), incarnation > inner.incarnation);
         drop(inner);
         // One that is gone wants to know nothing; one that isn't ready is told when it is.
-        socket.map_or(!is_to_come, |socket| !matches!(socket.try_send(&read), Err(SendError::Full)))
+        line.map_or(!is_to_come, |line| !matches!(line.try_send(&read), Err(SendError::Full)))
     }
 
     /// The incarnations that may be saying something: the one at work, and the one that it has replaced.
@@ -302,22 +318,51 @@ impl Connection {
     }
 
     /// Sends, having first made a place for the answer if one is wanted. Waits until `end` for a process that doesn't
-    /// read.
+    /// read. Gives where the answer will come.
     pub(crate) fn send(
         &self,
         id: u64,
         packet: &Packet,
         answer: Option<Arc<Answer>>,
         end: Option<Instant>,
-    ) -> Result<(), CallError> {
-        let (socket, count) = {
-            let mut inner = lock(&self.inner);
-            let Some(socket) = inner.socket.clone() else { return Err(self.not_running(&inner)) };
-            let incarnation = inner.incarnation;
-            inner.pending.extend(answer.map(|answer| (id, (incarnation, answer))));
-            (socket, inner.sent.clone())
+    ) -> Result<Arc<Line>, CallError> {
+        let (line, count) = self.begin(id, answer)?;
+        let sent = self.push(&line, packet, end);
+        self.begun(id, packet, &count, sent).map(|()| line)
+    }
+
+    /// As [`send`](Self::send), for a caller that is going to wait: with the right to read there, if that is to be had. It
+    /// is had before the process can answer, so that the answer wakes nobody else.
+    pub(crate) fn ask(
+        &self,
+        id: u64,
+        packet: &Packet,
+        answer: Arc<Answer>,
+        end: Option<Instant>,
+    ) -> Result<(Arc<Line>, Option<Right>), CallError> {
+        let (line, count) = self.begin(id, Some(answer))?;
+        let mut right = line.for_caller();
+        let sent = match line.try_send(packet) {
+            Err(SendError::Full) => {
+                // It may be waiting for somebody to read what it says.
+                right = None;
+                self.push(&line, packet, end)
+            }
+            sent => self.sent(sent),
         };
-        let sent = self.push(&socket, packet, end);
+        self.begun(id, packet, &count, sent).map(|()| (line, right))
+    }
+
+    /// Makes a place for the answer.
+    fn begin(&self, id: u64, answer: Option<Arc<Answer>>) -> Result<(Arc<Line>, Arc<AtomicU64>), CallError> {
+        let mut inner = lock(&self.inner);
+        let Some(line) = inner.line.clone() else { return Err(self.not_running(&inner)) };
+        let incarnation = inner.incarnation;
+        inner.pending.extend(answer.map(|answer| (id, (incarnation, answer))));
+        Ok((line, inner.sent.clone()))
+    }
+
+    fn begun(&self, id: u64, packet: &Packet, count: &AtomicU64, sent: Result<(), CallError>) -> Result<(), CallError> {
         match sent {
             Ok(()) if Message::is_call(packet) => _ = count.fetch_add(1, Ordering::Relaxed),
             Ok(()) => {}
@@ -326,14 +371,11 @@ impl Connection {
         sent
     }
 
-    fn push(&self, socket: &Socket, packet: &Packet, end: Option<Instant>) -> Result<(), CallError> {
+    fn push(&self, line: &Line, packet: &Packet, end: Option<Instant>) -> Result<(), CallError> {
         loop {
-            match socket.try_send(packet) {
-                Ok(()) => return Ok(()),
+            match line.try_send(packet) {
                 Err(SendError::Full) => {}
-                // It is dying. `close` will tell whoever waits how, in a moment.
-                Err(SendError::Gone) => return Ok(()),
-                Err(source) => return Err(CallError::NotSent { name: self.name.clone(), why: source.to_string() }),
+                sent => return self.sent(sent),
             }
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
@@ -341,7 +383,15 @@ impl Connection {
             }
             let left = left.and_then(|left| Timespec::try_from(left).ok());
             // An error here (a signal) only means another turn.
-            let _ = poll(&mut [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::OUT)], left.as_ref());
+            let _ = poll(&mut [PollFd::from_borrowed_fd(line.as_fd(), PollFlags::OUT)], left.as_ref());
+        }
+    }
+
+    fn sent(&self, sent: Result<(), SendError>) -> Result<(), CallError> {
+        match sent {
+            // It is dying. `close` will tell whoever waits how, in a moment.
+            Ok(()) | Err(SendError::Gone) => Ok(()),
+            Err(source) => Err(CallError::NotSent { name: self.name.clone(), why: source.to_string() }),
         }
     }
 
@@ -397,10 +447,10 @@ impl Connection {
     /// Whether it was told of all.
     fn tell_unwanted(inner: &mut Inner) -> bool {
         while let Some((incarnation, id)) = inner.untold.front() {
-            let cancel = Message::wrap(Kind::Cancel, *id, Packet::default());
+            let cancel = Message::wrap(Kind::Cancel, *id, &Packet::default());
             // One that has ended, or is dying, needn't be told.
-            let socket = inner.socket_of(*incarnation);
-            if socket.is_some_and(|socket| matches!(socket.try_send(&cancel), Err(SendError::Full))) {
+            let line = inner.line_of(*incarnation);
+            if line.is_some_and(|line| matches!(line.try_send(&cancel), Err(SendError::Full))) {
                 return false;
             }
             inner.untold.pop_front();
@@ -449,16 +499,16 @@ impl Connection {
     }
 
     fn must_wait(&self, inner: &Inner) -> bool {
-        self.puts_again() && inner.socket.is_none() && !inner.over
+        self.puts_again() && inner.line.is_none() && !inner.over
     }
 
     /// A new incarnation is ready for calls. If there is another one, that keeps those that it has.
-    pub(crate) fn open(&self, incarnation: u64, socket: Arc<Socket>) {
+    pub(crate) fn open(&self, incarnation: u64, line: Arc<Line>) {
         let mut inner = lock(&self.inner);
         let former = inner.incarnation;
-        if let Some(socket) = inner.socket.replace(socket) {
+        if let Some(line) = inner.line.replace(line) {
             let pending = inner.pending.values().filter(|(asked, _)| *asked == former).count();
-            inner.retiring = Some(Retiring { incarnation: former, socket: Arc::downgrade(&socket), pending });
+            inner.retiring = Some(Retiring { incarnation: former, line: Arc::downgrade(&line), pending });
         }
         inner.incarnation = incarnation;
         inner.sent = Arc::default();
@@ -468,9 +518,9 @@ impl Connection {
         self.tell(Life::Opened);
     }
 
-    /// Whether a retiring incarnation has nothing left to answer, and nobody is about to send it anything. `socket` is the
+    /// Whether a retiring incarnation has nothing left to answer, and nobody is about to send it anything. `line` is the
     /// supervisor's own.
-    pub(crate) fn is_drained(&self, incarnation: u64, socket: &Arc<Socket>) -> bool {
+    pub(crate) fn is_drained(&self, incarnation: u64, line: &Arc<Line>) -> bool {
         let inner = lock(&self.inner);
         let waits = |retiring: &Retiring| retiring.incarnation == incarnation && retiring.pending > 0;
         if inner.retiring.as_ref().is_some_and(waits) {
@@ -478,7 +528,7 @@ impl Connection {
         }
         // A caller that took the socket before the replacement did holds it until its call is sent; no other can get it for
         // that any more. So once ours is the only one, what is sent next is behind all calls.
-        let is_last = Arc::strong_count(socket) == 1;
+        let is_last = Arc::strong_count(line) == 1;
         fence(Ordering::Acquire); // with the `Release` in the drop of an `Arc`, which the standard library promises
         is_last
     }
@@ -494,7 +544,7 @@ impl Connection {
         let mut inner = lock(&self.inner);
         let is_last = incarnation >= inner.incarnation;
         if is_last {
-            inner.socket = None;
+            inner.line = None;
             inner.last_exit = Some(how.clone());
         } else if inner.retiring.as_ref().is_some_and(|retiring| retiring.incarnation == incarnation) {
             inner.retiring = None;
@@ -518,11 +568,28 @@ impl Connection {
         self.tell(Life::Over);
     }
 
-    pub(crate) fn answer(&self, id: u64, answer: Result<Packet, CallError>) {
+    /// Brings an answer to whoever waits for it, and says whether the supervisor wants to know that it came. What is none is
+    /// given back: it is the supervisor's.
+    pub(crate) fn deliver(&self, line: &Line, message: Message) -> Result<bool, Message> {
+        let answer = match message.kind {
+            Kind::Answer => Ok(message.body),
+            Kind::CallFailed => {
+                let failure = message.read::<Failure>();
+                let Failure { why, trace } =
+                    failure.unwrap_or_else(|error| Failure { why: error.to_string(), trace: None });
+                Err(CallError::HandlerFailed { name: self.name.clone(), why, trace })
+            }
+            _ => return Err(message),
+        };
+        let tells = line.count_answer();
         // An answer that nobody waits for any more came too late.
-        let waiting = lock(&self.inner).take_pending(id);
+        let mut inner = lock(&self.inner);
+        let waiting = inner.take_pending(message.id);
+        let is_last = waiting.as_ref().is_some_and(|(incarnation, _)| inner.has_finished(*incarnation));
+        drop(inner);
         if let Some((_, waiting)) = waiting {
             waiting.give(answer);
         }
+        Ok(tells || is_last)
     }
 }

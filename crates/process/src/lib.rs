@@ -74,6 +74,7 @@ mod foreign;
 mod group;
 mod handle;
 mod launch;
+mod line;
 mod logs;
 mod memory_limit;
 mod message;

@@ -99,16 +99,16 @@ pub(crate) struct NotAMessage {
 
 impl Message {
     pub(crate) fn encode<T: Serialize>(kind: Kind, id: u64, body: &T) -> Result<Packet, EncodeError> {
-        Ok(Self::wrap(kind, id, Packet::encode(body)?))
+        Ok(Self::wrap(kind, id, &Packet::encode(body)?))
     }
 
     /// Puts the header before an encoded body.
-    pub(crate) fn wrap(kind: Kind, id: u64, body: Packet) -> Packet {
+    pub(crate) fn wrap(kind: Kind, id: u64, body: &Packet) -> Packet {
         let mut bytes = Vec::with_capacity(HEADER_BYTES + body.bytes.len());
         bytes.extend([kind as u8, 0, 0, 0, 0, 0, 0, 0]);
         bytes.extend(id.to_le_bytes());
-        bytes.extend(body.bytes);
-        Packet { bytes, descriptors: body.descriptors }
+        bytes.extend_from_slice(&body.bytes);
+        Packet { bytes, descriptors: body.descriptors.clone() }
     }
 
     /// Whether it is a [`Kind::Call`], of a message that was put together here.

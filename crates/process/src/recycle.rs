@@ -68,6 +68,11 @@ impl Recycle {
         Self { finish_within: limit, ..self }
     }
 
+    /// After how many calls it is due.
+    pub(crate) fn calls(self) -> Option<u64> {
+        self.calls
+    }
+
     pub(crate) fn looks_at_memory(self) -> bool {
         self.memory_bytes.is_some()
     }

@@ -111,7 +111,7 @@ impl Line {
 
     /// As [`say`](Self::say), and tells whether it could be.
     pub(super) fn try_event(&self, lost: u64, body: &Packet, wait: bool) -> bool {
-        let event = Message::wrap(Kind::Event, lost, body.clone());
+        let event = Message::wrap(Kind::Event, lost, body);
         let sent = if wait { self.0.send(&event) } else { self.0.try_send(&event) };
         sent.is_ok()
     }
@@ -137,7 +137,7 @@ impl Line {
 
     /// Answers a call.
     pub(crate) fn answer(&self, kind: Kind, id: u64, body: Packet) -> Result<(), shm::wire::SendError> {
-        self.0.send(&Message::wrap(kind, id, body))
+        self.0.send(&Message::wrap(kind, id, &body))
     }
 }
 

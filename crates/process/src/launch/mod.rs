@@ -22,6 +22,7 @@ use shm::{
 pub(crate) use self::launchers::{Launchers, Progress};
 use crate::{
     BoxError, Executable,
+    line::Line,
     message::{Hello, Kind, Message},
     surroundings::Surroundings,
 };
@@ -89,7 +90,7 @@ pub(crate) enum What {
 pub(crate) struct Launched {
     pub pid: Pid,
     pub pidfd: OwnedFd,
-    pub socket: Arc<Socket>,
+    pub line: Arc<Line>,
     pub stdout: OwnedFd,
     pub stderr: OwnedFd,
 }
@@ -155,18 +156,18 @@ impl Prepared {
 
     /// Gives the child what lets it begin.
     fn say_config(&self, blueprint: &Blueprint) -> Result<(), SendError> {
-        self.line.try_send(&Message::wrap(Kind::Config, 0, blueprint.config.clone()))
+        self.line.try_send(&Message::wrap(Kind::Config, 0, &blueprint.config))
     }
 
     fn launched(self, pid: Pid, pidfd: OwnedFd) -> Launched {
         let (stdout, stderr) = (OwnedFd::from(self.stdout), OwnedFd::from(self.stderr));
-        Launched { pid, pidfd, socket: Arc::new(self.line), stdout, stderr }
+        Launched { pid, pidfd, line: Line::new(self.line), stdout, stderr }
     }
 }
 
 impl Launched {
     /// What tells that it lives or has something to say, in a fixed order.
     pub(crate) fn descriptors(&self) -> [BorrowedFd<'_>; 4] {
-        [self.pidfd.as_fd(), self.socket.as_fd(), self.stdout.as_fd(), self.stderr.as_fd()]
+        [self.pidfd.as_fd(), self.line.as_fd(), self.stdout.as_fd(), self.stderr.as_fd()]
     }
 }

@@ -20,7 +20,7 @@ use shm::{
 use self::{beside::Beside, incarnation::Incarnation};
 use super::{Change, Plan, Replacement, Standing, State, orders::Orders, watch::Watcher};
 use crate::{
-    Exit,
+    Exit, Recycle,
     cgroup::{Leaf, NoTree},
     launch::{What as Becomes, launch},
     memory_limit,
@@ -293,7 +293,8 @@ impl Child {
         self.plan.blueprint.surroundings.status_part = slot;
         let credit = self.plan.connection.event_credit(number, former);
         let launched = launch(&self.plan.blueprint, &self.plan.status, credit).and_then(|launched| {
-            match watcher.add(id, slot, &launched) {
+            let calls = self.plan.recycle.and_then(Recycle::calls);
+            match watcher.add(id, slot, calls, &launched) {
                 Ok(()) => Ok(launched),
                 Err(error) => {
                     watcher.remove(&launched);

@@ -29,6 +29,8 @@ use shm::{
 
 pub use self::change::{Change, Due, Replacement, State};
 use self::life::chance;
+#[cfg(test)]
+pub(crate) use self::orders::Received;
 pub(crate) use self::orders::{NotStarted, Order, Orders, Plan, Which};
 pub(crate) use self::{
     census::{Census, Standing},
@@ -38,7 +40,7 @@ use self::{
     departure::{Departure, Whole},
     groups::{Action, Groups, Outcome},
     life::{Child, News},
-    watch::{Seen, Watcher},
+    watch::{Seen, Watcher, What},
 };
 use crate::{Exit, cgroup::Tree, changes::Stream, logs};
 
@@ -46,7 +48,7 @@ use crate::{Exit, cgroup::Tree, changes::Stream, logs};
 /// process along.
 pub(crate) fn start(tree: Option<Tree>) -> io::Result<Orders> {
     let (orders, received) = Orders::new()?;
-    let (watcher, own_orders) = (Watcher::new(received.bell())?, orders.clone());
+    let (watcher, own_orders) = (Watcher::new(orders.clone())?, orders.clone());
     let supervisor = Supervisor {
         watcher,
         orders: own_orders,
@@ -220,6 +222,9 @@ impl Supervisor {
             }
             Order::Stacks { id, pid, lines } => self.with(id, |child, _| child.has_stacks(pid, lines)),
             Order::Signal { id, signal } => self.with(id, |child, _| child.signal(signal)),
+            Order::Look { id, slot } => {
+                self.with(id, |child, watcher| child.on_seen(id, slot, What::Message, watcher));
+            }
         }
     }
 

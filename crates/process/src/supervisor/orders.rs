@@ -37,6 +37,8 @@ pub(crate) enum Order {
     Stacks { id: u64, pid: i32, lines: Vec<String> },
     /// Send a signal to one, if it lives.
     Signal { id: u64, signal: Signal },
+    /// A caller has read something of an incarnation that is to be looked at.
+    Look { id: u64, slot: u64 },
     /// Tell of every change from now on.
     Watch(Weak<Stream>),
     /// Ring with every change from now on.
@@ -135,10 +137,6 @@ impl Orders {
 }
 
 impl Received {
-    pub(crate) fn bell(&self) -> &Doorbell {
-        &self.bell
-    }
-
     pub(crate) fn quiet(&self) {
         self.bell.quiet();
     }

@@ -1,11 +1,11 @@
 //! What the supervisor waits for: one epoll for all children.
 
-use std::{io, mem::MaybeUninit, os::fd::OwnedFd, time::Duration};
+use std::{io, mem::MaybeUninit, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use rustix::event::{Timespec, epoll};
-use shm::doorbell::Doorbell;
 
-use crate::launch::Launched;
+use super::orders::Orders;
+use crate::{launch::Launched, line::Watch};
 
 /// Something to look at.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,32 +28,39 @@ pub(super) enum What {
 const ALL: [What; 4] = [What::Ended, What::Message, What::Stdout, What::Stderr];
 const ORDERS: u64 = u64::MAX;
 
-pub(super) struct Watcher(OwnedFd);
+pub(super) struct Watcher {
+    epoll: Arc<OwnedFd>,
+    orders: Orders,
+}
 
 impl Watcher {
-    pub(super) fn new(orders: &Doorbell) -> io::Result<Self> {
+    pub(super) fn new(orders: Orders) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, orders, epoll::EventData::new_u64(ORDERS), epoll::EventFlags::IN)?;
-        Ok(Self(epoll))
+        epoll::add(&epoll, orders.bell(), epoll::EventData::new_u64(ORDERS), epoll::EventFlags::IN)?;
+        Ok(Self { epoll: Arc::new(epoll), orders })
     }
 
-    pub(super) fn add(&mut self, id: u64, slot: u64, launched: &Launched) -> io::Result<()> {
+    /// `calls`: when so many are answered that is something to see too.
+    pub(super) fn add(&mut self, id: u64, slot: u64, calls: Option<u64>, launched: &Launched) -> io::Result<()> {
+        let token = |what| id * 8 + slot * 4 + what as u64;
         for (what, descriptor) in ALL.into_iter().zip(launched.descriptors()) {
-            let token = epoll::EventData::new_u64(id * 8 + slot * 4 + what as u64);
-            epoll::add(&self.0, descriptor, token, epoll::EventFlags::IN)?;
+            let token = epoll::EventData::new_u64(token(what));
+            epoll::add(&self.epoll, descriptor, token, epoll::EventFlags::IN)?;
         }
+        let (epoll, orders) = (self.epoll.clone(), self.orders.clone());
+        launched.line.watched(Watch { epoll, token: token(What::Message), orders, id, slot, calls });
         Ok(())
     }
 
     pub(super) fn remove(&mut self, launched: &Launched) {
         // The socket may be open in a caller's hands for a moment longer, so closing ours wouldn't do.
         for descriptor in launched.descriptors() {
-            let _ = epoll::delete(&self.0, descriptor);
+            let _ = epoll::delete(&self.epoll, descriptor);
         }
     }
 
     pub(super) fn remove_one(&mut self, what: What, launched: &Launched) {
-        let _ = epoll::delete(&self.0, launched.descriptors()[what as usize]);
+        let _ = epoll::delete(&self.epoll, launched.descriptors()[what as usize]);
     }
 
     /// Waits until there is something to see, or `limit` is over.
@@ -61,7 +68,7 @@ impl Watcher {
         let mut events = [MaybeUninit::<epoll::Event>::uninit(); 64];
         let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
         // The only errors are an interruption and our own mistakes; both mean another turn.
-        let Ok((events, _)) = epoll::wait(&self.0, &mut events, limit.as_ref()) else { return Vec::new() };
+        let Ok((events, _)) = epoll::wait(&self.epoll, &mut events, limit.as_ref()) else { return Vec::new() };
         let seen = events.iter().map(|event| match event.data.u64() {
             ORDERS => Seen::Orders,
             token => Seen::Child { id: token / 8, slot: token / 4 % 2, what: ALL[token as usize % 4] },

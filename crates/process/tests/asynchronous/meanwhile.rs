@@ -22,6 +22,7 @@ pub const TESTS: &[Test] = &[
     ("two_processes_ask_each_other", mutual),
     ("a_process_with_calls_in_flight_sleeps", it_sleeps),
     ("a_call_of_a_process_that_sleeps_wakes_one_thread_of_it", one_thread),
+    ("a_call_that_is_waited_for_wakes_no_supervisor", no_supervisor),
 ];
 
 fn plain_commands(system: &System) {
@@ -172,5 +173,31 @@ fn one_thread(system: &System) {
     }
     let woken = slept() - before;
     assert!(woken < CALLS / 10, "its control thread was woken {woken} times by {CALLS} calls");
+    subject.stop(LIMIT);
+}
+
+/// Whoever waits reads the answer itself; that the supervisor needn't be woken is a third of what a call took.
+fn no_supervisor(system: &System) {
+    const CALLS: u64 = 200;
+    let subject = start(system, "meanwhile");
+    let is_supervisor =
+        |task: &std::path::PathBuf| fs::read_to_string(task.join("comm")).unwrap().trim() == "supervisor";
+    let mut tasks = fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
+    let supervisor = tasks.find(is_supervisor).unwrap();
+    let slept = || {
+        let status = fs::read_to_string(supervisor.join("status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+        line.trim().parse::<u64>().unwrap()
+    };
+    subject.ping(0).wait().unwrap();
+    let before = slept();
+    for number in 0..CALLS {
+        match number % 2 {
+            0 => assert_eq!(subject.ping(number).wait().unwrap(), number),
+            _ => assert_eq!(subject.ping(number).wait_for(LIMIT).unwrap(), number),
+        }
+    }
+    let woken = slept() - before;
+    assert!(woken < CALLS / 10, "the supervisor was woken {woken} times by {CALLS} calls");
     subject.stop(LIMIT);
 }

@@ -14,6 +14,7 @@ mod groups;
 mod handles;
 mod heavy;
 mod orphans;
+mod reading;
 mod recycling;
 mod select;
 mod stop_order;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         let heavy = all || std::env::args().any(|argument| argument == "--ignored");
         let light = [
             calls::TESTS,
+            reading::TESTS,
             deaths::TESTS,
             handles::TESTS,
             foreign::TESTS,

@@ -149,6 +149,12 @@ impl Subject {
         (1..=to).for_each(|number| cx.emit(&number));
     }
 
+    /// Says an event, then works for so long.
+    pub fn say_and_work(&mut self, event: u64, milliseconds: u64, cx: &mut Context<Self>) {
+        cx.emit(&event);
+        spin_for(Duration::from_millis(milliseconds));
+    }
+
     /// What is in the file that came with the configuration, and in this one.
     pub fn read(&mut self, other: Passed) -> Result<String, String> {
         let mut text = String::new();

@@ -1,6 +1,6 @@
 //! A question to a process, from Python.
 
-use std::sync::Arc;
+use std::{future::IntoFuture, sync::Arc};
 
 use process::{CallError, Handle};
 use pyo3::prelude::*;
@@ -11,7 +11,10 @@ use super::{
     patience::Moment,
     pending::{Outcome, Pending},
 };
-use crate::{codec, wait::Limit};
+use crate::{
+    codec,
+    wait::{self, Limit},
+};
 
 /// A question that hasn't been put yet.
 #[pyclass(frozen, module = "framewire._core")]
@@ -56,12 +59,13 @@ impl Call {
     /// Asks and waits for the answer, `timeout` seconds at most.
     #[pyo3(signature = (timeout = None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
-        let pending = self.pending();
-        match pending.wait_until(py, Limit::seconds(timeout)?)? {
-            Some(answer) => Ok(answer),
+        // Not as something to come: a thread that waits for just this reads the answer itself, and nobody has to wake it.
+        let mut asked = self.handle.call::<Raw, Raw>(&self.command).into_future();
+        match wait::wait(py, Limit::seconds(timeout)?, |limit| asked.wait_for(limit))? {
+            Some(answer) => outcome(answer)(py),
             None => {
                 // A call in flight is cancelled as it goes.
-                drop(pending);
+                drop(asked);
                 Err(failure::call(py, CallError::TimedOut { name: self.handle.name().to_owned() }))
             }
         }

@@ -11,7 +11,7 @@ use rustix::{
     io::Errno,
     net::{
         AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-        SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+        SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, send, sendmsg, socketpair,
     },
 };
 
@@ -27,6 +27,9 @@ pub const MAX_DESCRIPTORS: usize = 253;
 /// Larger payloads go as a memfd: a datagram is capped by the socket's send buffer (some 200 KiB by default), which
 /// several of this size must fit into.
 const MAX_INLINE_BYTES: usize = 64 * 1024;
+
+/// What is smaller is sent in one piece.
+const SMALL_BYTES: usize = 256;
 
 /// More than is needed, and so much that the allocator has the kernel map it (glibc from 128 KiB on): then only the pages that
 /// messages have filled exist, usually one. In a process with two threads that saves a third of its private memory.
@@ -214,6 +217,14 @@ fn send_over(socket: impl AsFd, bytes: &[u8], descriptors: &[Passed], flags: Sen
     if bytes.len() > MAX_MESSAGE_BYTES {
         return Err(SendError::TooLarge(bytes.len()));
     }
+    if count == 0 && bytes.len() < SMALL_BYTES {
+        // Two pieces and no descriptors cost the kernel more than a copy of what is small costs us.
+        let mut datagram = [INLINE; SMALL_BYTES];
+        datagram[1..=bytes.len()].copy_from_slice(bytes);
+        let datagram = &datagram[..=bytes.len()];
+        let sent = rustix::io::retry_on_intr(|| send(&socket, datagram, flags | SendFlags::NOSIGNAL));
+        return sent.map(drop).map_err(|errno| not_sent("send", errno, count));
+    }
     let memory = if large { Some(into_memory(bytes)?) } else { None };
     let descriptors: Vec<BorrowedFd<'_>> =
         descriptors.iter().map(AsFd::as_fd).chain(memory.as_ref().map(AsFd::as_fd)).collect();
@@ -229,12 +240,15 @@ fn send_over(socket: impl AsFd, bytes: &[u8], descriptors: &[Passed], flags: Sen
         ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
     }
     let sent = rustix::io::retry_on_intr(|| sendmsg(&socket, &datagram, &mut ancillary, flags | SendFlags::NOSIGNAL));
-    match sent {
-        Ok(_) => Ok(()),
-        Err(Errno::AGAIN) => Err(SendError::Full),
-        Err(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN) => Err(SendError::Gone),
-        Err(Errno::TOOMANYREFS) => Err(SendError::TooManyOnTheWay(count)),
-        Err(errno) => Err(SendError::System(call::failed("sendmsg")(errno))),
+    sent.map(drop).map_err(|errno| not_sent("sendmsg", errno, count))
+}
+
+fn not_sent(what: &'static str, errno: Errno, descriptors: usize) -> SendError {
+    match errno {
+        Errno::AGAIN => SendError::Full,
+        Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => SendError::Gone,
+        Errno::TOOMANYREFS => SendError::TooManyOnTheWay(descriptors),
+        errno => SendError::System(call::failed(what)(errno)),
     }
 }
 

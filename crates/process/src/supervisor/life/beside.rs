@@ -88,7 +88,7 @@ pub(super) fn ask_to_stop(incarnation: &Incarnation, is_foreign: bool, grace: Du
     }
     // A queue that is full belongs to a process that doesn't read; the signals are for that one.
     let until_term_ns = u64::try_from((grace / 2).as_nanos()).unwrap_or(u64::MAX);
-    let _ = incarnation.launched.socket.try_send(&Message::wrap(Kind::Stop, until_term_ns, Packet::default()));
+    let _ = incarnation.launched.line.try_send(&Message::wrap(Kind::Stop, until_term_ns, &Packet::default()));
 }
 
 impl Child {
@@ -105,7 +105,8 @@ impl Child {
     /// What the incarnation at work has done, if it could be replaced now.
     fn service(&self) -> Option<Service> {
         let Phase::Ready { incarnation, since } = &self.phase else { return None };
-        let Incarnation { answered, memory_bytes, chance, .. } = *incarnation;
+        let Incarnation { memory_bytes, chance, .. } = *incarnation;
+        let answered = incarnation.launched.line.answered();
         self.beside.is_none().then_some(Service { since: *since, answered, memory_bytes, chance })
     }
 
@@ -147,12 +148,12 @@ impl Child {
         self.plan.status.set(Number::StartedNs, monotonic_ns().saturating_sub(age));
         self.plan.status.set(Number::Part, self.slot);
         self.begin_work(&mut incarnation, now);
-        let (number, socket) = (incarnation.number, incarnation.launched.socket.clone());
+        let (number, line) = (incarnation.number, incarnation.launched.line.clone());
         self.phase = Phase::Ready { incarnation, since: now };
         let until = now + self.plan.recycle.map_or(GRACE, |policy| policy.finish_within);
         self.beside = Some(Beside { incarnation: old, stage: Stage::Finishing { until, look_at: now } });
         self.note_replacement(Replacement::TookOver, None);
-        self.open(number, socket);
+        self.open(number, line);
         self.finish_beside(now);
     }
 
@@ -162,7 +163,7 @@ impl Child {
         let Some(Beside { incarnation, stage }) = &mut self.beside else { return };
         let Stage::Finishing { until, look_at } = stage else { return };
         let (until, connection) = (*until, &self.plan.connection);
-        if is_foreign || now >= until || connection.is_drained(incarnation.number, &incarnation.launched.socket) {
+        if is_foreign || now >= until || connection.is_drained(incarnation.number, &incarnation.launched.line) {
             let left = until.saturating_duration_since(now).max(GRACE);
             ask_to_stop(incarnation, is_foreign, left);
             *stage = Stage::Stopping { terminate_at: (!is_foreign).then(|| now + left / 2), kill_at: now + left };
@@ -209,7 +210,7 @@ impl Child {
     pub(super) fn beside_ended(&mut self, watcher: &mut Watcher) {
         let slot = self.slot ^ 1;
         self.at(slot).into_iter().for_each(|incarnation| incarnation.launched.signal(Signal::KILL));
-        self.hear(0, slot, watcher, usize::MAX);
+        self.hear_last_words(slot, watcher);
         if self.slot == slot {
             // It had become ready before it died.
             return self.ended(watcher);

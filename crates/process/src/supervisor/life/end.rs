@@ -49,7 +49,7 @@ impl Child {
         if let Some(incarnation) = self.incarnation() {
             incarnation.launched.signal(Signal::KILL);
         }
-        self.hear(0, self.slot, watcher, usize::MAX);
+        self.hear_last_words(self.slot, watcher);
         let phase = std::mem::replace(&mut self.phase, Phase::Over { state: State::Exited });
         let (incarnation, since, stopping, pause) = match phase {
             Phase::Starting { incarnation, .. } => (incarnation, None, false, false),

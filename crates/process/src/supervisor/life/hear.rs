@@ -2,13 +2,12 @@
 
 use std::{sync::Arc, time::Instant};
 
-use rustix::process::Signal;
-use shm::wire::{ReceiveError, Socket};
-
 use super::{Child, News, Phase, heart::look_every, incarnation::Incarnation};
 use crate::{
-    CallError, Exit, State, logs,
-    message::{Failure, Kind, Message},
+    Exit, State,
+    line::{Heard, Line, Right},
+    logs,
+    message::{Kind, Message},
     supervisor::{
         output::{More, Stream},
         watch::{Watcher, What},
@@ -27,7 +26,7 @@ impl Child {
             What::Ended if is_at_work => self.ended(watcher),
             What::Ended => self.beside_ended(watcher),
             What::Message => {
-                self.hear(id, slot, watcher, MESSAGES_A_ROUND);
+                self.hear(slot, watcher);
                 self.finish_beside(Instant::now());
             }
             What::Stdout | What::Stderr => {
@@ -47,14 +46,30 @@ impl Child {
         self.recycle_if_due(id, watcher, Instant::now());
     }
 
-    pub(super) fn hear(&mut self, id: u64, slot: u64, watcher: &mut Watcher, at_most: usize) {
+    fn hear(&mut self, slot: u64, watcher: &mut Watcher) {
+        let right = self.at(slot).and_then(|incarnation| incarnation.launched.line.for_supervisor());
+        if let Some(mut right) = right {
+            self.hear_some(&mut right, slot, watcher, MESSAGES_A_ROUND);
+        }
+    }
+
+    /// Of one that has ended: all that it has said.
+    pub(super) fn hear_last_words(&mut self, slot: u64, watcher: &mut Watcher) {
+        let right = self.at(slot).map(|incarnation| incarnation.launched.line.for_last_words());
+        if let Some(mut right) = right {
+            self.hear_some(&mut right, slot, watcher, usize::MAX);
+        }
+    }
+
+    fn hear_some(&mut self, right: &mut Right, slot: u64, watcher: &mut Watcher, at_most: usize) {
         let foreign = self.is_foreign();
         for _ in 0..at_most {
             let Some(incarnation) = self.at(slot) else { return };
-            let packet = match incarnation.launched.socket.try_receive() {
-                Ok(packet) => packet,
-                Err(ReceiveError::Empty) => return,
-                Err(ReceiveError::Gone) if foreign => {
+            match right.hear() {
+                Heard::Nothing => return,
+                Heard::Message(message) => self.heard(slot, right, message),
+                Heard::NotAMessage(error) => tracing::warn!(process = self.name(), "could not {error}"),
+                Heard::Gone if foreign => {
                     watcher.remove_one(What::Message, &incarnation.launched);
                     // It has become the other program: that closed its line.
                     let runs = incarnation.announced && incarnation.last_words.is_none();
@@ -63,26 +78,23 @@ impl Child {
                     }
                     return;
                 }
-                Err(error) => {
-                    // It has closed its line, or what it says can't be received. Whoever can't be talked to is
-                    // killed; usually it is dying anyway, and its exit tells more.
-                    if !matches!(error, ReceiveError::Gone) {
-                        incarnation.killed_for = Some(Exit::Failed(format!("its line broke: could not {error}")));
-                    }
-                    watcher.remove_one(What::Message, &incarnation.launched);
-                    incarnation.hung_up = true;
-                    incarnation.launched.signal(Signal::KILL);
-                    return;
+                // It has closed its line, or what it says can't be received. Whoever can't be talked to is killed;
+                // usually it is dying anyway, and its exit tells more.
+                Heard::Gone => return incarnation.hang_up(watcher),
+                Heard::Broken(error) => {
+                    incarnation.killed_for = Some(Exit::Failed(format!("its line broke: could not {error}")));
+                    return incarnation.hang_up(watcher);
                 }
-            };
-            match Message::take_apart(packet) {
-                Ok(message) => self.heard(slot, &message),
-                Err(error) => tracing::warn!(process = self.name(), id, "could not {error}"),
             }
         }
     }
 
-    fn heard(&mut self, slot: u64, message: &Message) {
+    fn heard(&mut self, slot: u64, right: &Right, message: Message) {
+        let message = match self.plan.connection.deliver(right.line(), message) {
+            // Whatever it may be due for now is looked at when all this has been heard.
+            Ok(_) => return,
+            Err(message) => message,
+        };
         let name = self.name().to_owned();
         let is_foreign = self.is_foreign();
         let Some(incarnation) = self.at(slot) else { return };
@@ -90,20 +102,9 @@ impl Child {
         match message.kind {
             Kind::Ready if is_foreign => incarnation.announced = true,
             Kind::Ready => self.is_ready(slot),
-            Kind::Answer => {
-                incarnation.answered += 1;
-                self.plan.connection.answer(message.id, Ok(message.body.clone()));
-            }
-            Kind::CallFailed => {
-                incarnation.answered += 1;
-                let failure = message.read::<Failure>();
-                let Failure { why, trace } =
-                    failure.unwrap_or_else(|error| Failure { why: error.to_string(), trace: None });
-                self.plan.connection.answer(message.id, Err(CallError::HandlerFailed { name, why, trace }));
-            }
             Kind::Event => {
                 let (number, connection) = (incarnation.number, &self.plan.connection);
-                connection.events.put(number, message.body.clone(), message.id, connection);
+                connection.events.put(number, message.body, message.id, connection);
             }
             Kind::Log => match message.read() {
                 Ok(record) => logs::relay(&name, record),
@@ -127,10 +128,10 @@ impl Child {
         let Phase::Starting { mut incarnation, .. } = phase else { return self.phase = phase };
         let now = Instant::now();
         self.begin_work(&mut incarnation, now);
-        let (number, socket) = (incarnation.number, incarnation.launched.socket.clone());
+        let (number, line) = (incarnation.number, incarnation.launched.line.clone());
         self.phase = Phase::Ready { incarnation, since: now };
         self.note(None);
-        self.open(number, socket);
+        self.open(number, line);
         if !std::mem::replace(&mut self.started, true) {
             let _ = self.plan.ready.send(Ok(()));
         }
@@ -143,9 +144,9 @@ impl Child {
     }
 
     /// Calls go to this incarnation from now on.
-    pub(super) fn open(&self, number: u64, socket: Arc<Socket>) {
+    pub(super) fn open(&self, number: u64, line: Arc<Line>) {
         if !self.is_foreign() {
-            self.plan.connection.open(number, socket);
+            self.plan.connection.open(number, line);
         }
     }
 }

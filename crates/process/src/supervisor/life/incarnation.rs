@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use rustix::process::Signal;
+
 use super::chance;
 use crate::{
     Exit, Recycle,
@@ -11,7 +13,7 @@ use crate::{
     supervisor::{
         Plan,
         output::{Output, Stream},
-        watch::Watcher,
+        watch::{Watcher, What},
     },
 };
 
@@ -43,8 +45,6 @@ pub(super) struct Incarnation {
     pub beat: (u64, Instant),
     /// When its heartbeat is looked at next, or, once it was found unresponsive, when it is killed at the latest.
     pub beat_at: Option<Instant>,
-    /// How many calls it has answered.
-    pub answered: u64,
     /// Its private memory, when it was looked at last.
     pub memory_bytes: Option<u64>,
     /// A random number from 0 to 1 of its own.
@@ -71,10 +71,16 @@ impl Incarnation {
             stacks: Vec::new(),
             beat: (0, now),
             beat_at: None,
-            answered: 0,
             memory_bytes: None,
             chance: chance(),
         }
+    }
+
+    /// Its line is of no use any more.
+    pub(super) fn hang_up(&mut self, watcher: &mut Watcher) {
+        watcher.remove_one(What::Message, &self.launched);
+        self.hung_up = true;
+        self.launched.signal(Signal::KILL);
     }
 
     /// Takes what is left of one that has ended: how it did, and what it wrote last.
