@@ -65,8 +65,7 @@ impl Memory {
         if !(LEAST_LIMIT..=MOST_LIMIT).contains(&limit_bytes) {
             return Err(MapError::Limit(limit_bytes));
         }
-        // Twice the limit: the index of the smallest entries, with its slots half empty, is nearly as large as they are.
-        let half_bytes = 2 * limit_bytes.next_multiple_of(PAGE) + PAGE;
+        let half_bytes = half_bytes_for(limit_bytes);
         let bytes = PAGE + 2 * half_bytes;
         let (mapping, descriptor) =
             memory::create_partly("framewire-map", bytes, PAGE + LEAST_PAID, Sealing::ManyWriters)?;
@@ -90,7 +89,7 @@ impl Memory {
         let alleged = |at| usize::try_from(word(at)).unwrap_or(usize::MAX);
         let (half_bytes, limit_bytes) = (alleged(HALF_BYTES_AT), alleged(LIMIT_AT));
         let fits = (LEAST_LIMIT..=MOST_LIMIT).contains(&limit_bytes)
-            && half_bytes == 2 * limit_bytes.next_multiple_of(PAGE) + PAGE;
+            && half_bytes == half_bytes_for(limit_bytes);
         if !fits {
             return Err(MapError::Broken("its sizes can't be"));
         }
@@ -175,6 +174,11 @@ impl Memory {
         let at = self.half_at(half);
         let _ = memory::give_back(self.descriptor.as_fd(), at + from.next_multiple_of(PAGE), at + self.half_bytes);
     }
+}
+
+/// Twice the limit: the index of the smallest entries, with its slots half empty, is nearly as large as they are.
+fn half_bytes_for(limit_bytes: usize) -> usize {
+    2 * limit_bytes.next_multiple_of(PAGE) + LEAST_PAID
 }
 
 fn random() -> Result<[u64; 3], MapError> {

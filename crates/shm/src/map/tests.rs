@@ -78,7 +78,7 @@ proptest! {
     /// Whatever is done to it, it has what a `HashMap` would have, in the order in which it came; and what it refuses is what
     /// wouldn't fit.
     #[test]
-    fn it_is_a_map(steps in steps(), limit in prop_oneof![Just(8192usize), Just(1 << 20)]) {
+    fn it_is_a_map(steps in steps(), limit in prop_oneof![Just(4096usize), Just(16_384), Just(1 << 20)]) {
         let (map, mut model, mut stamp) = (new_map(limit), Model::default(), 0u8);
         for step in steps {
             stamp = stamp.wrapping_add(1);
