@@ -187,7 +187,7 @@ class Dict(MutableMapping[_K, _V]):
         return iter(self.keys())
 
     def __reversed__(self) -> Iterator[_K]:
-        return reversed(self.keys())
+        return reversed(list(self))
 
     def __repr__(self) -> str:
         return f"framewire.Dict({self.copy()!r})"
@@ -259,7 +259,7 @@ class Dict(MutableMapping[_K, _V]):
         self._map.set_all([*pairs, *more.items()])
 
     def update_with(self, key: _K, function: Callable[[Any], _T], default: Any = _NOTHING) -> _T:
-        """Replace a value by what `function` makes of it, and give that: `seen.update_with("cars", lambda n: n + 1, 0)`.
+        """Replace a value by what `function` makes of it, and give that: `d.update_with("cars", lambda n: n + 1, 0)`.
 
         Of many processes that do so at once none is lost. The function runs while nobody waits for it: if somebody else
         has changed the value meanwhile, it is called again, with the new one. So it shouldn't do anything else.
