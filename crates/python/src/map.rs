@@ -61,11 +61,7 @@ impl Map {
 
     fn store(&self, py: Python<'_>, key: &[u8], pickle: &[u8]) -> PyResult<()> {
         self.with(py, |mut guard| {
-            if pickle.len() > LARGE_BYTES {
-                py.detach(move || guard.set(key, pickle))
-            } else {
-                guard.set(key, pickle)
-            }
+            if pickle.len() > LARGE_BYTES { py.detach(move || guard.set(key, pickle)) } else { guard.set(key, pickle) }
         })
     }
 

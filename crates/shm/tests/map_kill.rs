@@ -221,7 +221,11 @@ fn processes_killed_at_any_instant_leave_whole_changes() {
     assert_eq!(map.keys().unwrap(), [b"count"]);
     let count = number(map.get("count").unwrap());
     println!("{kills} kills, {count} counted");
-    assert!((counted..=counted + kills).contains(&count), "{count} where {counted} to {} were counted", counted + kills);
+    assert!(
+        (counted..=counted + kills).contains(&count),
+        "{count} where {counted} to {} were counted",
+        counted + kills
+    );
     map.clear().unwrap();
     assert_eq!(map.len().unwrap(), 0);
 }
@@ -346,9 +350,17 @@ mod crash_points {
             });
             map.remove("end").unwrap();
             let left = entries(&map);
-            assert!(left == before || left == afterwards, "{operation}: half done after {points} points: {:?}", left.keys());
+            assert!(
+                left == before || left == afterwards,
+                "{operation}: half done after {points} points: {:?}",
+                left.keys()
+            );
             assert!(woken || left == before, "{operation}: nobody heard of the change after {points} points");
-            if left == before { unchanged += 1 } else { changed += 1 }
+            if left == before {
+                unchanged += 1
+            } else {
+                changed += 1
+            }
             assert_eq!(map.len().unwrap(), left.len());
             is_whole(&map);
             if told.is_some() {

@@ -27,10 +27,7 @@ pub(super) struct Write<'a> {
 }
 
 /// Sets all of these, or, if there is an error, none.
-pub(super) fn set_all<'a>(
-    memory: &Memory,
-    pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>,
-) -> Result<(), MapError> {
+pub(super) fn set_all<'a>(memory: &Memory, pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<(), MapError> {
     let mut half = Half::active(memory)?;
     let writes = found(memory, &half, pairs)?;
     if writes.is_empty() {
@@ -138,13 +135,7 @@ fn found<'a>(
 
 /// Whether a half has room for so many bytes and new keys, if need be after paying for it. It hasn't, if there is so much
 /// garbage in it that it is better built anew.
-fn has_room(
-    memory: &Memory,
-    half: &mut Half<'_>,
-    needed: usize,
-    fresh: usize,
-    live: usize,
-) -> Result<bool, MapError> {
+fn has_room(memory: &Memory, half: &mut Half<'_>, needed: usize, fresh: usize, live: usize) -> Result<bool, MapError> {
     let end = half.tail() + needed;
     // A quarter of the slots is never used, so that a search ends soon.
     if half.used().saturating_add(fresh).saturating_mul(4) > half.slots() * 3 || end > memory.half_bytes() {

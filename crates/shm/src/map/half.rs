@@ -179,7 +179,10 @@ impl<'a> Half<'a> {
     /// The entry that is said to be there.
     pub(super) fn entry(&self, at: usize) -> Result<Entry, MapError> {
         const OUTSIDE: MapError = MapError::Broken("an entry lies outside of it");
-        if !at.is_multiple_of(8) || at < log_at(self.slots) || at.checked_add(ENTRY_HEAD).is_none_or(|at| at > self.tail) {
+        if !at.is_multiple_of(8)
+            || at < log_at(self.slots)
+            || at.checked_add(ENTRY_HEAD).is_none_or(|at| at > self.tail)
+        {
             return Err(OUTSIDE);
         }
         let word = |index: usize| self.word(at + index * 8).load(Ordering::Relaxed);

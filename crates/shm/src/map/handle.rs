@@ -292,7 +292,8 @@ impl<'de> Deserialize<'de> for Map {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Sent { lock, root: address, memory } = Sent::deserialize(deserializer)?;
         let root = address.open(KIND, ROOT_BYTES)?;
-        let made = address.arena.object(address.offset, || Memory::open(root, memory).map(|memory| Shared { lock, memory }));
+        let made =
+            address.arena.object(address.offset, || Memory::open(root, memory).map(|memory| Shared { lock, memory }));
         made.map(Self).map_err(|error| de::Error::custom(format_args!("could not {error}")))
     }
 }

@@ -88,8 +88,7 @@ impl Memory {
         let word = |at| root.word64(at).load(Ordering::Relaxed);
         let alleged = |at| usize::try_from(word(at)).unwrap_or(usize::MAX);
         let (half_bytes, limit_bytes) = (alleged(HALF_BYTES_AT), alleged(LIMIT_AT));
-        let fits = (LEAST_LIMIT..=MOST_LIMIT).contains(&limit_bytes)
-            && half_bytes == half_bytes_for(limit_bytes);
+        let fits = (LEAST_LIMIT..=MOST_LIMIT).contains(&limit_bytes) && half_bytes == half_bytes_for(limit_bytes);
         if !fits {
             return Err(MapError::Broken("its sizes can't be"));
         }

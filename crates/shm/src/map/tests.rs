@@ -230,10 +230,12 @@ fn threads_that_update_lose_nothing() {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..1000 {
-                    map.update("count", |old| Some(match old {
-                        Some(old) => (u64::from_le_bytes(old.try_into().unwrap()) + 1).to_le_bytes().to_vec(),
-                        None => 1u64.to_le_bytes().to_vec(),
-                    }))
+                    map.update("count", |old| {
+                        Some(match old {
+                            Some(old) => (u64::from_le_bytes(old.try_into().unwrap()) + 1).to_le_bytes().to_vec(),
+                            None => 1u64.to_le_bytes().to_vec(),
+                        })
+                    })
                     .unwrap();
                 }
             });
@@ -362,7 +364,8 @@ fn what_another_process_says_of_a_map_is_checked() {
     let arena = Arena::create(8192).unwrap();
     let lock = crate::lock::Lock::create(&arena, ()).unwrap();
     let [mine, other] = [1 << 20, 1 << 21].map(|limit_bytes| Map::create(&arena, MapOptions { limit_bytes }).unwrap());
-    let (root, memories) = (mine.memory().root().address(), [&mine, &other].map(|map| map.memory().descriptor().clone()));
+    let (root, memories) =
+        (mine.memory().root().address(), [&mine, &other].map(|map| map.memory().descriptor().clone()));
     let forge = |memory: &Passed| {
         let (lock, root) = (lock.clone(), root.clone());
         Packet::encode(&Forged { lock, root, memory: memory.clone() }).unwrap().decode::<Map>()
