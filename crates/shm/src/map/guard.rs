@@ -12,6 +12,9 @@ use super::{
 };
 use crate::lock::Guard;
 
+/// A key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
 /// The map is had; dropped, it is let go of.
 ///
 /// Others wait meanwhile, also for a mere look, and so does this thread if it uses the [`Map`] itself. If this process is
@@ -184,7 +187,7 @@ impl<'a> MapGuard<'a> {
     /// # Errors
     ///
     /// [`MapError::Broken`].
-    pub fn entries(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, MapError> {
+    pub fn entries(&self) -> Result<Vec<Pair>, MapError> {
         self.all(|half, entry| (half.key_of(entry), half.value_of(entry)))
     }
 

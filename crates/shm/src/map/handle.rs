@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use super::{
     error::MapError,
-    guard::MapGuard,
+    guard::{MapGuard, Pair},
     half::{Half, LEAST_SLOTS},
     memory::{KIND, LEAST_PAID, Memory, ROOT_BYTES},
     repair::repair,
@@ -206,7 +206,7 @@ impl Map {
     /// # Errors
     ///
     /// As [`get`](Self::get).
-    pub fn entries(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, MapError> {
+    pub fn entries(&self) -> Result<Vec<Pair>, MapError> {
         self.lock()?.entries()
     }
 

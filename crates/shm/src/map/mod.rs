@@ -48,6 +48,6 @@ mod tests;
 
 pub use self::{
     error::MapError,
-    guard::MapGuard,
+    guard::{MapGuard, Pair},
     handle::{Map, MapOptions},
 };
