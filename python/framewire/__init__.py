@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         TimeoutError,
     )
     from framewire.exit import Exit
+    from framewire.namespace import Dict, Namespace
     from framewire.pool import AsyncResult, Pool
     from framewire.process import (
         Call,
@@ -80,6 +81,7 @@ __all__ = [
     "CodecError",
     "Condition",
     "Context",
+    "Dict",
     "DiedError",
     "Error",
     "Event",
@@ -93,6 +95,7 @@ __all__ = [
     "Lease",
     "LeasesError",
     "Lock",
+    "Namespace",
     "NotRunningError",
     "OutOfMemoryError",
     "OwnerDiedError",
@@ -180,6 +183,10 @@ _WHERE = {
         "TimeoutError",
     ),
     "framewire.exit": ("Exit",),
+    "framewire.namespace": (
+        "Dict",
+        "Namespace",
+    ),
     "framewire.pool": (
         "AsyncResult",
         "Pool",

@@ -213,6 +213,52 @@ class Event:
         """
     def __reduce__(self) -> tuple[Any, ...]: ...
 
+@final
+class Map:
+    """Objects by name, between processes: what `framewire.Namespace` and `framewire.Dict` are made of.
+
+    Each method is one step to all others. Objects are pickled. Keys: str, int, float, bytes, None and tuples of these.
+    """
+
+    def __new__(cls, limit_bytes: int) -> Self: ...
+    def __getitem__(self, key: Any, /) -> Any: ...
+    def __setitem__(self, key: Any, value: Any, /) -> None: ...
+    def __delitem__(self, key: Any, /) -> None: ...
+    def __contains__(self, key: Any, /) -> bool: ...
+    def __len__(self) -> int: ...
+    def versioned(self, key: Any) -> tuple[Any, int]:
+        """The value of a key, and the map's version when it was set."""
+    def compare_and_set(self, key: Any, version: int | None, value: Any) -> bool:
+        """Set a key's value if it still has that version (None: if it has none). Whether it was."""
+    def setdefault(self, key: Any, value: Any) -> Any:
+        """Give a key's value; if it has none, this one, which is set then."""
+    def pop(self, key: Any) -> Any:
+        """Take a key away, and give its value."""
+    def popitem(self) -> tuple[Any, Any]:
+        """Take the key away that came last, and give it with its value."""
+    def set_all(self, pairs: list[tuple[Any, Any]]) -> None:
+        """Set many: all or none, whoever dies, and nobody sees some without the others."""
+    def clear(self) -> None:
+        """Take all away at once."""
+    def keys(self) -> list[Any]:
+        """All keys, in the order in which they came."""
+    def items(self) -> list[tuple[Any, Any]]:
+        """All keys and values as at one moment, in the order in which they came."""
+    @property
+    def version(self) -> int:
+        """How often it was changed."""
+    @property
+    def limit_bytes(self) -> int:
+        """How many bytes all entries may take."""
+    @property
+    def used_bytes(self) -> int:
+        """How many they take."""
+    def wait_changed(self, version: int, timeout: float | None = None) -> bool:
+        """Wait until it was changed since it had that version, for at most `timeout` seconds. True if it was."""
+    def wait_changed_async(self, version: int) -> Awaitable[Literal[True]]:
+        """As `wait_changed`, in a task. Cancelling it is safe at any time."""
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
 @disjoint_base
 class Barrier:
     """A point that none of `parties` passes before all have come to it; whoever comes last runs `action` first.

@@ -4,6 +4,7 @@ mod block;
 mod codec;
 mod error;
 mod later;
+mod map;
 mod private_tests;
 mod process;
 mod queue;
@@ -24,6 +25,7 @@ mod _core {
         codec::register(module)?;
         block::register(module)?;
         later::register(module)?;
+        map::register(module)?;
         private_tests::register(module)?;
         process::register(module)?;
         queue::register(module)?;

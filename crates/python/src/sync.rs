@@ -5,7 +5,7 @@ mod block;
 mod condition;
 mod event;
 mod lock;
-mod room;
+pub(crate) mod room;
 mod rwlock;
 mod semaphore;
 

@@ -10,7 +10,8 @@
 //! | [`ring`] | frames from one writer to many readers, without copies and without locks |
 //! | [`queue`] | tasks from many to many, with descriptors if need be, each done at least once, whoever dies |
 //! | [`lock`] | locks, conditions, semaphores, barriers, events, values and arrays between processes |
-//! | [`arena`] | the memory that queues and locks live in |
+//! | [`map`] | names and their values between processes, each change whole or not at all |
+//! | [`arena`] | the memory that queues, locks and maps live in |
 //! | [`wait`] | waiting for many rings and other descriptors at once |
 //! | [`wire`] | messages between two processes, with descriptors, rings, queues and locks inside |
 //! | [`doorbell`] | how a sleeping process is woken |
@@ -125,6 +126,8 @@ pub mod lane;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod life;
 pub mod lock;
+#[cfg(not(all(test, feature = "loom")))]
+pub mod map;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod memory;
 #[cfg(not(all(test, feature = "loom")))]

@@ -41,6 +41,14 @@ pub(super) fn supplying<T>(pieces: Vec<Piece>, unpickle: impl FnOnce() -> PyResu
     made
 }
 
+/// Runs `pickle` as if no message were being made: what it makes stays where it is put, and its objects couldn't come along.
+pub(crate) fn apart<T>(pickle: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    let outer = LEAVING.take();
+    let pickled = pickle();
+    LEAVING.set(outer);
+    pickled
+}
+
 /// For a class's `__reduce__`: takes the object along, and gives its number.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ const BYTES: usize = 256 * 1024;
 
 /// Makes an object in an arena with room for it. The memory is given back when nobody, in any process, has any object of the
 /// arena any more.
-pub(super) fn make<T>(bytes: usize, make: impl Fn(&Arena) -> Result<T, ArenaError>) -> PyResult<T> {
+pub(crate) fn make<T>(bytes: usize, make: impl Fn(&Arena) -> Result<T, ArenaError>) -> PyResult<T> {
     static CURRENT: Mutex<Option<Arena>> = Mutex::new(None);
     let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
     // Half of it is for the conditions of its locks, which have to be in the same one.

@@ -46,6 +46,12 @@ impl Mapping {
         Self::map(descriptor, bytes, bytes, true)
     }
 
+    /// As [`read_write`](Self::read_write), without touching what isn't in use yet.
+    pub(crate) fn read_write_as_it_comes(descriptor: impl AsFd, bytes: usize) -> Result<Self, MemoryError> {
+        check_size(&descriptor, bytes)?;
+        Self::map(descriptor, bytes, 0, true)
+    }
+
     /// Maps the first `bytes` of a memfd so that what is written there is this process's own.
     pub(crate) fn private(descriptor: impl AsFd, bytes: usize) -> Result<Self, MemoryError> {
         check_size(&descriptor, bytes)?;

@@ -87,13 +87,31 @@ pub(crate) fn create_partly(
 
 /// Pays for the bytes from `from` to `to` of memory that was made by [`create_partly`] and mapped as `mapping`.
 pub(crate) fn pay(descriptor: impl AsFd, mapping: &Mapping, from: usize, to: usize) -> Result<(), MemoryError> {
+    if to <= from {
+        return Ok(());
+    }
+    reserve(descriptor, from, to)?;
+    mapping.populate(to)
+}
+
+/// As [`pay`], without bringing anything in: each page comes when it is touched first.
+pub(crate) fn reserve(descriptor: impl AsFd, from: usize, to: usize) -> Result<(), MemoryError> {
     let more = to.saturating_sub(from);
     if more == 0 {
         return Ok(());
     }
     Budget::now().check(more as u64)?;
-    allocate(descriptor, from as u64, more as u64).map_err(failed("allocate", more))?;
-    mapping.populate(to)
+    allocate(descriptor, from as u64, more as u64).map_err(failed("allocate", more))
+}
+
+/// Gives the bytes from `from` to `to` back to the system, and keeps the size: they read as zeros from now on.
+pub(crate) fn give_back(descriptor: impl AsFd, from: usize, to: usize) -> Result<(), MemoryError> {
+    let less = to.saturating_sub(from);
+    if less == 0 {
+        return Ok(());
+    }
+    let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    retry_on_intr(|| fallocate(&descriptor, how, from as u64, less as u64)).map_err(failed("give back", less))
 }
 
 /// In pieces, each anew if a signal interrupts it: the kernel undoes a piece that it doesn't finish, so that under a

@@ -7,4 +7,4 @@ mod memfd;
 pub use budget::{Budget, OverBudget};
 pub use map::Mapping;
 pub use memfd::{MemoryError, Sealing, create};
-pub(crate) use memfd::{create_partly, pay};
+pub(crate) use memfd::{create_partly, give_back, pay, reserve};
