@@ -17,6 +17,7 @@ from framewire._failures import SpawnError
 
 __all__ = [
     "import_main",
+    "is_found",
     "is_importing_main",
     "make",
     "pickle_by_value",
@@ -47,15 +48,20 @@ def zygote_command(modules: Sequence[str]) -> list[str]:
 
     """
     for module in modules:
-        top = module.partition(".")[0]
-        if top not in sys.modules and importlib.util.find_spec(top) is None:
+        if not is_found(module):
             raise ModuleNotFoundError(
-                f"could not preload {module!r}: there is no module {top!r} on the path {sys.path}", name=top
+                f"could not preload {module!r}: there is no such module on the path {sys.path}", name=module
             )
     given: dict[str, Any] = {"modules": list(modules), "path": _path()}
     if _MAIN_NAME in modules:
         given |= {"main": _main(), "argv": sys.argv}
     return [*_interpreter("_zygote.py"), json.dumps(given)]
+
+
+def is_found(module: str) -> bool:
+    """Whether a module is on the path, or the package that it is in."""
+    top = module.partition(".")[0]
+    return top in sys.modules or importlib.util.find_spec(top) is not None
 
 
 def _interpreter(script: str) -> list[str]:

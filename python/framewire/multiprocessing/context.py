@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import framewire
 from framewire.multiprocessing import pickling
+from framewire.multiprocessing.chosen import chosen
 
 METHOD = "framewire"
 
@@ -27,13 +28,33 @@ class Process(process.BaseProcess):
 
     @staticmethod
     def _Popen(process_obj: process.BaseProcess) -> Any:
-        from framewire.multiprocessing.popen import Popen
-
-        return Popen(process_obj)
+        return _start(process_obj, chosen.choice.method)
 
     @staticmethod
     def _after_fork() -> None:
-        """A new interpreter has nothing to clean up."""
+        """What there is to do after a fork is done when the interpreter is copied."""
+
+
+class SpawnProcess(Process):
+    """An interpreter of its own, started anew."""
+
+    @staticmethod
+    def _Popen(process_obj: process.BaseProcess) -> Any:
+        return _start(process_obj, "spawn")
+
+
+class ForkServerProcess(Process):
+    """A copy of an interpreter that has imported what :func:`set_forkserver_preload` said."""
+
+    @staticmethod
+    def _Popen(process_obj: process.BaseProcess) -> Any:
+        return _start(process_obj, "forkserver")
+
+
+def _start(process_obj: process.BaseProcess, method: str) -> Any:
+    from framewire.multiprocessing.popen import Popen
+
+    return Popen(process_obj, method)
 
 
 class Context(standard.BaseContext):
@@ -94,7 +115,7 @@ class Context(standard.BaseContext):
         """A pool; a killed worker fails the task that it was at, and no other."""
         from framewire.multiprocessing.pool import Pool
 
-        return Pool(processes, initializer, initargs, maxtasksperchild)
+        return Pool(processes, initializer, initargs, maxtasksperchild, context=self)
 
     def Manager(self) -> Any:
         """A started manager: its server, and the workers of its pools, are Framewire's processes."""
@@ -117,25 +138,68 @@ class Context(standard.BaseContext):
         return framewire.RLock() if lock in (True, None) else lock
 
     def get_context(self, method: str | None = None) -> Context:  # type: ignore[override]
-        """This one: there is one way to start a process."""
-        if method in (None, METHOD, "spawn"):
-            return self
-        raise ValueError(
-            f"cannot find context for {method!r}: framewire starts processes in one way, which behaves as 'spawn'"
-        )
+        """The context of a start method, or the one that was chosen."""
+        if method is None:
+            return _contexts[chosen.choice.method]
+        found = _contexts.get("spawn" if method == METHOD else method)
+        if found is None:
+            raise ValueError(f"cannot find context for {method!r}: framewire has {' and '.join(map(repr, _contexts))}")
+        return found
 
     def get_start_method(self, allow_none: bool = False) -> str:
-        """What it behaves as: `"spawn"`."""
-        return "spawn"  # what programs that ask know, and what it behaves as
+        """How processes are started."""
+        return chosen.choice.method
 
     def get_all_start_methods(self) -> list[str]:
-        """What there is."""
-        return ["spawn"]
+        """How they can be: anew (`"spawn"`), or as copies of an interpreter (`"forkserver"`)."""
+        return list(_contexts)
 
     def set_start_method(self, method: str | None, force: bool = False) -> None:
-        """Changes nothing; a method that isn't there is refused."""
-        self.get_context(method)
+        """Choose how; it may be chosen again."""
+        known = self.get_context("spawn" if method is None else method).get_start_method()
+        chosen.take(chosen.choice._replace(method=known))
+
+    def set_forkserver_preload(self, module_names: list[str]) -> None:
+        """Choose what the interpreter imports that is copied; `["__main__"]` if nothing is said."""
+        if not all(isinstance(name, str) for name in module_names):
+            raise TypeError("module_names must be a list of strings")
+        chosen.take(chosen.choice._replace(preload=tuple(module_names)))
 
     def set_executable(self, executable: str) -> None:
         """The interpreter for new processes."""
         sys.executable = os.fsdecode(executable)
+
+
+class _Fixed(Context):
+    """One way to start processes, whatever is chosen elsewhere."""
+
+    _method: ClassVar[str]
+
+    def get_context(self, method: str | None = None) -> Context:  # type: ignore[override]
+        """This one, or that of another start method."""
+        return self if method is None else super().get_context(method)
+
+    def get_start_method(self, allow_none: bool = False) -> str:
+        """Its own."""
+        return self._method
+
+    def set_start_method(self, method: str | None, force: bool = False) -> None:
+        """Raise an error: it has one."""
+        raise ValueError("cannot set start method of concrete context")
+
+
+class SpawnContext(_Fixed):
+    """Processes are started anew."""
+
+    _method = "spawn"
+    Process: ClassVar[type[process.BaseProcess]] = SpawnProcess
+
+
+class ForkServerContext(_Fixed):
+    """Processes are copies of an interpreter."""
+
+    _method = "forkserver"
+    Process: ClassVar[type[process.BaseProcess]] = ForkServerProcess
+
+
+_contexts: dict[str, Context] = {"spawn": SpawnContext(), "forkserver": ForkServerContext()}

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from framewire._failures import RemoteTraceback
 from framewire._imap import IMapIterator
 from framewire._results import AsyncResult
+from framewire.multiprocessing.chosen import chosen
+from framewire.multiprocessing.context import Context
 from framewire.pool import Pool as _Pool
 
 __all__ = [
@@ -56,10 +58,11 @@ class Pool(_Pool):
         initializer: Callable[..., object] | None = None,
         initargs: Iterable[Any] = (),
         maxtasksperchild: int | None = None,
-        context: object = None,
+        context: Context | None = None,
     ) -> None:
-        """Start the workers; `context` is accepted, and of no use."""
-        super().__init__(processes, initializer, initargs, maxtasksperchild)
+        """Start the workers, as the context says, or as was chosen."""
+        method = chosen.choice.method if context is None else context.get_start_method()
+        super().__init__(processes, initializer, initargs, maxtasksperchild, preload=chosen.modules(method))
 
     # Private there too, and yet looked at by many programs.
     @property

@@ -12,6 +12,7 @@ from multiprocessing import process, resource_tracker, spawn, util
 from typing import Any
 
 from framewire import _core
+from framewire.multiprocessing.chosen import Choice, chosen
 from framewire.process import GRACE, Handle, Process, default_system
 
 __all__ = ["Popen"]
@@ -38,8 +39,10 @@ class Runner(Process):
         parent: int,
         streams: tuple[_core.Descriptor | None, _core.Descriptor | None],
         tracker: _core.Descriptor | None,
+        choice: Choice,
     ) -> None:
         """Take everything along; it begins as soon as the parent knows that it can."""
+        chosen.take(choice)
         for stream, number in zip(streams, (1, 2), strict=True):
             if stream is not None:
                 copy = stream.detach()
@@ -78,15 +81,15 @@ class Popen:
 
     method = "framewire"
 
-    def __init__(self, process_object: process.BaseProcess) -> None:
+    def __init__(self, process_object: process.BaseProcess, method: str) -> None:
         util._flush_std_streams()  # type: ignore[attr-defined]
         self.returncode: int | None = None
         self._pid: int | None = None
         preparation = spawn.get_preparation_data(process_object._name)  # type: ignore[attr-defined]
         preparation = {key: value for key, value in preparation.items() if key not in _NOT_NEEDED}
-        config = (process_object, preparation, os.getpid(), (_copy(1), _copy(2)), _tracker())
-        system = default_system()
-        self.handle: Handle[Any] = system._begin(Runner, config, {}, _name(process_object), {}).handle
+        config = (process_object, preparation, os.getpid(), (_copy(1), _copy(2)), _tracker(), chosen.choice)
+        options = {"preload": chosen.modules(method)}
+        self.handle: Handle[Any] = default_system()._begin(Runner, config, {}, _name(process_object), options).handle
         self.sentinel = self.handle.fileno()
         _ = self.pid  # it is known from now on, however soon it ends
 

@@ -44,7 +44,6 @@ DIFFERENT = {
     "TestStartMethod.test_context": "there is one start method",
     "TestStartMethod.test_get_all": "there is one start method",
     "TestStartMethod.test_mixed_startmethod": "there is one start method",
-    "TestStartMethod.test_set_get": "there is one start method",
     "WithProcessesTestEvent.test_repr": "its repr has no address",
     "WithProcessesTestPool.test_imap_handle_iterable_exception": "what came before an input that fails is given; there, only whole chunks of it",
     "WithProcessesTestPoolWorkerErrors.test_unpickleable_result": "the error is that of pickle itself",
