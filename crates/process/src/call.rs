@@ -264,7 +264,6 @@ impl<R: DeserializeOwned> CallFuture<R> {
     ///     // look whether to go on
     /// }
     /// # }
-    /// # use std::future::IntoFuture;
     /// ```
     pub fn wait_for(&mut self, limit: Option<Duration>) -> Option<Result<R, CallError>> {
         // What no clock reaches is no limit.
