@@ -14,7 +14,8 @@ use shm::wire::Packet;
 
 use crate::{
     Exit,
-    connection::{Answer, Connection},
+    answer::Answer,
+    connection::Connection,
     line::{Line, Read, Right},
     message::{Kind, Message},
 };
