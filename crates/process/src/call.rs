@@ -14,7 +14,8 @@ use shm::wire::Packet;
 
 use crate::{
     Exit,
-    connection::{Answer, Connection},
+    answer::Answer,
+    connection::Connection,
     line::{Line, Read, Right},
     message::{Kind, Message},
 };
@@ -264,7 +265,6 @@ impl<R: DeserializeOwned> CallFuture<R> {
     ///     // look whether to go on
     /// }
     /// # }
-    /// # use std::future::IntoFuture;
     /// ```
     pub fn wait_for(&mut self, limit: Option<Duration>) -> Option<Result<R, CallError>> {
         // What no clock reaches is no limit.

@@ -62,6 +62,7 @@
 
 #![forbid(unsafe_code)]
 
+mod answer;
 mod call;
 mod cgroup;
 mod changes;

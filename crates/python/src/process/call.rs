@@ -1,6 +1,6 @@
 //! A question to a process, from Python.
 
-use std::{future::IntoFuture, sync::Arc};
+use std::sync::Arc;
 
 use process::{CallError, Handle};
 use pyo3::prelude::*;
