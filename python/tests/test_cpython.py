@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 SUITE = Path(__file__).with_name("cpython") / "suite.py"
-# All of it takes one minute on two cores.
-LIMIT = 600
+# All of it takes two minutes on two cores, and six where six others build on them.
+LIMIT = 1200
 
 
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the suite and its exceptions are those of CPython 3.11")
@@ -26,4 +26,4 @@ def test_cpythons_own_tests_pass():
     told = re.search(r"^Ran (\d+) tests", ran.stderr, re.M)
     assert ran.returncode == 0, ran.stderr
     assert told, ran.stderr
-    assert int(told[1]) > 180, "they weren't all found"
+    assert int(told[1]) > 220, "they weren't all found"
