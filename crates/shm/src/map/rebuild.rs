@@ -82,7 +82,7 @@ fn pay(memory: &Memory, half: usize, bytes: usize, log_bytes: usize) -> Result<u
 /// Gives the memory of the half that doesn't count any more back, unless it is small, or the next one will need as much.
 fn give_back(memory: &Memory, half: usize, new_paid: usize) {
     let paid = memory.mapping().word64(memory.half_at(half) + PAID_AT);
-    if paid.load(Ordering::Relaxed) > new_paid.min(MOST_KEPT_BYTES).max(KEPT_BYTES) as u64 {
+    if paid.load(Ordering::Relaxed) > new_paid.clamp(KEPT_BYTES, MOST_KEPT_BYTES) as u64 {
         // Before it isn't there any more: who takes over from us pays for it again.
         // SYNC POINT J: as in `Memory::activate`.
         paid.store(0, Ordering::Release);
