@@ -8,7 +8,7 @@ use shm::{
     map::{Map, MapOptions},
 };
 
-const ROUNDS: u32 = 2_000_000;
+const ROUNDS: u32 = 1_000_000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arena = Arena::create(1 << 16)?;
@@ -29,13 +29,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             assert!(many.set(&keys[turn as usize % keys.len()], &[turn as u8; 64]).is_ok());
         });
     }
+    let large = vec![7; 1 << 20];
+    measure_for(1000, "set 1 MiB", |_| assert!(map.set("large", &large).is_ok()));
+    measure_for(1000, "get 1 MiB", |_| assert!(map.get("large").is_ok()));
     Ok(())
 }
 
 fn measure(what: &str, operation: impl Fn(u32)) {
+    measure_for(ROUNDS, what, operation);
+}
+
+fn measure_for(rounds: u32, what: &str, operation: impl Fn(u32)) {
     let began = Instant::now();
-    for turn in 0..ROUNDS {
+    for turn in 0..rounds {
         operation(turn);
     }
-    println!("{what}: {:.1} ns", began.elapsed().as_nanos() as f64 / f64::from(ROUNDS));
+    println!("{what}: {:.1} ns", began.elapsed().as_nanos() as f64 / f64::from(rounds));
 }

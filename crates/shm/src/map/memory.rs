@@ -42,6 +42,9 @@ const PAGE: usize = 4096;
 pub(super) const LEAST_PAID: usize = 4 * PAGE;
 /// A half that isn't used any more keeps its memory if it is this small: to take and give it costs three system calls each time.
 pub(super) const KEPT_BYTES: usize = 256 * 1024;
+/// So does one of up to this size if the next one is as large: a picture that is set again and again would otherwise have its
+/// pages taken, cleared and given back each second time, which costs several times as much as to copy it.
+pub(super) const MOST_KEPT_BYTES: usize = 16 << 20;
 /// One small entry has to fit.
 pub(super) const LEAST_LIMIT: usize = PAGE;
 /// As for arenas. The halves are addresses only, until they are paid for; a process has 128 TiB of these.

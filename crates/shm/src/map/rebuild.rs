@@ -6,7 +6,7 @@ use super::{
     change::{Order, Write},
     error::MapError,
     half::{Entry, Half, LEAST_SLOTS, NEXT_ORDER_AT, PAID_AT, entry_bytes, log_at},
-    memory::{KEPT_BYTES, LEAST_PAID, Memory},
+    memory::{KEPT_BYTES, LEAST_PAID, MOST_KEPT_BYTES, Memory},
 };
 use crate::{crash, sync::Ordering};
 
@@ -59,24 +59,30 @@ fn build(memory: &Memory, from: Option<&Half<'_>>, kept: &[Entry], writes: &[Wri
     crash::point();
     memory.activate(new);
     crash::point();
-    give_back(memory, old);
+    give_back(memory, old, paid);
     Ok(())
 }
 
-/// Pays for the half that is to be built: for twice what it will have, or, if there isn't that much, for just that. Gives how
-/// much of it is paid for.
+/// Pays for the half that is to be built: for twice what it will have, or, if there isn't that much, for just that. What it has
+/// beyond, from when there was more, goes back. Gives how much of it is paid for.
 fn pay(memory: &Memory, half: usize, bytes: usize, log_bytes: usize) -> Result<usize, MapError> {
     let has = memory.mapping().word64(memory.half_at(half) + PAID_AT).load(Ordering::Relaxed);
     let has = usize::try_from(has).ok().filter(|has| *has <= memory.half_bytes()).unwrap_or(0);
     let pages = |bytes: usize| bytes.max(LEAST_PAID).next_multiple_of(4096).min(memory.half_bytes());
+    let wanted = pages(bytes.saturating_add(log_bytes));
+    if has > wanted.max(KEPT_BYTES) {
+        memory.give_back(half, wanted);
+        crash::point();
+        return Ok(wanted);
+    }
     let pay = |to: usize| memory.pay(half, has.min(to), to).map(|()| to.max(has));
-    Ok(pay(pages(bytes.saturating_add(log_bytes))).or_else(|_| pay(pages(bytes)))?)
+    Ok(pay(wanted).or_else(|_| pay(pages(bytes)))?)
 }
 
-/// Gives the memory of the half that doesn't count back, unless it is small.
-fn give_back(memory: &Memory, half: usize) {
+/// Gives the memory of the half that doesn't count any more back, unless it is small, or the next one will need as much.
+fn give_back(memory: &Memory, half: usize, new_paid: usize) {
     let paid = memory.mapping().word64(memory.half_at(half) + PAID_AT);
-    if paid.load(Ordering::Relaxed) > KEPT_BYTES as u64 {
+    if paid.load(Ordering::Relaxed) > new_paid.clamp(KEPT_BYTES, MOST_KEPT_BYTES) as u64 {
         // Before it isn't there any more: who takes over from us pays for it again.
         // SYNC POINT J: as in `Memory::activate`.
         paid.store(0, Ordering::Release);
