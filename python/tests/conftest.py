@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 import framewire
+
+# A shell that starts the tests in the background has them ignore it, and what they start too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WITH_EACH_LAUNCHER = {"test_process_async", "test_process_calls", "test_process_life"}
 
