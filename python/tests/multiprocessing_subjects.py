@@ -132,3 +132,14 @@ class AsyncWorker(valkka.AsyncBackMessageProcess):
 
     async def c__large(self, size):
         await self.send_out__(valkka.MessageObject("large", data=b"x" * size))
+
+
+def describe(queue):
+    """Whether this process is a copy, and how it would start others."""
+    from framewire import multiprocessing as mp
+
+    with open("/proc/self/cmdline") as line:
+        told = line.read().startswith("framewire\0__process"), mp.get_start_method()
+    if queue is not None:
+        queue.put(told)
+    return told

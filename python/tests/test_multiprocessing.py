@@ -188,6 +188,41 @@ def test_a_pool_and_shared_numbers():
 
 
 def test_other_start_methods_are_refused_by_name():
-    assert mp.get_context("spawn").Process is mp.Process
-    with pytest.raises(ValueError, match="'fork'"):
+    assert issubclass(mp.get_context("spawn").Process, mp.Process)
+    with pytest.raises(ValueError, match="cannot find context for 'fork'"):
         mp.get_context("fork")
+
+
+@pytest.fixture
+def copied():
+    mp.set_forkserver_preload(["multiprocessing_subjects", "no_such_module"])
+    mp.set_start_method("forkserver")
+    yield
+    mp.set_forkserver_preload(["__main__"])
+    mp.set_start_method("spawn")
+
+
+@pytest.mark.usefixtures("copied")
+def test_with_forkserver_processes_and_workers_are_copies():
+    assert (mp.get_start_method(), mp.get_context().get_start_method()) == ("forkserver", "forkserver")
+    queue = mp.Queue()
+    for process_class in (mp.Process, mp.get_context("forkserver").Process):
+        process = process_class(target=subjects.describe, args=(queue,))
+        process.start()
+        assert queue.get(timeout=LIMIT) == (True, "forkserver")
+        process.join(LIMIT)
+        assert process.exitcode == 0
+    anew = mp.get_context("spawn").Process(target=subjects.describe, args=(queue,))
+    anew.start()
+    assert queue.get(timeout=LIMIT) == (False, "forkserver"), "its own children are as its parent's"
+    anew.join(LIMIT)
+    with mp.Pool(2) as pool:
+        assert pool.map(subjects.describe, [None] * 4) == [(True, "forkserver")] * 4
+
+
+@pytest.mark.usefixtures("copied")
+def test_with_forkserver_a_killed_process_ends_as_any():
+    process = started(time.sleep, 1000)
+    process.kill()
+    process.join(LIMIT)
+    assert process.exitcode == -signal.SIGKILL

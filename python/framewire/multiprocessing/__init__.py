@@ -10,7 +10,8 @@ parent. The table in ``docs/design/python-multiprocessing.md`` says what passes 
 and why.
 
 Processes are made by starting the interpreter anew, as with the start method *spawn*: the main module must be
-importable, so guard what starts processes by ``if __name__ == "__main__":``.
+importable, so guard what starts processes by ``if __name__ == "__main__":``. With *forkserver* they are copies of an
+interpreter that has imported what ``set_forkserver_preload`` says.
 """
 
 from multiprocessing.context import AuthenticationError, BufferTooShort, ProcessError, TimeoutError

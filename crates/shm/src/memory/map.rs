@@ -165,6 +165,15 @@ impl Mapping {
         unsafe { AtomicU64::from_ptr(self.start.as_ptr().add(offset).cast()) }
     }
 
+    /// So many 64-bit words from there, checked once.
+    fn words64(&self, offset: usize, count: usize) -> &[AtomicU64] {
+        let end = count.checked_mul(8).and_then(|bytes| bytes.checked_add(offset));
+        let fits = offset.is_multiple_of(8) && end.is_some_and(|end| end <= self.bytes);
+        assert!(fits, "no {count} 64-bit words at {offset} of {}", self.bytes);
+        // SAFETY: as in `word32`, for each of them: all lie inside.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr().add(offset).cast(), count) }
+    }
+
     /// Copies bytes out of memory that another process may be writing: what it writes meanwhile comes out mixed.
     ///
     /// # Panics
@@ -172,8 +181,8 @@ impl Mapping {
     /// If they don't lie inside, or `offset` isn't a multiple of 8.
     pub(crate) fn copy_out(&self, offset: usize, into: &mut [u8]) {
         let (words, rest) = into.as_chunks_mut::<8>();
-        for (index, word) in words.iter_mut().enumerate() {
-            *word = self.word64(offset + index * 8).load(Ordering::Relaxed).to_ne_bytes();
+        for (word, place) in words.iter_mut().zip(self.words64(offset, words.len())) {
+            *word = place.load(Ordering::Relaxed).to_ne_bytes();
         }
         let start = offset + words.len() * 8;
         assert!(start + rest.len() <= self.bytes, "bytes outside of the mapping");
@@ -191,8 +200,8 @@ impl Mapping {
     pub(crate) fn copy_in(&self, offset: usize, from: &[u8]) {
         assert!(self.writable, "the mapping is for reading only");
         let (words, rest) = from.as_chunks::<8>();
-        for (index, word) in words.iter().enumerate() {
-            self.word64(offset + index * 8).store(u64::from_ne_bytes(*word), Ordering::Relaxed);
+        for (word, place) in words.iter().zip(self.words64(offset, words.len())) {
+            place.store(u64::from_ne_bytes(*word), Ordering::Relaxed);
         }
         let start = offset + words.len() * 8;
         assert!(start + rest.len() <= self.bytes, "bytes outside of the mapping");
