@@ -920,11 +920,16 @@ class Group:
     """Some tasks' outcomes."""
 
     def __new__(cls) -> Group: ...
-    def take(self, number: int | None, count: int, timeout: float | None) -> list[tuple[int, bool, Any]]:
-        """Take the outcomes that are there: number, whether it is an answer, and that or the exception.
+    def take(self, into: list[tuple[int, bool, Any]], number: int | None, count: int, timeout: float | None) -> None:
+        """Put the outcomes that are there into a list: number, whether it is an answer, and that or the exception.
 
-        Waits until the one of that number is there, or so many, or all; an empty list when `timeout` seconds are over.
+        Waits until the one of that number is there, or so many, or all, but not longer than `timeout` seconds. Each is
+        put as it is read, so that an interruption loses none.
         """
+    def given(self) -> int:
+        """How many were given."""
+    def left(self) -> int:
+        """How many outcomes are to be taken, now or when they come."""
     def wait(self, timeout: float | None) -> bool:
         """Wait until all have an outcome; whether that is so."""
     def is_done(self) -> bool:

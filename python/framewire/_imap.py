@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
@@ -32,7 +31,11 @@ class IMapIterator(Generic[R]):
         self._ordered = ordered
         self._group = _core.Group()
         self._ahead = pool._count * _AHEAD_PER_WORKER
-        self._read = self._given = self._in_flight = 0
+        self._given = 0  # to whoever iterates
+        # What was read of the input and wasn't handed over, and the number of the first. Both change at once, by one
+        # assignment: a KeyboardInterrupt may come between any two.
+        self._lot: tuple[int, list[Any]] = (0, [])
+        self._came: list[tuple[int, bool, Any]] = []
         self._arrived: dict[int, tuple[bool, Any]] = {}
         self._broken: BaseException | None = None
         self._feed()
@@ -40,30 +43,37 @@ class IMapIterator(Generic[R]):
     def _feed(self) -> None:
         """Read as far ahead as is allowed, for a moment: the reading mustn't keep results that are there."""
         end = time.monotonic() + 0.01
-        while self._input is not None and self._read - self._given < self._ahead:
-            # A slow input isn't waited for: its first item is worth handing over at once.
-            lot, begun = [], time.monotonic()
+        while self._group.given() - self._given < self._ahead:
+            self._read()
+            first, lot = self._lot
+            if not lot:
+                return
+            refused = False
             try:
-                for item in itertools.islice(self._input, min(LOT, self._ahead - (self._read - self._given))):
-                    lot.append(item)
-                    if time.monotonic() - begun > 0.001:
-                        break
-                else:
-                    if not lot:
-                        self._input = None
-            except BaseException as error:
-                # It is raised after the results of what was read before it.
-                self._input, self._broken = None, error
-            if lot:
-                try:
-                    self._pool._core.submit(self._group, self._read, self._pickled, lot)
-                except PoolError as error:
-                    self._input, self._broken = None, error
-                    return
-                self._read += len(lot)
-                self._in_flight += len(lot)
+                self._pool._core.submit(self._group, first, self._pickled, lot)
+            except PoolError as error:
+                refused, self._input, self._broken = True, None, error
+            finally:
+                given = self._group.given()
+                self._lot = (given, [] if refused else lot[given - first :])
             if time.monotonic() > end:
                 return
+
+    def _read(self) -> None:
+        """Read some of the input. A slow one isn't waited for: its first item is worth handing over at once."""
+        begun = time.monotonic()
+        first, lot = self._lot
+        most = min(LOT, self._ahead - (first - self._given))
+        try:
+            while self._input is not None and len(lot) < most:
+                lot.append(next(self._input))
+                if time.monotonic() - begun > 0.001:
+                    return
+        except StopIteration:
+            self._input = None
+        except Exception as error:
+            # It is raised after the results of what was read before it.
+            self._input, self._broken = None, error
 
     def __iter__(self) -> Self:
         return self
@@ -84,25 +94,27 @@ class IMapIterator(Generic[R]):
         while True:
             number = self._given if self._ordered else next(iter(self._arrived), -1)
             if number in self._arrived:
+                if self._group.left() <= self._ahead // 2:
+                    self._feed()  # before it is taken: an interruption mustn't lose it
                 success, value = self._arrived.pop(number)
                 self._given += 1
-                if self._in_flight <= self._ahead // 2:
-                    self._feed()
                 if not success:
                     raise value
                 return cast(R, value)
-            if not self._in_flight:
+            if not self._group.left():
                 self._feed()
-                if not self._in_flight:
+                if not self._group.left():
                     if self._broken is not None:
                         broken, self._broken = self._broken, None
                         raise broken
                     raise StopIteration
             left = None if end is None else max(0.0, end - time.monotonic())
             wanted = number if self._ordered else None
-            outcomes = self._group.take(wanted, max(1, self._in_flight // 2) if self._ordered else 1, left)
-            if not outcomes and left is not None and left <= 0.0:
+            count = max(1, self._group.left() // 2) if self._ordered else 1
+            self._group.take(self._came, wanted, count, left)
+            if not self._came and left is not None and left <= 0.0:
                 raise task_timed_out(timeout)
-            for came, success, value in outcomes:
+            while self._came:
+                came, success, value = self._came[-1]
                 self._arrived[came] = (success, value)
-            self._in_flight -= len(outcomes)
+                self._came.pop()

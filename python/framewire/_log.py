@@ -62,7 +62,7 @@ def _made(level: int, process: str | None, text: str, record: dict[str, str]) ->
         "created": created,
         "msecs": created % 1 * 1000,
         "relativeCreated": made.relativeCreated - (made.created - created) * 1000,
-        "process": None,
+        "process": int(record.get("pid", 0)),
         "processName": process,
         "process_name": process,
         "stream": None,

@@ -52,9 +52,9 @@ def zygote_command(modules: Sequence[str]) -> list[str]:
             raise ModuleNotFoundError(
                 f"could not preload {module!r}: there is no such module on the path {sys.path}", name=module
             )
-    given: dict[str, Any] = {"modules": list(modules), "path": _path()}
+    given: dict[str, Any] = {"modules": list(modules), "path": [entry for entry in _path() if isinstance(entry, str)]}
     if _MAIN_NAME in modules:
-        given |= {"main": _main(), "argv": sys.argv}
+        given |= {"main": _main(), "argv": [str(word) for word in sys.argv]}
     return [*_interpreter("_zygote.py"), json.dumps(given)]
 
 

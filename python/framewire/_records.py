@@ -47,6 +47,7 @@ class _ToParent(logging.Handler):
                 "lineno": max(0, record.lineno),
                 "function": record.funcName and _plain(record.funcName),
                 "thread": record.threadName and _plain(record.threadName),
+                "pid": os.getpid(),
                 "created": record.created,
             }
             _core.log_record(said)

@@ -47,6 +47,7 @@ class AsyncResult(Generic[R]):
         self._error_callback = error_callback
         self._return_exceptions = return_exceptions
         self._lock = threading.Lock()
+        self._came: list[tuple[int, bool, Any]] = []
         self._outcome: tuple[bool, Any] | None = None
         self._called = threading.Event() if callback is not None or error_callback is not None else None
 
@@ -103,8 +104,8 @@ class AsyncResult(Generic[R]):
     def _gather(self) -> tuple[bool, Any]:
         with self._lock:
             if self._outcome is None:
-                outcomes = self._group.take(None, sys.maxsize, None)
-                outcomes.sort(key=lambda outcome: outcome[0])
+                self._group.take(self._came, None, sys.maxsize, None)  # the rest, if it was interrupted before
+                outcomes = sorted(self._came, key=lambda outcome: outcome[0])
                 failed = next((value for _, success, value in outcomes if not success), None)
                 if failed is not None and not self._return_exceptions:
                     self._outcome = (False, failed)
@@ -112,6 +113,7 @@ class AsyncResult(Generic[R]):
                     self._outcome = (True, outcomes[0][2])
                 else:
                     self._outcome = (True, [value for _, _, value in outcomes])
+                self._came = []
             return self._outcome
 
     def _call_back(self) -> None:
@@ -183,15 +185,17 @@ class Callbacks:
         """
         if self.is_here():
             return True
+        end = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             self._is_over = True
             if not self._changed.wait_for(lambda: not self._waiting, timeout):
                 return False
             thread = self._thread
-        if thread is not None and self._bell is not None:
-            _core.Group().notify(self._bell, _NOBODY)  # which is done already, so it rings now
-            thread.join(timeout)
-        return True
+        if thread is None or self._bell is None:
+            return True
+        _core.Group().notify(self._bell, _NOBODY)  # which is done already, so it rings now
+        thread.join(None if end is None else max(0.0, end - time.monotonic()))
+        return not thread.is_alive()
 
     def is_here(self) -> bool:
         """Whether this is the thread that calls back."""

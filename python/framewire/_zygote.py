@@ -11,10 +11,12 @@ if __name__ == "__main__":
     if _folder not in sys.path:
         sys.path.append(_folder)
 
+import contextlib
 import gc
 import importlib
 import json
 import random
+import time
 import warnings
 from typing import Any
 
@@ -22,6 +24,10 @@ from framewire import _preparation, worker
 from framewire._failures import SpawnError
 
 __all__ = ["Zygote", "main"]
+
+
+# In seconds.
+_THREADS_END_WITHIN = 0.2
 
 
 class Zygote:
@@ -51,9 +57,16 @@ class Zygote:
             if (more := _threads() - before) > 0:
                 started[module] = more
         gc.freeze()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()  # what is left in it would be said by every copy
         if _threads() > 1:
             _end_threads()
-        if (left := _threads()) > 1:
+        # One that was just joined may still be on its way out.
+        end = time.monotonic() + _THREADS_END_WITHIN
+        while (left := _threads()) > 1 and time.monotonic() < end:
+            time.sleep(0.002)  # sleep: a thread's end tells nobody
+        if left > 1:
             culprits = ", ".join(repr(module) for module in started) or "something at the interpreter's start"
             raise SpawnError(
                 f"copy an interpreter with {left} threads: they were started by the import of {culprits}; "

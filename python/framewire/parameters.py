@@ -8,7 +8,7 @@ import json
 import types
 from collections.abc import Callable, Mapping
 from enum import Enum
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any, Literal, Union, get_args, get_origin
 
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
@@ -23,10 +23,11 @@ def parameters_of(work: Any) -> dict[str, inspect.Parameter]:
     """Give what can be set: all arguments of a class; of a function, what is neither the picture nor its info."""
     try:
         signature = inspect.signature(work, eval_str=True)
-    except (TypeError, ValueError):  # written in C, or its like
-        return {}
     except Exception:  # an annotation that means something to a type checker only
-        signature = inspect.signature(work)
+        try:
+            signature = inspect.signature(work)
+        except (TypeError, ValueError):  # written in C, or its like
+            return {}
     own = list(signature.parameters.values())
     if not inspect.isclass(work):
         # The picture is whatever comes first; after it, what has no default is the info.
@@ -77,7 +78,8 @@ def _listed(known: Mapping[str, inspect.Parameter]) -> str:
 def _wanted(parameter: inspect.Parameter) -> Any:
     if parameter.annotation is not _NOTHING and not isinstance(parameter.annotation, str):
         return parameter.annotation
-    return Any if parameter.default in (_NOTHING, None) else type(parameter.default)
+    default = parameter.default
+    return Any if default is _NOTHING or default is None else type(default)
 
 
 def _converted(text: str, wanted: Any) -> Any:
@@ -97,8 +99,9 @@ def _converted(text: str, wanted: Any) -> Any:
         int: (int, "a whole number"),
         float: (float, "a number"),
         str: (str, "a text"),
-        Path: (Path, "a path"),
     }
+    if isinstance(wanted, type) and issubclass(wanted, PurePath):
+        return wanted(text)
     if wanted in makers:
         make, what = makers[wanted]
         try:

@@ -183,6 +183,7 @@ class Pool:
         whole, group = pickled(function, wrapper), _core.Group()
         results: list[Any] = [None] * len(items)
         failed: tuple[int, BaseException] | None = None
+        came: list[tuple[int, bool, Any]] = []
         left = len(items)
         with shown:
             given = 0
@@ -196,16 +197,17 @@ class Pool:
                 else:
                     wait = _SHOW_EVERY if shown.is_wanted else None
                 # More than half of what is missing at once: being woken for each costs more than a short task.
-                outcomes = group.take(None, max(1, (left - (len(items) - given)) // 2), wait)
-                if not outcomes and shown.is_wanted:
-                    outcomes = group.take(None, 1, 0.0)
-                for number, success, value in outcomes:
+                group.take(came, None, max(1, (left - (len(items) - given)) // 2), wait)
+                if not came and shown.is_wanted:
+                    group.take(came, None, 1, 0.0)
+                for number, success, value in came:
                     if success or return_exceptions:
                         results[number] = value
                     elif failed is None or number < failed[0]:
                         failed = (number, value)
-                left -= len(outcomes)
-                shown.advance(len(outcomes))
+                left -= len(came)
+                shown.advance(len(came))
+                came.clear()
         if failed is not None:
             raise failed[1]
         return results

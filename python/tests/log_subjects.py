@@ -21,6 +21,16 @@ class Talker(framewire.Process):
         logging.getLogger(logger).log(level, text)
 
     @framewire.command
+    def have_a_child_talk(self, name: str, said: str, printed: str) -> None:
+        with Talker.spawn(logging.DEBUG, name=name) as inner:
+            inner.say(logging.DEBUG, said).wait(30)
+            inner.print(printed).wait(30)
+
+    @framewire.command
+    def print(self, text: str) -> None:
+        print(text)
+
+    @framewire.command
     def say_to_the_root(self, text: str) -> None:
         logging.warning(text)
 

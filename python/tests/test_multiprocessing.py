@@ -217,7 +217,7 @@ def test_with_forkserver_processes_and_workers_are_copies():
     assert queue.get(timeout=LIMIT) == (False, "forkserver"), "its own children are as its parent's"
     anew.join(LIMIT)
     with mp.Pool(2) as pool:
-        assert pool.map(subjects.describe, [None] * 4) == [(True, "forkserver")] * 4
+        assert all(is_copy for is_copy, _ in pool.map(subjects.describe, [None] * 4))
 
 
 @pytest.mark.usefixtures("copied")

@@ -447,3 +447,29 @@ def test_its_memory_goes_with_it():
     assert maps() == before + 30, "it was known already"
     del same, many, queue
     assert maps() == before
+
+
+class Unreadable:
+    """A value that this process can't read."""
+
+    def __reduce__(self):
+        return _fail, ("no such model",)
+
+
+def _fail(why):
+    raise KeyError(why)
+
+
+def test_a_value_that_cannot_be_read_is_not_taken_for_none():
+    ns, shared = framewire.Namespace(), framewire.Dict()
+    ns.model = shared["model"] = Unreadable()
+    for read in (
+        lambda: ns.model,
+        lambda: shared["model"],
+        lambda: shared.get("model"),
+        lambda: shared.pop("model", None),
+        lambda: shared.update_with("model", str, "default"),
+    ):
+        with pytest.raises(framewire.CodecError, match="unpickle a value: KeyError: 'no such model'"):
+            read()
+    assert "model" in shared

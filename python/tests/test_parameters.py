@@ -117,6 +117,11 @@ def test_what_is_none_or_cannot_be_is_told_with_what_there_is(name, text, says):
 
 
 def test_what_has_no_default_is_needed():
+    def has(frame, *, model=Path("x.onnx")):
+        raise AssertionError
+
+    assert typed("has", has, {"model": "a"}) == {"model": Path("a")}
+
     def needs(frame, *, model: Path, size=3):
         pass
 

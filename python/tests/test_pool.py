@@ -293,3 +293,45 @@ def test_many_threads_use_one_pool(pool):
     for thread in threads:
         thread.join(LIMIT)
     assert results == {number: [n * n for n in range(number * 50)] for number in range(6)}
+
+
+def test_a_wait_with_a_limit_takes_nothing_from_another_threads(pool):
+    result = pool.apply_async(time.sleep, (0.5,))
+    other = threading.Thread(target=result.get)
+    other.start()
+    with pytest.raises(framewire.CallTimeoutError):
+        result.get(timeout=0.1)
+    other.join(LIMIT)
+    assert not other.is_alive()
+
+
+class Interrupts:
+    """An input in which Ctrl-C comes once."""
+
+    def __init__(self) -> None:
+        self.numbers = iter(range(600))
+        self.has_come = False
+
+    def __iter__(self):
+        return self
+
+    def __next__(self) -> int:
+        number = next(self.numbers)
+        if number == 300 and not self.has_come:
+            self.has_come = True
+            self.numbers = iter(range(300, 600))
+            raise KeyboardInterrupt
+        return number
+
+
+def test_ctrl_c_in_an_input_is_heard_and_loses_nothing(pool):
+    results, came = pool.imap(abs, Interrupts()), []
+    heard = 0
+    while True:
+        try:
+            came.append(next(results))
+        except KeyboardInterrupt:
+            heard += 1
+        except StopIteration:
+            break
+    assert (came, heard) == (list(range(600)), 1)

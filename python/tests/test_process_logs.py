@@ -52,6 +52,7 @@ def test_a_record_keeps_level_logger_process_and_place():
             assert (record.filename, record.funcName, record.threadName) == ("log_subjects.py", "say", "MainThread")
             assert record.lineno > 1
             assert record.created > 0
+            assert logging.Formatter("%(process)d").format(record) == str(talker.pid)
         talker.name_a_level().wait(LIMIT)
         assert kept.one("now").levelname == "URGENT"
         talker.say(logging.WARNING, "100 % surely \udc80 ünd mehr").wait(LIMIT)
@@ -239,3 +240,11 @@ def test_a_forked_child_of_a_process_writes_to_the_stream(tmp_path, fork):
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=LIMIT * 2, check=True)
     assert f"[forking] WARNING:root:{'the fork speaks' if fork else 'mine'}\n" in done.stderr
+
+
+def test_what_a_childs_child_logs_and_prints_is_its_own():
+    with listening("framewire.inner", logging.DEBUG) as kept, Talker.spawn(logging.DEBUG, name="outer") as talker:
+        talker.have_a_child_talk("inner", "found", "printed").wait(LIMIT)
+        record = kept.one("found")
+        assert (record.levelno, record.name, record.processName) == (logging.DEBUG, "app.db", "inner")
+        assert kept.one("printed").process_name == "inner"

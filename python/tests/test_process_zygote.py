@@ -58,8 +58,12 @@ def children() -> dict[int, str]:
     return found
 
 
+# Zygotes of other systems, which other tests have used.
+others: set[int] = set()
+
+
 def zygotes() -> set[int]:
-    return {pid for pid, line in children().items() if "_zygote.py" in line}
+    return {pid for pid, line in children().items() if "_zygote.py" in line} - others
 
 
 def is_copy(handle: framewire.Handle) -> bool:
@@ -69,6 +73,8 @@ def is_copy(handle: framewire.Handle) -> bool:
 
 @pytest.fixture
 def system():
+    others.clear()
+    others.update(zygotes())
     with framewire.System() as system:
         yield system
 
@@ -150,6 +156,20 @@ def test_a_module_that_raises_is_named_and_processes_start_anew(caplog, system, 
 def test_a_module_that_ends_the_zygote_is_no_harm(caplog, system, modules):
     (modules / "deadly.py").write_text("import os\nos._exit(3)\n")
     assert "the zygote has ended" in why_not(caplog, system, ["deadly"])
+
+
+def test_a_path_that_is_no_text_is_no_hindrance(system, monkeypatch, modules):
+    monkeypatch.setattr(sys, "path", [*sys.path, modules])
+    assert is_copy(Copy.spawn(system=system, preload=[]))
+
+
+def test_what_a_preloaded_module_prints_is_not_said_by_its_copies(system, modules):
+    (modules / "talkative.py").write_text("print('loading', end='')\n")
+    handle = Subject.spawn(system=system, preload=["talkative"])
+    assert is_copy(handle)
+    with pytest.raises(framewire.DiedError):
+        handle.leave(3).wait(LIMIT)
+    assert handle.last_lines == []
 
 
 def test_what_cannot_be_preloaded_is_an_error_at_once(system):

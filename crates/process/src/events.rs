@@ -125,7 +125,7 @@ impl EventQueue {
         }
         // Still under its lock: whoever begins to listen now gets this one too.
         let mut inner = lock(&self.inner);
-        inner.dropped += lost;
+        inner.dropped = inner.dropped.saturating_add(lost); // it is the process that says so
         match self.overflow {
             Overflow::DropOldest(most) if inner.events.len() >= most => {
                 inner.events.pop_front();

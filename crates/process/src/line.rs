@@ -161,10 +161,10 @@ impl Line {
     /// As [`for_supervisor`](Self::for_supervisor), of a child that has ended: a caller that reads is sent away. What the child has
     /// said stays there; nothing comes any more, though a child of its own may hold its end.
     pub(crate) fn for_last_words(self: &Arc<Self>) -> Right {
+        // Nothing comes any more, whoever holds the other end. It can only fail if there is no line, which ends a caller's wait too.
+        let _ = shutdown(&self.socket, Shutdown::Read);
         let mut turn = lock(&self.turn);
         while turn.reader.is_some() {
-            // It can only fail if there is no line any more, which ends a caller's wait too.
-            let _ = shutdown(&self.socket, Shutdown::Read);
             // Not long: it reads what is there, waits for nothing, and leaves.
             turn.is_awaited = true;
             turn = self.given_back.wait(turn).unwrap_or_else(PoisonError::into_inner);
@@ -172,6 +172,13 @@ impl Line {
         (turn.reader, turn.is_awaited) = (Some(Reader::Supervisor), false);
         drop(turn);
         Right { line: self.clone(), reader: Reader::Supervisor, tells: false }
+    }
+}
+
+impl Line {
+    /// Ends it for whoever waits to send something there: nobody reads it any more, though somebody may hold the other end.
+    pub(crate) fn hang_up(&self) {
+        let _ = shutdown(&self.socket, Shutdown::Both); // it fails if there is no line any more
     }
 }
 

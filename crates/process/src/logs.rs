@@ -25,10 +25,16 @@ use crate::{child::Line, message::Kind};
 /// Python.
 pub const PYTHON: &str = "python";
 
+/// The target of what is said of a process, or by one, in its parent's log.
+const PROCESS: &str = "process";
+
 /// One event of a child's log. What it has beyond level, target and text is for whoever can keep it apart.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Record {
     level: char,
+    /// Who says it, if not the one that tells: a child's child.
+    #[serde(default)]
+    process: Option<String>,
     /// What it is about.
     pub target: String,
     /// The message; from processes that know no better, with its fields.
@@ -50,8 +56,8 @@ pub struct Record {
 /// Sends what this process logs to its parent.
 pub(crate) fn forward(line: Line) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    // What Python's logging says has passed Python's own levels.
-    let filter = filter.or(filter_fn(|event| event.target() == PYTHON));
+    // What Python's logging says has passed Python's own levels, and what children say theirs.
+    let filter = filter.or(filter_fn(|event| [PYTHON, PROCESS].contains(&event.target())));
     let forward = Forward { line, lost: AtomicU64::new(0) };
     // It fails only if there is a subscriber already, and then that one logs.
     let _ = tracing_subscriber::registry().with(forward.with_filter(filter)).try_init();
@@ -65,13 +71,23 @@ struct Forward {
 
 impl<S: Subscriber> Layer<S> for Forward {
     fn on_event(&self, event: &Event<'_>, _: layer::Context<'_, S>) {
-        let Text { message: text, fields } = Text::of(event);
+        let Text { message: text, mut fields } = Text::of(event);
         let metadata = event.metadata();
+        let mut process = None;
+        if metadata.target() == PROCESS
+            && let Some(index) = fields.iter().position(|(name, _)| name == "process")
+        {
+            process = Some(fields.swap_remove(index).1);
+        }
         let level = metadata.level().as_str().chars().next().unwrap_or('I');
         let (target, file) = (metadata.target().to_owned(), metadata.file().map(ToOwned::to_owned));
         // Relaxed: it is a number, and tells of nothing else.
         let lost = self.lost.swap(0, Ordering::Relaxed);
-        let record = Record { level, target, text, fields, file, line: metadata.line(), lost };
+        let record = match relayed() {
+            // Of a child's child: as it said it.
+            Some(said) => Record { process: said.process.clone().or(process), lost, ..said },
+            None => Record { level, process, target, text, fields, file, line: metadata.line(), lost },
+        };
         if !self.line.say(Kind::Log, 0, &record) {
             self.lost.fetch_add(lost + 1, Ordering::Relaxed);
         }
@@ -142,33 +158,40 @@ pub fn relayed() -> Option<Record> {
 /// Logs what a child has logged.
 pub(crate) fn relay(process: &str, record: Record) {
     if record.lost > 0 {
-        tracing::warn!(target: "process", process, "{} log records were dropped: they came faster than they were read", record.lost);
+        tracing::warn!(target: PROCESS, process, "{} log records were dropped: they came faster than they were read", record.lost);
     }
     let (mut text, mut target) = (record.text.clone(), record.target.clone());
-    let is_python = target == PYTHON;
+    let process = record.process.clone().unwrap_or_else(|| process.to_owned());
+    let (is_python, is_told) = (target == PYTHON, target == PROCESS);
+    let mut stream = None;
     for (name, value) in &record.fields {
         match name.as_str() {
+            "stream" if is_told => stream = Some(value.clone()),
+            "from" if is_told => target.clone_from(value),
             "logger" if is_python => target.clone_from(value),
             "trace" if is_python => text.extend(["\n", value]),
             _ if is_python => {}
             name => text.extend([" ", name, "=", value]),
         }
     }
+    if let Some(stream) = stream {
+        return tracing::info!(target: PROCESS, process, stream, "{text}");
+    }
     let level = record.level;
     RELAYED.set(Some(record));
     match level {
-        'E' => tracing::error!(target: "process", process, from = target, "{text}"),
-        'W' => tracing::warn!(target: "process", process, from = target, "{text}"),
-        'I' => tracing::info!(target: "process", process, from = target, "{text}"),
-        'D' => tracing::debug!(target: "process", process, from = target, "{text}"),
-        _ => tracing::trace!(target: "process", process, from = target, "{text}"),
+        'E' => tracing::error!(target: PROCESS, process, from = target, "{text}"),
+        'W' => tracing::warn!(target: PROCESS, process, from = target, "{text}"),
+        'I' => tracing::info!(target: PROCESS, process, from = target, "{text}"),
+        'D' => tracing::debug!(target: PROCESS, process, from = target, "{text}"),
+        _ => tracing::trace!(target: PROCESS, process, from = target, "{text}"),
     }
     RELAYED.set(None);
 }
 
 /// Logs a line that a child wrote to its standard output or error.
 pub(crate) fn output(process: &str, stream: &'static str, line: &str) {
-    tracing::event!(target: "process", Level::INFO, process, stream, "{line}");
+    tracing::event!(target: PROCESS, Level::INFO, process, stream, "{line}");
 }
 
 #[cfg(test)]
@@ -196,7 +219,7 @@ mod tests {
     fn record(target: &str, fields: &[(&str, &str)], lost: u64) -> Record {
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let (target, text) = (target.to_owned(), "could not".to_owned());
-        Record { level: 'E', target, text, fields, file: None, line: None, lost }
+        Record { level: 'E', process: None, target, text, fields, file: None, line: None, lost }
     }
 
     fn told(record: Record) -> Vec<Told> {
@@ -218,6 +241,16 @@ mod tests {
         assert_eq!((*level, text.as_str()), (Level::ERROR, "could not\nTraceback:\n  LookupError"));
         assert_eq!(*fields, pairs(&[("process", "talker"), ("from", "app.db")]));
         assert_eq!(logger.as_deref(), Some("app.db"), "a layer finds the whole record");
+    }
+
+    #[test]
+    fn what_a_childs_child_says_is_its_own() {
+        let inner = |record: Record| Record { process: Some("inner".to_owned()), ..record };
+        let said = told(inner(record(PYTHON, &[("logger", "app.db")], 0)));
+        assert_eq!(said[0].2, pairs(&[("process", "inner"), ("from", "app.db")]));
+        let written = told(inner(record(PROCESS, &[("stream", "stdout")], 0)));
+        assert_eq!((written[0].0, written[0].1.as_str()), (Level::INFO, "could not"));
+        assert_eq!(written[0].2, pairs(&[("process", "inner"), ("stream", "stdout")]));
     }
 
     #[test]

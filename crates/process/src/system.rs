@@ -88,7 +88,7 @@ impl System {
     }
 
     /// Waits for the [zygote](Executable::copied_from) of an executable, having it started if there is none, but not longer than
-    /// `limit`. A start waits for it only a moment: without this, the first children may come by exec, each at its price.
+    /// `limit`; in all it has as long as `within` to become one, and half a minute at least. A start waits for it only a moment: without this, the first children may come by exec, each at its price.
     ///
     /// `None` if it isn't known yet: ask again. Otherwise whether children will be copies; if not, the log says why.
     ///
@@ -96,18 +96,22 @@ impl System {
     ///
     /// If the executable has none.
     #[must_use]
-    pub fn zygote_is_ready(&self, executable: &Executable, limit: Duration) -> Option<bool> {
+    pub fn zygote_is_ready(&self, executable: &Executable, within: Duration, limit: Duration) -> Option<bool> {
         #[expect(clippy::expect_used, reason = "documented")]
         let of = executable.zygote().expect("an executable with a zygote");
         let end = Instant::now() + limit;
+        let mut has_asked = false;
         loop {
             match self.0.launchers.progress(of) {
                 Progress::Fit => return Some(true),
                 Progress::Over => return Some(false),
                 Progress::Young(signs) => signs.wait(end),
+                // It could not even be started, or has ended as soon as it was there.
+                Progress::None if has_asked => return Some(false),
                 Progress::None => {
+                    has_asked = true;
                     let (done, begun) = mpsc::channel();
-                    self.give(Order::Prepare { launchers: self.0.launchers.clone(), of: of.clone(), done });
+                    self.give(Order::Prepare { launchers: self.0.launchers.clone(), of: of.clone(), within, done });
                     // It isn't said if the supervisor has ended.
                     if begun.recv().is_err() {
                         return Some(false);

@@ -16,6 +16,7 @@ use shm::map::{Map as Shared, MapError, MapGuard, MapOptions};
 use self::error::map_error;
 use crate::{
     codec::passing,
+    error::Class,
     later::{self, Ended},
     sync::room,
     wait::{self, Limit},
@@ -62,13 +63,6 @@ impl Map {
     fn store(&self, py: Python<'_>, key: &[u8], pickle: &[u8]) -> PyResult<()> {
         self.with(py, |mut guard| {
             if pickle.len() > LARGE_BYTES { py.detach(move || guard.set(key, pickle)) } else { guard.set(key, pickle) }
-        })
-    }
-
-    fn take(&self, py: Python<'_>, key: &[u8]) -> PyResult<Option<Vec<u8>>> {
-        self.with(py, |mut guard| match guard.value_bytes(key)? {
-            Some(length) if length > LARGE_BYTES => py.detach(move || guard.remove(key)),
-            _ => guard.remove(key),
         })
     }
 }
@@ -160,9 +154,21 @@ impl Map {
 
     /// Take a key away, and give its value.
     fn pop<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        match self.take(key.py(), &key::encode(key)?)? {
-            Some(pickle) => unpickle(key.py(), &pickle),
-            None => Err(missing(key)),
+        let (py, encoded) = (key.py(), key::encode(key)?);
+        loop {
+            let Some((pickle, version)) = self.look(py, &encoded)? else { return Err(missing(key)) };
+            // What can't be read stays.
+            let value = unpickle(py, &pickle)?;
+            let is_taken = self.with(py, |mut guard| {
+                let is_same = guard.version_of(&encoded)? == Some(version);
+                if is_same {
+                    guard.remove(&encoded)?;
+                }
+                Ok(is_same)
+            })?;
+            if is_taken {
+                return Ok(value);
+            }
         }
     }
 
@@ -265,7 +271,15 @@ fn pickle<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
 
 fn unpickle<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    LOADS.import(py, "pickle", "loads")?.call1((PyBytes::new(py, pickle),))
+    LOADS.import(py, "pickle", "loads")?.call1((PyBytes::new(py, pickle),)).map_err(|error| {
+        if !error.is_instance_of::<PyKeyError>(py) {
+            return error;
+        }
+        // Else it would be taken for the news that there is no such key.
+        let told = Class::CodecError.could_not(format!("unpickle a value: {error}"));
+        told.set_cause(py, Some(error));
+        told
+    })
 }
 
 fn missing(key: &Bound<'_, PyAny>) -> PyErr {

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// which it replaces, waits without a limit for its child to have one.
 const PATIENCE_WITH_A_BUSY_ONE: Duration = Duration::from_secs(5);
 
-/// How long a zygote may take to become one; children are started by exec meanwhile. A `main` may load much before.
+/// How long a zygote may take to become one, if whoever waits for it has no more time; children are started by exec meanwhile. A `main` may load much before.
 const START_WITHIN: Duration = Duration::from_secs(30);
 
 /// After a zygote that didn't do its work, the next one is tried after so long, and then twice as long, up to the longest.
@@ -52,6 +52,8 @@ struct Nursery {
     /// What becomes its zygote; `None`: this program.
     of: Option<Executable>,
     state: State,
+    /// How long it may take to become one.
+    start_within: Duration,
     /// How long the last one's failure keeps us from trying again.
     delay: Option<Duration>,
     /// Zygotes that were killed and whose status, or that of a child which nobody took, couldn't be had yet.
@@ -117,8 +119,9 @@ impl Launchers {
     }
 
     /// Starts such a zygote, if there is none, and doesn't wait for it.
-    pub(crate) fn prepare(&self, of: &Executable) {
+    pub(crate) fn prepare(&self, of: &Executable, within: Duration) {
         if let Some(nursery) = self.lock().nursery(Some(of)) {
+            nursery.start_within = nursery.start_within.max(within);
             nursery.tend();
         }
     }
@@ -177,11 +180,16 @@ impl House {
         let found = self.nurseries.iter().position(|nursery| nursery.of.as_ref() == of);
         let nursery = match found {
             Some(index) => self.nurseries.remove(index),
-            None => Nursery { of: of.cloned(), state: State::None, delay: None, graves: Vec::new() },
+            None => {
+                if self.nurseries.len() >= MOST {
+                    // Somebody waits for one that is becoming one, and would have to start it again.
+                    let is_over = |nursery: &Nursery| !matches!(nursery.state, State::Young(_));
+                    self.clear(self.nurseries.iter().position(is_over)?);
+                }
+                let (of, state, start_within) = (of.cloned(), State::None, START_WITHIN);
+                Nursery { of, state, start_within, delay: None, graves: Vec::new() }
+            }
         };
-        if self.nurseries.len() >= MOST {
-            self.clear(0);
-        }
         self.nurseries.push(nursery);
         self.nurseries.last_mut()
     }
@@ -246,7 +254,7 @@ impl Nursery {
                         self.state = State::Fit(zygote);
                     }
                 }
-                Ok(false) if zygote.started.elapsed() < START_WITHIN => {}
+                Ok(false) if zygote.started.elapsed() < self.start_within => {}
                 Ok(false) => self.give_up(&Trouble::Silent),
                 Err(trouble) => self.give_up(&trouble),
             }
@@ -256,7 +264,13 @@ impl Nursery {
     /// There is none, for a while or for good.
     fn give_up(&mut self, trouble: &Trouble) {
         let next = if let Trouble::Unfit(why) = trouble {
-            tracing::info!("children are started by exec, since a zygote can't be: {why}");
+            let told = format!("children are started by exec, since a zygote can't be: {why}");
+            // For a program's own it is a way to start sooner; whoever names one wants what it has loaded.
+            if self.of.is_some() {
+                tracing::warn!("{told}")
+            } else {
+                tracing::info!("{told}")
+            }
             State::Never
         } else if matches!((trouble, &self.state), (Trouble::Gone, State::Fit(zygote)) if zygote.has_worked.get()) {
             // Somebody has killed it, and nothing says that the next one would fare as badly.

@@ -342,6 +342,10 @@ impl Child {
         if self.phase_due().is_none_or(|due| due > now) {
             return;
         }
+        if matches!(self.phase, Phase::Starting { .. }) {
+            // It may have said in time that it is ready, while the supervisor had something else to do.
+            self.hear(self.slot, watcher);
+        }
         match &mut self.phase {
             Phase::Restarting { .. } => self.again(id, watcher),
             Phase::Starting { incarnation, deadline } => {

@@ -27,6 +27,9 @@ use shm::{
     status::{Number, StatusPage, Text},
 };
 
+/// Orders are obeyed for so long before children are looked at: many starts can take longer than a child should wait.
+const ORDERS_WITHIN: Duration = Duration::from_millis(100);
+
 pub use self::change::{Change, Due, Replacement, State};
 use self::life::chance;
 #[cfg(test)]
@@ -107,6 +110,7 @@ struct Stopping {
 
 impl Supervisor {
     fn run(mut self, orders: &orders::Received) {
+        let mut more = false;
         loop {
             let now = Instant::now();
             let due: Vec<u64> = self
@@ -131,14 +135,20 @@ impl Supervisor {
             self.end_if_fatal();
             let tidy_at = self.tree.as_ref().and_then(|tree| tree.tidy(now));
             let next = self.children.values().filter_map(Child::due).chain(self.groups.due()).chain(tidy_at).min();
-            let seen = self.watcher.wait(next.map(|next| next.saturating_duration_since(Instant::now())));
+            let wait = next.map(|next| next.saturating_duration_since(Instant::now()));
+            let seen = self.watcher.wait(if more { Some(Duration::ZERO) } else { wait });
             // Orders first: whoever asked to be told of changes, and then caused one, is told of it.
             if seen.contains(&Seen::Orders) {
                 orders.quiet();
             }
-            while let Some(order) = orders.next() {
+            let end = Instant::now() + ORDERS_WITHIN;
+            more = loop {
+                let Some(order) = orders.next() else { break false };
                 self.obey(order);
-            }
+                if end <= Instant::now() {
+                    break true;
+                }
+            };
             for seen in seen {
                 if let Seen::Child { id, slot, what } = seen {
                     self.with(id, |child, watcher| child.on_seen(id, slot, what, watcher));
@@ -212,8 +222,8 @@ impl Supervisor {
             }
             Order::ForgetGroup(id) => self.groups.forget_group(id),
             Order::Attend(bell) => self.attending.push(bell),
-            Order::Prepare { launchers, of, done } => {
-                launchers.prepare(&of);
+            Order::Prepare { launchers, of, within, done } => {
+                launchers.prepare(&of, within);
                 let _ = done.send(()); // whoever asked may not wait any more
             }
             Order::Census(asks) => {

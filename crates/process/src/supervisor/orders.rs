@@ -44,7 +44,7 @@ pub(crate) enum Order {
     /// Ring with every change from now on.
     Attend(Doorbell),
     /// Start the zygote that this becomes; `done` hears that it is on its way.
-    Prepare { launchers: Launchers, of: Executable, done: Sender<()> },
+    Prepare { launchers: Launchers, of: Executable, within: Duration, done: Sender<()> },
     /// Say how all of them do.
     Census(Sender<Census>),
 }

@@ -30,7 +30,7 @@ fn never_ends(system: &System) {
     let told = subject.spin(600_000).wait().unwrap_err();
     let took = begin.elapsed();
     assert!(matches!(told, CallError::Died { how: Exit::Unresponsive, .. }), "{told}");
-    assert!(took >= WITHIN && took < WITHIN * 5, "{took:?}");
+    assert!(took >= WITHIN && took < LIMIT, "{took:?}");
     let report = subject.last_exit().unwrap().1.join("\n");
     assert!(report.contains("thread u.busy (") && report.contains("thread control ("), "{report}");
     assert!(report.contains("computing, at ") && !report.contains("at unknown"), "where it was: {report}");

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use shm::wire::Raw;
 
 use super::{
+    birthplace::Birthplace,
     failure, message,
     patience::Moment,
     pending::{Outcome, Pending},
@@ -21,6 +22,7 @@ use crate::{
 pub struct Call {
     pub handle: Arc<Handle>,
     pub command: Raw,
+    pub home: Birthplace,
 }
 
 impl Call {
@@ -59,6 +61,7 @@ impl Call {
     /// Asks and waits for the answer, `timeout` seconds at most.
     #[pyo3(signature = (timeout = None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+        self.home.check(py)?;
         // Not as something to come: a thread that waits for just this reads the answer itself, and nobody has to wake it.
         let mut asked = self.handle.call::<Raw, Raw>(&self.command).into_future();
         match wait::wait(py, Limit::seconds(timeout)?, |limit| asked.wait_for(limit))? {
@@ -72,8 +75,9 @@ impl Call {
     }
 
     /// Asks; the answer is to come.
-    fn begin(&self) -> Pending {
-        self.pending()
+    fn begin(&self, py: Python<'_>) -> PyResult<Pending> {
+        self.home.check(py)?;
+        Ok(self.pending())
     }
 
     /// Asks, and doesn't want to know.

@@ -1,13 +1,14 @@
 //! Tasks that were given to a pool together, and their outcomes as they come.
 
 use std::{
+    collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     task::Waker,
     time::{Duration, Instant},
 };
 
 use process::pool::TaskError;
-use pyo3::prelude::*;
+use pyo3::{exceptions::PyException, prelude::*, types::PyList};
 use shm::wire::Raw;
 
 use super::{call, failure};
@@ -29,16 +30,18 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    arrived: Vec<(u64, Arrived)>,
-    wanted: Option<Wanted>,
-    /// How many were given, and how many of these have an outcome, taken or not.
+    arrived: VecDeque<(u64, Arrived)>,
+    /// Of each thread that waits.
+    wanted: Vec<Wanted>,
+    /// How many were given, how many of these have an outcome, and how many outcomes were taken.
     given: u64,
     done: u64,
+    taken: u64,
     waker: Option<Waker>,
 }
 
-/// What is worth waking whoever waits for.
-#[derive(Clone, Copy)]
+/// What is worth waking a thread for, besides that all are done.
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Wanted {
     number: Option<u64>,
     count: usize,
@@ -68,10 +71,11 @@ impl Group {
 
     pub fn put(&self, number: u64, outcome: Arrived) {
         let mut state = self.lock();
-        state.arrived.push((number, outcome));
+        state.arrived.push_back((number, outcome));
         state.done += 1;
         let count = state.arrived.len();
-        let is_wanted = state.wanted.is_some_and(|wanted| wanted.number == Some(number) || count >= wanted.count);
+        let is_wanted = state.done == state.given
+            || state.wanted.iter().any(|wanted| wanted.number == Some(number) || count >= wanted.count);
         let waker = if state.done == state.given { state.waker.take() } else { None };
         drop(state);
         if is_wanted {
@@ -81,22 +85,23 @@ impl Group {
     }
 
     /// Waits for a slice; `None` when it is over.
-    fn rest(&self, wanted: Wanted, limit: Option<Duration>) -> Option<Vec<(u64, Arrived)>> {
+    fn rest(&self, wanted: Wanted, limit: Option<Duration>) -> Option<()> {
         let end = limit.and_then(|limit| Instant::now().checked_add(limit));
         let mut state = self.lock();
         loop {
             let is_there = state.arrived.iter().any(|(number, _)| wanted.number == Some(*number));
             if is_there || state.arrived.len() >= wanted.count || state.done == state.given {
-                state.wanted = None;
-                return Some(std::mem::take(&mut state.arrived));
+                return Some(());
             }
             let left = end.map_or(Duration::from_secs(3600), |end| end.saturating_duration_since(Instant::now()));
             if left.is_zero() {
-                state.wanted = None;
                 return None;
             }
-            state.wanted = Some(wanted);
+            state.wanted.push(wanted);
             state = self.0.came.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            // Equal ones are as good as each other.
+            let own = state.wanted.iter().position(|other| *other == wanted);
+            own.into_iter().for_each(|own| _ = state.wanted.swap_remove(own));
         }
     }
 }
@@ -108,19 +113,45 @@ impl Group {
         Self::default()
     }
 
-    /// Takes the outcomes that are there: number, whether it is an answer, and that or the exception. Waits until the
-    /// one of that number is, or so many, or all; an empty list when `timeout` seconds are over.
-    #[pyo3(signature = (number, count, timeout))]
+    /// Puts the outcomes that are there into a list, each as it is read, so that an interruption loses none: number, whether it
+    /// is an answer, and that or the exception. Waits until the one of that number is there, or so many, or all, but not
+    /// longer than `timeout` seconds.
+    #[pyo3(signature = (into, number, count, timeout))]
     fn take(
         &self,
         py: Python<'_>,
+        into: &Bound<'_, PyList>,
         number: Option<u64>,
         count: usize,
         timeout: Option<f64>,
-    ) -> PyResult<Vec<(u64, bool, Py<PyAny>)>> {
+    ) -> PyResult<()> {
         let wanted = Wanted { number, count: count.max(1) };
-        let arrived = wait::wait(py, Limit::seconds(timeout)?, |limit| self.rest(wanted, limit))?;
-        Ok(arrived.unwrap_or_default().into_iter().map(|(number, outcome)| read(py, number, outcome)).collect())
+        if wait::wait(py, Limit::seconds(timeout)?, |limit| self.rest(wanted, limit))?.is_none() {
+            return Ok(());
+        }
+        // Those that come meanwhile are for the next time.
+        let there = self.lock().arrived.len();
+        for _ in 0..there {
+            let Some((number, outcome)) = self.lock().arrived.pop_front() else { break };
+            let (outcome, interruption) = read(py, outcome);
+            let is_answer = outcome.is_ok();
+            let outcome = outcome.unwrap_or_else(|error| error.into_value(py).into_any());
+            into.append((number, is_answer, outcome))?;
+            self.lock().taken += 1;
+            interruption.map_or(Ok(()), Err)?;
+        }
+        Ok(())
+    }
+
+    /// How many were given.
+    fn given(&self) -> u64 {
+        self.lock().given
+    }
+
+    /// How many outcomes are to be taken, now or when they come.
+    fn left(&self) -> u64 {
+        let state = self.lock();
+        state.given - state.taken
     }
 
     /// Waits until all have an outcome; whether that is so.
@@ -132,11 +163,8 @@ impl Group {
             while state.done < state.given {
                 let left = end.map_or(Duration::from_secs(3600), |end| end.saturating_duration_since(Instant::now()));
                 if left.is_zero() {
-                    state.wanted = None;
                     return None;
                 }
-                let missing = usize::try_from(state.given - state.done).unwrap_or(usize::MAX);
-                state.wanted = Some(Wanted { number: None, count: state.arrived.len().saturating_add(missing) });
                 state = self.0.came.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
             }
             Some(())
@@ -163,14 +191,21 @@ impl Group {
     }
 }
 
-fn read(py: Python<'_>, number: u64, outcome: Arrived) -> (u64, bool, Py<PyAny>) {
-    let read = match outcome {
-        Arrived::Came(Ok(answer)) => call::read(py, answer),
-        Arrived::Came(Err(error)) => Err(failure::task(py, error)),
-        Arrived::Refused(error) => Err(error),
-    };
-    match read {
-        Ok(answer) => (number, true, answer),
-        Err(error) => (number, false, error.into_value(py).into_any()),
+/// What it is, and what has interrupted the reading.
+fn read(py: Python<'_>, outcome: Arrived) -> (PyResult<Py<PyAny>>, Option<PyErr>) {
+    match outcome {
+        Arrived::Came(Ok(answer)) => {
+            let read = call::read(py, answer);
+            let interruption = read.as_ref().err().filter(|error| is_interruption(py, error));
+            let interruption = interruption.map(|error| error.clone_ref(py));
+            (read, interruption)
+        }
+        Arrived::Came(Err(error)) => (Err(failure::task(py, error)), None),
+        Arrived::Refused(error) => (Err(error), None),
     }
+}
+
+/// Whether it is for the thread that it was raised in, as Ctrl-C's is, and not about what that was doing.
+pub fn is_interruption(py: Python<'_>, error: &PyErr) -> bool {
+    !error.is_instance_of::<PyException>(py)
 }

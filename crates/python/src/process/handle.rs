@@ -85,7 +85,7 @@ impl Handle {
                 "could not call {name}: a program in another language takes arguments by name, as in {name}(threshold=0.5)"
             )));
         };
-        Ok(Call { handle, command: Raw::new(message::named(name, encoded)) })
+        Ok(Call { handle, command: Raw::new(message::named(name, encoded)), home: self.home })
     }
 
     /// The next event, to come; `None` when there will never be another one.

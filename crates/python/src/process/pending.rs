@@ -10,6 +10,7 @@ use std::{
 
 use pyo3::{exceptions::PyRuntimeError, prelude::*};
 
+use super::birthplace::Birthplace;
 use crate::{
     later::Bell,
     wait::{self, Limit},
@@ -22,7 +23,10 @@ type Awaited = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 /// Something to come. For asyncio it is an operation as `framewire.aio.run` takes them; one can also block on it.
 #[pyclass(frozen, module = "framewire._core")]
-pub struct Pending(Mutex<Option<Awaited>>);
+pub struct Pending {
+    awaited: Mutex<Option<Awaited>>,
+    home: Birthplace,
+}
 
 /// A wait without limit comes up for air so often.
 const FAR: Duration = Duration::from_secs(3600);
@@ -56,12 +60,12 @@ impl Alarm {
 
 impl Pending {
     pub fn new(awaited: impl Future<Output = Outcome> + Send + 'static) -> Self {
-        Self(Mutex::new(Some(Box::pin(awaited))))
+        Self { awaited: Mutex::new(Some(Box::pin(awaited))), home: Birthplace::here() }
     }
 
     /// Looks whether it has come.
     pub fn look(&self, waker: &Waker) -> Option<PyResult<Outcome>> {
-        let mut awaited = lock(&self.0);
+        let mut awaited = lock(&self.awaited);
         let Some(future) = awaited.as_mut() else {
             return Some(Err(PyRuntimeError::new_err("this was waited for, or given up, before")));
         };
@@ -72,6 +76,7 @@ impl Pending {
 
     /// As `wait`, in Rust; `None` when the time is over.
     pub(crate) fn wait_until(&self, py: Python<'_>, limit: Limit) -> PyResult<Option<Py<PyAny>>> {
+        self.home.check(py)?;
         let alarm = Arc::new(Alarm::default());
         let waker = Waker::from(alarm.clone());
         let came = wait::wait(py, limit, |limit| {
@@ -101,6 +106,7 @@ impl Pending {
 
     /// Goes on with it: `(result,)` when it has come; `None` if `key` will be among what `bell` names.
     fn poll(&self, py: Python<'_>, bell: &Bell, key: u64) -> PyResult<Option<(Py<PyAny>,)>> {
+        self.home.check(py)?;
         match self.look(&bell.waker(key)) {
             Some(outcome) => outcome?(py).map(|result| Some((result,))),
             None => Ok(None),
@@ -109,7 +115,18 @@ impl Pending {
 
     /// Gives it up: a call is cancelled.
     fn cancel(&self) {
-        let awaited = lock(&self.0).take();
-        drop(awaited); // not under the lock: it may wake somebody
+        let awaited = lock(&self.awaited).take();
+        drop_at(self.home, awaited); // not under the lock: it may wake somebody
     }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        drop_at(self.home, lock(&self.awaited).take());
+    }
+}
+
+/// A forked child has a copy of what its parent awaits: to cancel it would cancel the parent's.
+fn drop_at(home: Birthplace, awaited: Option<Awaited>) {
+    if home.is_here() { drop(awaited) } else { std::mem::forget(awaited) }
 }

@@ -21,7 +21,7 @@ use super::{
     birthplace::Birthplace,
     child::PythonProcess,
     failure,
-    group::{Arrived, Group},
+    group::{self, Arrived, Group},
     message,
     options::seconds,
     system::{self, System},
@@ -95,7 +95,8 @@ impl Pool {
         }
     }
 
-    /// Gives one task for each item, numbered from `first`; `function` is pickled. Outcomes come to `group`.
+    /// Gives one task for each item, numbered from `first`; `function` is pickled. Outcomes come to `group`, which knows how
+    /// many were given if this fails.
     fn submit(
         &self,
         py: Python<'_>,
@@ -111,6 +112,10 @@ impl Pool {
             let number = first + index as u64;
             let argument = match codec::dumps(&item, Codec::Pickle) {
                 Ok(argument) => argument,
+                Err(error) if group::is_interruption(py, &error) => {
+                    group.take_back(items.len() - index);
+                    return Err(error);
+                }
                 Err(error) => {
                     group.put(number, Arrived::Refused(error));
                     continue;

@@ -19,6 +19,8 @@ pub struct Said {
     lineno: u32,
     function: Option<String>,
     thread: Option<String>,
+    /// The number of the process.
+    pid: u32,
     /// Seconds since 1970.
     created: f64,
 }
@@ -26,11 +28,12 @@ pub struct Said {
 /// Says it, if the parent listens; else it is counted, and the next one tells the count. It never waits.
 #[pyfunction]
 pub fn log_record(said: Said) {
-    let Said { levelno, levelname, name, message, trace, line, pathname, lineno, function, thread, created } = said;
+    let Said { levelno, levelname, name, message, trace, line, pathname, lineno, function, thread, pid, created } =
+        said;
     macro_rules! say {
         ($level:ident) => {
             tracing::$level!(
-                target: PYTHON, logger = name, trace, line, levelno, levelname, pathname, lineno, function, thread, created, "{message}"
+                target: PYTHON, logger = name, trace, line, levelno, levelname, pathname, lineno, function, thread, pid, created, "{message}"
             )
         };
     }

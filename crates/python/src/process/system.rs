@@ -114,7 +114,7 @@ pub fn executable(
     let executable = executable.copied_from(of(zygote));
     // However that goes, the child can be started.
     wait::wait(py, Limit::seconds(Some(within))?, |limit| {
-        supervisor.zygote_is_ready(&executable, limit.unwrap_or(FAR))
+        supervisor.zygote_is_ready(&executable, seconds(within), limit.unwrap_or(FAR))
     })?;
     Ok(executable)
 }

@@ -93,7 +93,7 @@ fn modules(text: &str) -> Vec<String> {
     while let Some(statement) = statements.next() {
         if let Some(names) = statement.strip_prefix("import ") {
             modules.extend(listed(names));
-        } else if let Some((from, names)) = statement.strip_prefix("from ").and_then(|rest| rest.split_once("import")) {
+        } else if let Some((from, names)) = statement.strip_prefix("from ").and_then(at_import) {
             let (from, mut names) = (from.trim(), names.trim().to_owned());
             if names.starts_with('(') && !names.contains(')') {
                 for line in statements.by_ref() {
@@ -109,6 +109,14 @@ fn modules(text: &str) -> Vec<String> {
         }
     }
     modules
+}
+
+/// What stands before and behind the word `import`, which may be a part of a name too.
+fn at_import(text: &str) -> Option<(&str, &str)> {
+    let ends = |before: &str| before.ends_with(|it: char| it.is_whitespace() || it == '.');
+    let begins = |behind: &str| behind.starts_with(|it: char| it.is_whitespace() || "(*".contains(it));
+    let found = text.match_indices("import").map(|(at, word)| (&text[..at], &text[at + word.len()..]));
+    found.into_iter().find(|(before, behind)| ends(before) && begins(behind))
 }
 
 /// The names of a list: `a, b as c`.
@@ -138,9 +146,33 @@ from ..n import *
 from o import \\
     p
 imported = 1
+from importers import q
+from r.import_tools import(s)
+from .import t
 ";
         let found = modules(text);
-        let expected = ["os", "a.b", "e", "e.f", "g", "g.h", "g.i", "k", "l", ".", ".m", "..n", "o", "o.p"];
+        let expected = [
+            "os",
+            "a.b",
+            "e",
+            "e.f",
+            "g",
+            "g.h",
+            "g.i",
+            "k",
+            "l",
+            ".",
+            ".m",
+            "..n",
+            "o",
+            "o.p",
+            "importers",
+            "importers.q",
+            "r.import_tools",
+            "r.import_tools.s",
+            ".",
+            ".t",
+        ];
         assert_eq!(found, expected);
     }
 

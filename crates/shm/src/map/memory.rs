@@ -167,7 +167,12 @@ impl Memory {
     /// Pays for the bytes from `from` to `to` of a half.
     pub(super) fn pay(&self, half: usize, from: usize, to: usize) -> Result<(), MemoryError> {
         let at = self.half_at(half);
-        memory::reserve(self.descriptor.as_fd(), at + from, at + to)
+        let paid = memory::reserve(self.descriptor.as_fd(), at + from, at + to);
+        if paid.is_err() {
+            // It may have been paid for in part, which nobody would know.
+            let _ = memory::give_back(self.descriptor.as_fd(), at + from.next_multiple_of(PAGE), at + to);
+        }
+        paid
     }
 
     /// Gives the memory of a half from `from` on back to the system: it reads as zeros from now on. That it can't be given

@@ -181,7 +181,8 @@ impl Mapping {
     /// If they don't lie inside, or `offset` isn't a multiple of 8.
     pub(crate) fn copy_out(&self, offset: usize, into: &mut [u8]) {
         let (words, rest) = into.as_chunks_mut::<8>();
-        for (word, place) in words.iter_mut().zip(self.words64(offset, words.len())) {
+        let places = self.words64(offset, words.len());
+        for (word, place) in words.iter_mut().zip(places) {
             *word = place.load(Ordering::Relaxed).to_ne_bytes();
         }
         let start = offset + words.len() * 8;

@@ -127,7 +127,8 @@ impl Zygote {
     pub(super) fn signs(&self) -> io::Result<Signs> {
         let descriptors = match &self.trial.pidfd {
             Some(trial) if self.trial.is_sound => vec![trial.try_clone()?],
-            _ => vec![self.socket.as_fd().try_clone_to_owned()?, self.pidfd.try_clone()?],
+            Some(trial) => vec![self.socket.as_fd().try_clone_to_owned()?, trial.try_clone()?],
+            None => vec![self.socket.as_fd().try_clone_to_owned()?, self.pidfd.try_clone()?],
         };
         Ok(Signs(descriptors))
     }
@@ -135,13 +136,17 @@ impl Zygote {
     /// Waits until it has shown that it can make children, but not beyond `until`, and says whether it has.
     pub(super) fn becomes_fit(&mut self, until: Instant) -> Result<bool, Trouble> {
         while !(self.trial.is_sound && self.trial.pidfd.is_some()) {
-            match self.hear(until) {
+            // Looked at before what it has said: nothing comes after.
+            let has_ended = self.trial.pidfd.as_ref().is_some_and(is_over);
+            match self.hear(if has_ended { Instant::now() } else { until }) {
                 Ok(Word::Trial { pidfd }) => {
                     self.trial.pidfd = Some(pidfd.into_owned().map_err(|error| Trouble::Broken(error.to_string()))?);
                 }
                 Ok(Word::Sound) => self.trial.is_sound = true,
                 Ok(Word::Unfit(why)) => return Err(Trouble::Unfit(why)),
+                Ok(Word::NotNow(why)) => return Err(Trouble::Refused(why)),
                 Ok(other) => return Err(Trouble::Broken(format!("it says {other:?}"))),
+                Err(Trouble::Silent) if has_ended => break,
                 Err(Trouble::Silent) => return Ok(false),
                 Err(trouble) => return Err(trouble),
             }
@@ -151,7 +156,7 @@ impl Zygote {
         wait_readable(&[pidfd.as_fd()], until);
         match waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
             Ok(None) => Ok(false),
-            Ok(Some(status)) if status.exit_status() == Some(TRIAL_CODE) => Ok(true),
+            Ok(Some(status)) if self.trial.is_sound && status.exit_status() == Some(TRIAL_CODE) => Ok(true),
             // Somebody else's `waitpid(-1)` can only take what is ours.
             Err(Errno::CHILD) if is_over(pidfd) && shm::life::wait_status(pidfd) == Some(TRIAL_CODE << 8) => Ok(true),
             Ok(Some(status)) => Err(Trouble::Unfit(format!("a trial child ended with {}", tell(&status)))),

@@ -1,13 +1,15 @@
 //! A zygote's first child, which only finds out whether its children can be what they must.
 
 use std::{
+    error::Error,
+    io,
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
 };
 
 use rustix::process::{getpid, getppid};
 use shm::{
-    clone::{self, Twin},
+    clone::{self, CloneError, Twin},
     wire::{Passed, Socket},
 };
 
@@ -35,13 +37,20 @@ pub(super) fn hold(application: &Socket, host: &mut dyn Host) -> Result<(), BoxE
             });
             match found {
                 Ok(()) => tell(application, &Word::Sound),
-                Err(error) => tell(application, &Word::Unfit(error.to_string())),
+                Err(error) => {
+                    tell(application, &(if may_pass(&*error) { Word::NotNow } else { Word::Unfit })(error.to_string()));
+                }
             }
             // At once: a host's libraries may have things to do at an exit that they can't do here.
             clone::leave(TRIAL_CODE);
         }
     }
     Ok(())
+}
+
+/// Whether it is the system's, such as a limit of processes that is reached, and not what a zygote is.
+pub(super) fn may_pass(error: &(dyn Error + Send + Sync + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(CloneError::System(_))) || error.is::<io::Error>()
 }
 
 /// Starts a thread, and lets it wake this one: that needs the numbers of threads, locks and sleeping.

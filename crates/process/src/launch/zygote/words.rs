@@ -32,6 +32,8 @@ pub(super) enum Word {
     Sound,
     /// There can be no zygote, and why.
     Unfit(String),
+    /// There can be none now, but perhaps later: completes "could not …".
+    NotNow(String),
     /// The child is there.
     Born { pid: i32, pidfd: Passed },
     /// It could not be made: completes "could not …".

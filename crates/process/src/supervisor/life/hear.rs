@@ -46,7 +46,7 @@ impl Child {
         self.recycle_if_due(id, watcher, Instant::now());
     }
 
-    fn hear(&mut self, slot: u64, watcher: &mut Watcher) {
+    pub(super) fn hear(&mut self, slot: u64, watcher: &mut Watcher) {
         let right = self.at(slot).and_then(|incarnation| incarnation.launched.line.for_supervisor());
         if let Some(mut right) = right {
             self.hear_some(&mut right, slot, watcher, MESSAGES_A_ROUND);
@@ -58,6 +58,7 @@ impl Child {
         let right = self.at(slot).map(|incarnation| incarnation.launched.line.for_last_words());
         if let Some(mut right) = right {
             self.hear_some(&mut right, slot, watcher, usize::MAX);
+            right.line().hang_up();
         }
     }
 
