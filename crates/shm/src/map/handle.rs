@@ -21,7 +21,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct MapOptions {
     /// How much all entries may take: each its key and its value, each rounded up to 8 bytes, and 40 more. It costs addresses
-    /// only; memory is taken as entries come: up to twice what they take (four times, below 16 MiB).
+    /// only; memory is taken as entries come: up to five times what they take, if they were changed often.
     pub limit_bytes: usize,
 }
 
