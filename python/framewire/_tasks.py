@@ -47,4 +47,9 @@ def pickled(function: Callable[..., Any], wrapper: Callable[[Callable[..., Any]]
     try:
         return pickle.dumps(whole, protocol=5)
     except Exception as error:
-        raise type(error)(f"could not give a pool {name}: {error}; a function must be importable") from error
+        message = f"could not give a pool {name}: {error}; a function must be importable"
+        try:
+            told: Exception = type(error)(message)
+        except Exception:  # it is made of something else
+            told = pickle.PicklingError(message)
+        raise told from error
