@@ -48,9 +48,13 @@ pub(super) fn hold(application: &Socket, host: &mut dyn Host) -> Result<(), BoxE
     Ok(())
 }
 
-/// Whether it is the system's, such as a limit of processes that is reached, and not what a zygote is.
+/// Whether the system has too little of something just now, such as processes, and may have it later.
 pub(super) fn may_pass(error: &(dyn Error + Send + Sync + 'static)) -> bool {
-    matches!(error.downcast_ref(), Some(CloneError::System(_))) || error.is::<io::Error>()
+    let system = match error.downcast_ref() {
+        Some(CloneError::System(system)) => Some(system),
+        _ => error.downcast_ref::<io::Error>(),
+    };
+    system.is_some_and(|error| matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory))
 }
 
 /// Starts a thread, and lets it wake this one: that needs the numbers of threads, locks and sleeping.
@@ -67,4 +71,18 @@ fn threads_work() -> Result<(), BoxError> {
     }
     drop(is_woken);
     other.join().map_err(|_| "a copy's thread panicked".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_short_may_come_back_and_what_is_forbidden_does_not() {
+        let of = |kind: io::ErrorKind| BoxError::from(CloneError::System(io::Error::new(kind, "clone3")));
+        assert!(may_pass(&*of(io::ErrorKind::WouldBlock)));
+        assert!(may_pass(&*BoxError::from(io::Error::from(io::ErrorKind::OutOfMemory))));
+        assert!(!may_pass(&*of(io::ErrorKind::Unsupported)));
+        assert!(!may_pass(&*BoxError::from(CloneError::Threads(2))));
+    }
 }
