@@ -68,6 +68,7 @@ class Talker(framewire.Process):
 
     @framewire.command
     def flood(self, count: int, begin: str, done: str) -> None:
+        Path(f"{begin}.awaited").touch()
         while not Path(begin).exists():
             time.sleep(0.005)  # sleep: the test makes the file when the parent is stopped
         logger = logging.getLogger("flood")

@@ -204,6 +204,8 @@ def test_a_parent_that_does_not_listen_keeps_nobody_waiting_and_is_told_how_many
         try:
             assert parent.stdout is not None
             assert int(parent.stdout.readline()) == parent.pid
+            # Not before it has asked: stopped, it couldn't.
+            wait_until((tmp_path / "begin.awaited").exists, "the process is asked")
             os.kill(parent.pid, signal.SIGSTOP)
             begin.touch()
             wait_until(done.exists, "it has said all", LIMIT * 2)
