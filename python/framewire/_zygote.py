@@ -43,7 +43,7 @@ class Zygote:
             importlib.import_module(module)
         sys.path[:] = self._given["path"]
         gc.disable()  # what it would free are holes in pages that all copies share
-        started: dict[str, int] = {}
+        culprits: list[str] = []
         for module in self._given["modules"]:
             before = _threads()
             try:
@@ -54,8 +54,8 @@ class Zygote:
                     importlib.import_module(module)
             except Exception as error:
                 raise SpawnError(f"preload {module!r}: {type(error).__name__}: {error}") from error
-            if (more := _threads() - before) > 0:
-                started[module] = more
+            if _threads() > before:
+                culprits.append(repr(module))
         gc.freeze()
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
@@ -67,9 +67,9 @@ class Zygote:
         while (left := _threads()) > 1 and time.monotonic() < end:
             time.sleep(0.002)  # sleep: a thread's end tells nobody
         if left > 1:
-            culprits = ", ".join(repr(module) for module in started) or "something at the interpreter's start"
+            named = ", ".join(culprits) or "something at the interpreter's start"
             raise SpawnError(
-                f"copy an interpreter with {left} threads: they were started by the import of {culprits}; "
+                f"copy an interpreter with {left} threads: they were started by the import of {named}; "
                 "don't preload that"
             )
 

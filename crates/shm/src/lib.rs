@@ -130,6 +130,8 @@ pub mod lock;
 pub mod map;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod memory;
+#[cfg(all(test, not(feature = "loom")))]
+mod noise;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod parent;
 pub mod queue;

@@ -71,19 +71,8 @@ class SyncManager(BaseManager, standard.SyncManager):
     """What `Manager()` gives. Locks, queues and the like are objects of the server's threads, as there."""
 
 
-class SharedMemoryManager(standard.SharedMemoryManager):
+class SharedMemoryManager(BaseManager, standard.SharedMemoryManager):
     """Blocks with names that go when it does."""
-
-    def __init__(
-        self,
-        address: Any = None,
-        authkey: bytes | None = None,
-        serializer: str = "pickle",
-        ctx: Any = None,
-        **more: Any,
-    ) -> None:
-        """Make one that is to be started, or connected."""
-        super().__init__(address, authkey, serializer, get_context() if ctx is None else ctx, **more)
 
 
 SyncManager.register("Pool", Pool, PoolProxy)

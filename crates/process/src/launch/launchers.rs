@@ -22,7 +22,8 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// which it replaces, waits without a limit for its child to have one.
 const PATIENCE_WITH_A_BUSY_ONE: Duration = Duration::from_secs(5);
 
-/// How long a zygote may take to become one, if whoever waits for it has no more time; children are started by exec meanwhile. A `main` may load much before.
+/// How long a zygote may take to become one, if whoever waits for it has no more time; children are started by exec meanwhile. A
+/// `main` may load much before.
 const START_WITHIN: Duration = Duration::from_secs(30);
 
 /// After a zygote that didn't do its work, the next one is tried after so long, and then twice as long, up to the longest.

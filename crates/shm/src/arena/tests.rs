@@ -18,6 +18,7 @@ use super::{
 use crate::{
     clock, futex,
     memory::{self, Sealing},
+    noise::noise,
     sync::{AtomicU32, Ordering},
     wire::{Packet, Passed, Socket},
 };
@@ -325,15 +326,6 @@ fn freed_bytes_are_used_again_and_zeroed() {
         arena.free(place);
         assert!(arena.open(offset, 1, 1).is_err(), "it is gone");
     }
-}
-
-/// Bytes that mean nothing, the same each time.
-fn noise(seed: u64) -> impl Iterator<Item = u64> {
-    std::iter::successors(Some(seed.wrapping_mul(2).wrapping_add(1)), |state| {
-        let state = state ^ (state << 13);
-        let state = state ^ (state >> 7);
-        Some(state ^ (state << 17))
-    })
 }
 
 #[test]

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::{Map, MapError, MapOptions};
 use crate::{
     arena::Arena,
+    noise::noise,
     sync::Ordering,
     wire::{Packet, Passed},
 };
@@ -293,15 +294,6 @@ fn one_that_is_received_where_it_is_known_is_the_same() {
     same[49].set("key", b"value").unwrap();
     assert!(std::ptr::eq(same[7].memory(), map.memory()));
     assert_eq!(map.get("key").unwrap().unwrap(), b"value");
-}
-
-/// Bytes that mean nothing, the same each time.
-fn noise(seed: u64) -> impl Iterator<Item = u64> {
-    std::iter::successors(Some(seed.wrapping_mul(2).wrapping_add(1)), |state| {
-        let state = state ^ (state << 13);
-        let state = state ^ (state >> 7);
-        Some(state ^ (state << 17))
-    })
 }
 
 #[test]

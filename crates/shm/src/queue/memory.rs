@@ -418,16 +418,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::queue::Queue;
-
-    /// Bytes that mean nothing, the same each time.
-    fn noise(seed: u64) -> impl Iterator<Item = u64> {
-        std::iter::successors(Some(seed.wrapping_mul(2).wrapping_add(1)), |state| {
-            let state = state ^ (state << 13);
-            let state = state ^ (state >> 7);
-            Some(state ^ (state << 17))
-        })
-    }
+    use crate::{noise::noise, queue::Queue};
 
     #[test]
     fn hostile_memory_is_an_error_at_worst() {

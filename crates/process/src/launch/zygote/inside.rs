@@ -44,7 +44,7 @@ pub(crate) fn serve(parent: &str, host: &mut dyn Host) -> Role {
         }
     };
     if let Err(error) = host.load().and_then(|()| trial::hold(&application, host)) {
-        tell(&application, &(if trial::may_pass(&*error) { Word::NotNow } else { Word::Unfit })(error.to_string()));
+        tell(&application, &trial::refusal(&*error));
         return Role::Over(ExitCode::FAILURE);
     }
     // Its title is for people; without it, a child is one all the same.

@@ -37,9 +37,7 @@ pub(super) fn hold(application: &Socket, host: &mut dyn Host) -> Result<(), BoxE
             });
             match found {
                 Ok(()) => tell(application, &Word::Sound),
-                Err(error) => {
-                    tell(application, &(if may_pass(&*error) { Word::NotNow } else { Word::Unfit })(error.to_string()));
-                }
+                Err(error) => tell(application, &refusal(&*error)),
             }
             // At once: a host's libraries may have things to do at an exit that they can't do here.
             clone::leave(TRIAL_CODE);
@@ -48,8 +46,14 @@ pub(super) fn hold(application: &Socket, host: &mut dyn Host) -> Result<(), BoxE
     Ok(())
 }
 
+/// Why there can be no zygote, or none now.
+pub(super) fn refusal(error: &(dyn Error + Send + Sync + 'static)) -> Word {
+    let why = error.to_string();
+    if may_pass(error) { Word::NotNow(why) } else { Word::Unfit(why) }
+}
+
 /// Whether the system has too little of something just now, such as processes, and may have it later.
-pub(super) fn may_pass(error: &(dyn Error + Send + Sync + 'static)) -> bool {
+fn may_pass(error: &(dyn Error + Send + Sync + 'static)) -> bool {
     let system = match error.downcast_ref() {
         Some(CloneError::System(system)) => Some(system),
         _ => error.downcast_ref::<io::Error>(),
