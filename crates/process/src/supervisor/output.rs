@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, os::fd::OwnedFd};
 
-use crate::logs;
+use crate::{logs, memory_limit::NO_MEMORY};
 
 /// A line longer than this is cut into several: a child that never ends its line mustn't fill our memory.
 const MAX_LINE_BYTES: usize = 8 * 1024;
@@ -29,6 +29,7 @@ pub(super) struct Output {
     /// What a line must contain before the process counts as ready.
     awaited: Option<String>,
     has_awaited: bool,
+    wanted_memory: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,11 @@ impl Output {
     /// Whether the awaited line has come.
     pub(super) fn has_awaited(&self) -> bool {
         self.has_awaited
+    }
+
+    /// Whether an allocator has said that it got none. A stack trace may have come after it, longer than what is kept.
+    pub(super) fn wanted_memory(&self) -> bool {
+        self.wanted_memory
     }
 
     /// Reads what is there.
@@ -94,6 +100,7 @@ impl Output {
         let line = String::from_utf8_lossy(&line).into_owned();
         logs::output(process, if stream == Stream::Stdout { "stdout" } else { "stderr" }, &line);
         self.has_awaited |= self.awaited.as_ref().is_some_and(|awaited| line.contains(awaited));
+        self.wanted_memory |= line.starts_with(NO_MEMORY);
         if self.last.len() == LAST_LINES {
             self.last.pop_front();
         }

@@ -151,9 +151,10 @@ fn surroundings(system: &System) {
 
 fn too_much_memory(system: &System) {
     const ALLOWED: u64 = 64 << 20;
-    for at_once in [false, true] {
-        let spawn = system.spawn::<Subject>(Config::default()).name(format!("h.hog.{at_once}"));
-        let subject = spawn.memory_limit(ALLOWED).start().unwrap();
+    // A stack trace is longer than the lines that are kept of the end.
+    for (at_once, backtrace) in [(false, "0"), (true, "0"), (true, "1")] {
+        let spawn = system.spawn::<Subject>(Config::default()).name(format!("h.hog.{at_once}.{backtrace}"));
+        let subject = spawn.env("RUST_BACKTRACE", backtrace).memory_limit(ALLOWED).start().unwrap();
         subject.take_memory(16 << 20, at_once).wait().unwrap(); // that is allowed
         subject.take_memory(2 << 30, at_once).detach();
         assert_eq!(subject.join(), Exit::OutOfMemory { limit_bytes: ALLOWED }, "at once: {at_once}");

@@ -9,7 +9,7 @@ use crate::{
     Exit, Recycle,
     cgroup::Leaf,
     launch::Launched,
-    memory_limit::{LOOK_EVERY, NO_MEMORY},
+    memory_limit::LOOK_EVERY,
     supervisor::{
         Plan,
         output::{Output, Stream},
@@ -19,6 +19,9 @@ use crate::{
 
 /// A process whose main function was left by a panic.
 const PANICKED: i32 = 101;
+/// What a process ends by that finds no memory, and one whose memory the kernel takes back.
+const ABORTED: Exit = Exit::Signal(6);
+const KILLED: Exit = Exit::Signal(9);
 
 pub(super) struct Incarnation {
     /// It is the how many-th of its process.
@@ -99,19 +102,13 @@ impl Incarnation {
         };
         let mut lines = self.output.take_last();
         lines.append(&mut self.stacks);
-        let no_memory = |limit_bytes| match &exit {
-            Exit::Signal(_) if lines.iter().any(|line| line.starts_with(NO_MEMORY)) => {
-                Some(Exit::OutOfMemory { limit_bytes })
-            }
-            _ => None,
-        };
-        let exit = plan.memory_limit.and_then(no_memory).unwrap_or(exit);
-        let exit = match (&self.group, plan.memory_limit) {
+        let exit = match (exit, plan.memory_limit) {
+            (ABORTED, Some(limit_bytes)) if self.output.wanted_memory() => Exit::OutOfMemory { limit_bytes },
             // Whichever process in it the kernel chose.
-            (Some(group), Some(limit_bytes)) if exit == Exit::Signal(9) && group.was_out_of_memory() => {
+            (KILLED, Some(limit_bytes)) if self.group.as_ref().is_some_and(Leaf::was_out_of_memory) => {
                 Exit::OutOfMemory { limit_bytes }
             }
-            _ => exit,
+            (exit, _) => exit,
         };
         if let (Some(tree), Some(group)) = (&plan.tree, self.group) {
             tree.bury(group);
