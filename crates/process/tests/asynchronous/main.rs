@@ -9,53 +9,26 @@ mod limit;
 mod meanwhile;
 mod overlap;
 mod pool;
+#[path = "../runner/mod.rs"]
+mod runner;
 mod subject;
 mod wide;
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     process::ExitCode,
     task::{Context, Poll, Waker},
-    time::{Duration, Instant},
 };
 
-use process::{BoxError, Call, CallError, CallFuture, Program, System};
+use process::{Call, CallError, CallFuture, Program};
+use runner::{LIMIT, Test, wait_until};
 use serde::de::DeserializeOwned;
-
-/// Long enough for a loaded machine; only failures take so long.
-pub const LIMIT: Duration = Duration::from_secs(30);
-
-type Test = (&'static str, fn(&System));
 
 fn main() -> ExitCode {
     Program::new().process::<subject::Subject>().process::<wide::Wide>().run(|system| {
-        let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-        let tests = [limit::TESTS, ends::TESTS, meanwhile::TESTS, heart::TESTS, overlap::TESTS, pool::TESTS].concat();
-        let chosen = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| name.contains(wanted.as_str()));
-        run(system, tests.into_iter().filter(|(name, _)| chosen(name)))
+        limit::start(system, "warm-up");
+        runner::run(system, &[limit::TESTS, ends::TESTS, meanwhile::TESTS, heart::TESTS, overlap::TESTS, pool::TESTS])
     })
-}
-
-fn run(system: &System, tests: impl Iterator<Item = Test>) -> Result<(), BoxError> {
-    let (mut passed, mut failed) = (0, 0);
-    for (name, test) in tests {
-        let begun = Instant::now();
-        let ok = catch_unwind(AssertUnwindSafe(|| test(system))).is_ok();
-        println!("test {name} ... {} ({:.1} s)", if ok { "ok" } else { "FAILED" }, begun.elapsed().as_secs_f64());
-        *(if ok { &mut passed } else { &mut failed }) += 1;
-    }
-    println!("\n{passed} passed, {failed} failed");
-    if failed == 0 { Ok(()) } else { Err("pass all tests".into()) }
-}
-
-/// Waits for a condition, within the limit.
-pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + LIMIT;
-    while !condition() {
-        assert!(Instant::now() < end, "{what}: not within {LIMIT:?}");
-        std::thread::yield_now();
-    }
 }
 
 /// A call in flight.

@@ -14,7 +14,7 @@ use rustix::{
 
 use super::{
     Test,
-    orphans::is_gone,
+    runner::is_gone,
     subject::{Config, Subject},
     wait_until,
 };

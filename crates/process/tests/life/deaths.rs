@@ -111,7 +111,7 @@ fn one_that_ignores_its_stop(system: &System) {
     let grandchild = subject.grandchild().wait().unwrap().unwrap();
     let change = last_change(system, || subject.stop(Duration::from_millis(40)), |change| change.exit.is_some());
     assert_eq!((change.state, change.exit.unwrap().0), (State::Exited, Exit::Signal(15)));
-    wait_until("its child is gone", || super::orphans::is_gone(grandchild as i32));
+    wait_until("its child is gone", || super::runner::is_gone(grandchild as i32));
 }
 
 fn a_stopped_one(system: &System) {

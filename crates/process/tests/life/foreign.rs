@@ -7,7 +7,7 @@ use std::{
 
 use process::{Exit, Limit, Restart, State, System};
 
-use super::{LIMIT, Test, orphans::is_gone, wait_until};
+use super::{LIMIT, Test, runner::is_gone, wait_until};
 
 pub const TESTS: &[Test] = &[
     ("a_program_runs_and_its_end_and_last_lines_are_known", a_program_runs),

@@ -139,7 +139,7 @@ fn an_essential_group(_system: &System) {
     assert_eq!(application.status.code(), Some(70), "{said}");
     assert!(said.contains("could not go on without vital: it failed too often"), "{said}");
     let bystander = String::from_utf8(application.stdout).unwrap().trim().parse().unwrap();
-    assert!(super::orphans::is_gone(bystander));
+    assert!(super::runner::is_gone(bystander));
 }
 
 fn reverse_order(system: &System) {

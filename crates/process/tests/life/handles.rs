@@ -14,7 +14,7 @@ use rustix::process::{WaitOptions, wait};
 use super::{
     LIMIT, Test,
     calls::start,
-    orphans::is_gone,
+    runner::is_gone,
     subject::{Config, Subject, SubjectHandle},
     wait_until,
 };

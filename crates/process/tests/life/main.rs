@@ -16,26 +16,20 @@ mod heavy;
 mod orphans;
 mod reading;
 mod recycling;
+#[path = "../runner/mod.rs"]
+mod runner;
 mod select;
 mod stop_order;
 mod subject;
 mod unresponsive;
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    process::{Command, ExitCode},
-    time::{Duration, Instant},
-};
+use std::process::{Command, ExitCode};
 
-use process::{BoxError, Launcher, Program, System};
-
-/// Long enough for a loaded machine; only failures take so long.
-pub const LIMIT: Duration = Duration::from_secs(20);
+use process::{BoxError, Launcher, Program};
+use runner::{LIMIT, Test, wait_until};
 
 /// The variable that makes this program use a zygote.
 const BY_ZYGOTE: &str = "FRAMEWIRE_TEST_BY_ZYGOTE";
-
-type Test = (&'static str, fn(&System));
 
 fn main() -> ExitCode {
     let launcher = if std::env::var_os(BY_ZYGOTE).is_some() { Launcher::Zygote } else { Launcher::Exec };
@@ -58,10 +52,9 @@ fn main() -> ExitCode {
         return program.control_group(group).run(cgroup::application);
     }
     program.run(|system| {
-        let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
         let all = std::env::args().any(|argument| argument == "--include-ignored");
         let heavy = all || std::env::args().any(|argument| argument == "--ignored");
-        let light = [
+        let light: &[&[Test]] = &[
             calls::TESTS,
             reading::TESTS,
             deaths::TESTS,
@@ -77,13 +70,16 @@ fn main() -> ExitCode {
             stop_order::TESTS,
             cgroup::TESTS,
             orphans::TESTS,
-        ]
-        .concat();
-        let light = light.into_iter().filter(|_| all || !heavy);
-        let tests: Vec<Test> =
-            light.chain(heavy::TESTS.iter().chain(stop_order::HEAVY).copied().filter(|_| heavy)).collect();
-        let chosen = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| name.contains(wanted.as_str()));
-        run(system, tests.into_iter().filter(|(name, _)| chosen(name)))?;
+        ];
+        let mut tests = Vec::new();
+        if all || !heavy {
+            tests.extend(light);
+        }
+        if heavy {
+            tests.extend([heavy::TESTS, stop_order::HEAVY]);
+        }
+        calls::start(system, "warm-up").stop(LIMIT);
+        runner::run(system, &tests)?;
         if launcher == Launcher::Exec { once_more_by_zygote() } else { Ok(()) }
     })
 }
@@ -94,24 +90,4 @@ fn once_more_by_zygote() -> Result<(), BoxError> {
     let again =
         Command::new(std::env::current_exe()?).args(std::env::args_os().skip(1)).env(BY_ZYGOTE, "1").status()?;
     if again.success() { Ok(()) } else { Err("pass all tests with a zygote".into()) }
-}
-
-fn run(system: &System, tests: impl Iterator<Item = Test>) -> Result<(), BoxError> {
-    let (mut passed, mut failed) = (0, 0);
-    for (name, test) in tests {
-        let ok = catch_unwind(AssertUnwindSafe(|| test(system))).is_ok();
-        println!("test {name} ... {}", if ok { "ok" } else { "FAILED" });
-        *(if ok { &mut passed } else { &mut failed }) += 1;
-    }
-    println!("\n{passed} passed, {failed} failed");
-    if failed == 0 { Ok(()) } else { Err("pass all tests".into()) }
-}
-
-/// Waits for a condition, within the limit.
-pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + LIMIT;
-    while !condition() {
-        assert!(Instant::now() < end, "{what}: not within {LIMIT:?}");
-        std::thread::yield_now();
-    }
 }

@@ -1,7 +1,6 @@
 //! The supervisor itself is killed: nobody survives it.
 
 use std::{
-    fs,
     io::{BufRead, BufReader},
     process::{Command, Stdio},
     time::Instant,
@@ -10,7 +9,10 @@ use std::{
 use process::{BoxError, System};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Test, calls::start, wait_until};
+use super::{
+    calls::start,
+    runner::{Test, is_gone, wait_until},
+};
 
 pub const TESTS: &[Test] = &[("nobody_survives_the_supervisor", nobody_survives_the_supervisor)];
 
@@ -43,12 +45,4 @@ fn nobody_survives_the_supervisor(_system: &System) {
     wait_until("all children are gone", || children.iter().all(|pid| is_gone(*pid)));
     println!("     (all gone {:.1} ms after the supervisor)", killed.elapsed().as_secs_f64() * 1000.0);
     parent.wait().unwrap();
-}
-
-/// Whether it has ended; somebody may still have to take its status.
-pub fn is_gone(pid: i32) -> bool {
-    match fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(stat) => stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with(['Z', 'X'])),
-        Err(_) => true,
-    }
 }

@@ -15,7 +15,7 @@ use shm::status::Number;
 
 use super::{
     LIMIT, Test,
-    orphans::is_gone,
+    runner::is_gone,
     subject::{Config, Manner, Subject, SubjectHandle},
     wait_until,
 };

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use shm::{arena::Arena, lock::Lock};
 
 use super::{
-    runner::{LIMIT, stat, wait_until},
+    runner::{LIMIT, stat::stat, wait_until},
     subject::{Config, Subject, SubjectHandle},
 };
 

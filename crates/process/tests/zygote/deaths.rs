@@ -13,7 +13,8 @@ use shm::{arena::Arena, lock::Lock};
 
 use super::{
     LIMIT, Test,
-    seen::{children, is_copy, is_gone, is_reaped, log, our_zygote, pid, start, start_somehow, zygotes},
+    runner::{children, is_gone},
+    seen::{is_copy, is_reaped, log, our_zygote, pid, start, start_somehow, zygotes},
     subject::{Config, Subject},
     wait_until,
 };

@@ -10,7 +10,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{
     LIMIT, Test,
-    seen::{children, descriptors, is_copy, pid, start, zygotes},
+    runner::children,
+    seen::{descriptors, is_copy, pid, start, zygotes},
     subject::{Config, Subject, SubjectHandle},
     wait_until,
 };

@@ -7,7 +7,8 @@ use rustix::{fs::Mode, process::umask};
 
 use super::{
     LIMIT, Test,
-    seen::{children, is_copy, is_gone, our_zygote, parent, pid, start, title, zygotes},
+    runner::{children, is_gone},
+    seen::{is_copy, our_zygote, parent, pid, start, title, zygotes},
     subject::{Config, Subject},
     wait_until,
 };
@@ -173,6 +174,7 @@ fn three_levels(system: &System) {
     let inner: Vec<i32> = pids.iter().take(3).flat_map(|pid| zygotes(*pid)).collect();
     assert_eq!(inner.len(), 3, "each that has children has one of its own, and no other");
     subject.kill();
+    assert_eq!(subject.join_for(LIMIT), Some(Exit::Signal(9)));
     wait_until("all are gone", || pids.iter().chain(&inner).all(|pid| is_gone(*pid)));
     // And in order.
     let subject = start(system, "m.nested");

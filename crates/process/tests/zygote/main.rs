@@ -8,22 +8,16 @@ mod deaths;
 mod heavy;
 mod made;
 mod refused;
+#[path = "../runner/mod.rs"]
+mod runner;
 mod seen;
 mod shared;
 mod subject;
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::process::ExitCode;
 
-use process::{BoxError, Launcher, Program, System};
-
-/// Long enough for a loaded machine; only failures take so long.
-pub const LIMIT: Duration = Duration::from_secs(20);
-
-type Test = (&'static str, fn(&System));
+use process::{Launcher, Program};
+use runner::{LIMIT, Test, wait_until};
 
 fn main() -> ExitCode {
     let argument = std::env::args().nth(1).unwrap_or_default();
@@ -36,31 +30,8 @@ fn main() -> ExitCode {
         refused::FORBIDDEN => refused::forbidden(program),
         _ => program.run(|system| {
             seen::write_down_the_log();
-            let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-            let tests = [made::TESTS, shared::TESTS, deaths::TESTS, refused::TESTS, heavy::TESTS].concat();
-            let chosen = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| name.contains(wanted.as_str()));
-            run(system, tests.into_iter().filter(|(name, _)| chosen(name)))
+            seen::start(system, "warm-up").stop(LIMIT);
+            runner::run(system, &[made::TESTS, shared::TESTS, deaths::TESTS, refused::TESTS, heavy::TESTS])
         }),
-    }
-}
-
-fn run(system: &System, tests: impl Iterator<Item = Test>) -> Result<(), BoxError> {
-    let (mut passed, mut failed) = (0, 0);
-    for (name, test) in tests {
-        let begun = Instant::now();
-        let ok = catch_unwind(AssertUnwindSafe(|| test(system))).is_ok();
-        println!("test {name} ... {} ({:.1} s)", if ok { "ok" } else { "FAILED" }, begun.elapsed().as_secs_f64());
-        *(if ok { &mut passed } else { &mut failed }) += 1;
-    }
-    println!("\n{passed} passed, {failed} failed");
-    if failed == 0 { Ok(()) } else { Err("pass all tests".into()) }
-}
-
-/// Waits for a condition, within the limit.
-pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + LIMIT;
-    while !condition() {
-        assert!(Instant::now() < end, "{what}: not within {LIMIT:?}; the log: {}", seen::log());
-        std::thread::yield_now();
     }
 }

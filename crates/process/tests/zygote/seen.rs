@@ -10,6 +10,7 @@ use process::{Handle, System};
 
 use super::{
     LIMIT,
+    runner::{children, is_gone, stat::stat},
     subject::{Config, Subject, SubjectHandle},
     wait_until,
 };
@@ -38,36 +39,19 @@ pub fn pid(handle: &Handle) -> i32 {
     handle.process_id().unwrap()
 }
 
-/// Fields of `/proc/PID/stat` behind the name, which may hold anything; none if there is no such process.
-fn stat(pid: i32) -> Vec<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit(')').next().unwrap_or_default().split_whitespace().map(str::to_owned).collect()
-}
-
 /// Whether it was made by copying and has not called exec since.
 pub fn is_copy(pid: i32) -> bool {
     const PF_FORKNOEXEC: u64 = 0x40;
-    stat(pid).get(6).is_some_and(|flags| flags.parse::<u64>().unwrap() & PF_FORKNOEXEC != 0)
+    stat(pid, 6).is_some_and(|flags| flags.parse::<u64>().unwrap() & PF_FORKNOEXEC != 0)
 }
 
 pub fn parent(pid: i32) -> i32 {
-    stat(pid)[1].parse().unwrap()
-}
-
-/// Whether it has ended; somebody may still have to take its status.
-pub fn is_gone(pid: i32) -> bool {
-    stat(pid).first().is_none_or(|state| state == "Z" || state == "X")
+    stat(pid, 1).unwrap().parse().unwrap()
 }
 
 /// Whether nothing is left of it.
 pub fn is_reaped(pid: i32) -> bool {
-    stat(pid).is_empty()
-}
-
-/// All children of a process, also those that have ended and wait to be reaped.
-pub fn children(parent: i32) -> Vec<i32> {
-    let all = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    all.filter(|pid: &i32| stat(*pid).get(1).is_some_and(|theirs| *theirs == parent.to_string())).collect()
+    stat(pid, 0).is_none()
 }
 
 pub fn title(pid: i32) -> String {
