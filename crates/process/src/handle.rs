@@ -32,7 +32,7 @@ pub struct Handle {
     pub(crate) owner: Arc<Owner>,
 }
 
-/// Stops the process when the last handle goes.
+/// Stops the process when the last handle goes, or lets go of it.
 #[derive(Debug)]
 pub(crate) struct Owner {
     pub system: System,
@@ -42,9 +42,11 @@ pub(crate) struct Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        if !self.connection.is_detached() {
-            self.system.give(Order::Stop { which: Which::Ids(vec![self.id]), grace: GRACE, done: None });
-        }
+        self.system.give(if self.connection.is_detached() {
+            Order::Disown(self.id)
+        } else {
+            Order::Stop { which: Which::Ids(vec![self.id]), grace: GRACE, done: None }
+        });
     }
 }
 
@@ -181,7 +183,7 @@ impl Handle {
         self.system.give(Order::Signal { id: self.owner.id, signal });
     }
 
-    /// Gives the process to its system: it isn't stopped any more when the last handle goes.
+    /// Gives the process to its system: it isn't stopped any more when the last handle goes. Once it is over, nothing is kept of it.
     pub fn detach(&self) {
         self.connection.detach();
     }

@@ -214,6 +214,7 @@ impl Supervisor {
                     None => self.forgotten.extend(children),
                 }
             }
+            Order::Disown(id) => self.forgotten.push(id),
             Order::Group(plan) => self.groups.add_group(plan),
             Order::StopGroup { id, grace, done } => {
                 let mut actions = Vec::new();

@@ -132,6 +132,12 @@ fn detached(system: &System) {
     assert!(!is_gone(pid));
     system.stop(&["h.detached"], LIMIT);
     assert!(is_gone(pid));
+    // Nobody will ask how they ended: nothing is kept of them (the runner looks).
+    for index in 0..20 {
+        let subject = start(system, &format!("h.detached.{index}"));
+        subject.detach();
+        subject.kill();
+    }
 }
 
 fn surroundings(system: &System) {

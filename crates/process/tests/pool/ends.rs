@@ -41,8 +41,8 @@ fn every_state(system: &System) {
             drop(pool.apply_async(|worker| worker.stay(writer.clone())).unwrap());
             next(&mut begun);
         }),
-        ("with a stopped worker", |pool| signal(pool, 0, Signal::STOP)),
-        ("with a killed worker", |pool| signal(pool, 0, Signal::KILL)),
+        ("with a stopped worker", |pool| _ = signal(pool, 0, Signal::STOP)),
+        ("with a killed worker", |pool| _ = signal(pool, 0, Signal::KILL)),
     ];
     for (state, prepare) in states {
         for way in ["terminate", "drop", "close, then drop"] {
@@ -65,9 +65,11 @@ fn every_state(system: &System) {
     }
 }
 
-pub fn signal(pool: &Pool<Subject>, index: usize, signal: Signal) {
+/// Gives the one that it was.
+pub fn signal(pool: &Pool<Subject>, index: usize, signal: Signal) -> i32 {
     let pid = pool.workers()[index].pid.unwrap();
     kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+    pid
 }
 
 fn map_in_another_thread(system: &System) {

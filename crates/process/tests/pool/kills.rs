@@ -38,12 +38,12 @@ fn idle(system: &System) {
     let pool = pool(system, 2);
     let before = pool.workers();
     for round in 0..3 {
-        signal(&pool, round % 2, Signal::KILL);
+        let killed = signal(&pool, round % 2, Signal::KILL);
         let results = pool.map(0..100, |worker, number| worker.square(number)).unwrap();
         assert!(results.into_iter().zip(0..).all(|(result, number)| result.unwrap() == number * number));
         super::wait_until("it is replaced", || {
             let workers = pool.workers();
-            workers.len() == 2 && workers.iter().all(|worker| worker.pid.is_some())
+            workers.len() == 2 && workers.iter().all(|worker| worker.pid.is_some_and(|pid| pid != killed))
         });
     }
     assert_ne!(pool.workers(), before);

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         _ => program.run(|system| {
             seen::write_down_the_log();
             seen::start(system, "warm-up").stop(LIMIT);
+            shared::warm_up();
             runner::run(system, &[made::TESTS, shared::TESTS, deaths::TESTS, refused::TESTS, heavy::TESTS])
         }),
     }
