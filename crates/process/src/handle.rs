@@ -183,7 +183,8 @@ impl Handle {
         self.system.give(Order::Signal { id: self.owner.id, signal });
     }
 
-    /// Gives the process to its system: it isn't stopped any more when the last handle goes. Once it is over, nothing is kept of it.
+    /// Gives the process to its system: it isn't stopped any more when the last handle goes. Once it is over then, nothing is
+    /// kept of it.
     pub fn detach(&self) {
         self.connection.detach();
     }
