@@ -1,6 +1,6 @@
 //! A graph in the making: blocks and wires, in code.
 
-use std::{marker::PhantomData, sync::Arc};
+use std::{marker::PhantomData, sync::Arc, time::Duration};
 
 use process::{Restart, Spawn, StartError, System};
 use shm::{ring::Wish, status::StatusPage};
@@ -23,8 +23,8 @@ pub(crate) struct Planned {
 pub(crate) enum Start {
     /// It is waited for, and without it there is no graph.
     Needed(Once),
-    /// The others go on without it.
-    Optional(Begin),
+    /// The others go on without it. It has so long to stop.
+    Optional(Begin, Duration),
 }
 
 type Started = Result<BlockHostHandle, StartError>;
@@ -42,6 +42,8 @@ pub(crate) struct Wire {
     pub to: (usize, String),
     pub label: String,
     pub wish: Wish,
+    /// Whether whoever reads it next goes on where the reader before was.
+    pub goes_on: bool,
 }
 
 /// A block of a graph.
@@ -79,19 +81,24 @@ impl Graph {
     }
 
     /// Adds a block that the others can do without: nobody waits until it is ready, nobody minds if it never is, and it can be
-    /// [renewed](Runtime::renew). `spawn` says what it is started with, each time; its name is `name`.
+    /// [renewed](Runtime::renew). `spawn` says what it is started with, each time; its name is `name`. It has `grace` to stop:
+    /// it may have something to save.
     pub fn add_optional<B: Block>(
         &mut self,
         name: &str,
+        grace: Duration,
         spawn: impl for<'s> Fn(&'s System) -> Spawn<'s, BlockHost<B>> + 'static,
     ) -> Node<B> {
         let process_name = name.to_owned();
         self.push(
             name,
-            Start::Optional(Box::new(move |system| {
-                let starting = spawn(system).name(process_name.clone()).begin()?;
-                Ok(BlockHostHandle::from(starting.handle().clone()))
-            })),
+            Start::Optional(
+                Box::new(move |system| {
+                    let starting = spawn(system).name(process_name.clone()).begin()?;
+                    Ok(BlockHostHandle::from(starting.handle().clone()))
+                }),
+                grace,
+            ),
         )
     }
 
@@ -109,8 +116,32 @@ impl Graph {
         label: &str,
         wish: Wish,
     ) {
+        self.push_wire(from, to, label, wish, false);
+    }
+
+    /// As [`wire`](Self::wire), for frames that each mean something by itself and shall be handled once: if the reader dies, its
+    /// successor goes on after the frame that was handled last, in place of the oldest that is kept. What was being handled just then
+    /// comes once more.
+    pub fn wire_that_goes_on<A, B, T: Payload>(
+        &mut self,
+        from: (Node<A>, OutputPort<T>),
+        to: (Node<B>, InputPort<T>),
+        label: &str,
+        wish: Wish,
+    ) {
+        self.push_wire(from, to, label, wish, true);
+    }
+
+    fn push_wire<A, B, T: Payload>(
+        &mut self,
+        from: (Node<A>, OutputPort<T>),
+        to: (Node<B>, InputPort<T>),
+        label: &str,
+        wish: Wish,
+        goes_on: bool,
+    ) {
         let (from, to) = ((from.0.index, from.1.name().to_owned()), (to.0.index, to.1.name().to_owned()));
-        self.wires.push(Wire { from, to, label: label.to_owned(), wish });
+        self.wires.push(Wire { from, to, label: label.to_owned(), wish, goes_on });
     }
 
     /// Starts all blocks, consumers before those that feed them.

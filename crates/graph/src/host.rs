@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use process::{BoxError, Context, Process, Turn, Watch, commands};
 use serde::{Deserialize, Serialize};
 use shm::{
+    cursor::Cursor,
     ring::Wish,
     wire::{Passed, Socket},
 };
@@ -84,6 +85,9 @@ impl<B: Block> Process for BlockHost<B> {
                     busy = true;
                     let from = Arrived { input: &input.port, label: &input.label };
                     self.block.frame(from, frame, &mut self.cx)?;
+                    input.handled();
+                    // How long one may take is said of a frame, not of a round.
+                    cx.progress();
                 }
                 Look::Nothing => {}
                 Look::Lost => {
@@ -128,18 +132,21 @@ impl<B: Block> BlockHost<B> {
     }
 
     /// There is something to read for this input, at the other end of `session`. A wire of the same input and label
-    /// that was there before is replaced.
+    /// that was there before is replaced. With a cursor it goes on after the frame that this, or whoever was here before, has handled
+    /// last.
     pub fn connect(
         &mut self,
         input: String,
         label: String,
         session: Passed,
         wish: Wish,
+        cursor: Option<Passed>,
         cx: &mut Context<Self>,
     ) -> Result<(), String> {
         let joined = || -> Result<(Input, Option<Watch>), BoxError> {
             let session = Socket::from_owned(session.into_owned()?);
-            let joined = Input::connect(input.clone(), label.clone(), session, cx.bell(), wish)?;
+            let cursor = cursor.map(|cursor| Ok::<_, BoxError>(Cursor::open(cursor.into_owned()?)?)).transpose()?;
+            let joined = Input::connect(input.clone(), label.clone(), session, cx.bell(), wish, cursor)?;
             let (input, label) = (input.clone(), label.clone());
             let watch = cx.watch(&joined.reader, move |host, cx| {
                 host.hear(&input, &label, cx);

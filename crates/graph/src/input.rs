@@ -1,6 +1,7 @@
 //! The inputs of a block, from inside.
 
 use shm::{
+    cursor::Cursor,
     doorbell::Doorbell,
     ring::{Frame, ReadError, Reader, Wish},
     status::{Number, StatusPage},
@@ -17,6 +18,8 @@ pub(crate) struct Input {
     passed_over: u64,
     /// Ring and number of the frame taken last, also by the reader before this one.
     last: Option<(u64, u64)>,
+    /// Where that is kept beyond this process, once the frame is handled.
+    cursor: Option<Cursor>,
 }
 
 /// A wire that is no more.
@@ -43,13 +46,22 @@ impl Input {
         session: Socket,
         bell: &Doorbell,
         wish: Wish,
+        cursor: Option<Cursor>,
     ) -> Result<Self, ReadError> {
-        Ok(Self { port, label, reader: Reader::connect(session, bell, wish)?, passed_over: 0, last: None })
+        let last = cursor.as_ref().and_then(Cursor::get);
+        Ok(Self { port, label, reader: Reader::connect(session, bell, wish)?, passed_over: 0, last, cursor })
     }
 
     /// Goes on where `former` was: a wire that was joined anew to the same ring mustn't bring a frame twice.
     pub(crate) fn follow(&mut self, former: &Ended) {
         self.last = former.last;
+    }
+
+    /// The frame taken last is handled.
+    pub(crate) fn handled(&self) {
+        if let (Some(cursor), Some((epoch, sequence))) = (&self.cursor, self.last) {
+            cursor.set(epoch, sequence);
+        }
     }
 
     /// What its successor needs to know.

@@ -1,15 +1,18 @@
 //! A graph at work: who is ready, and which wires to join now.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     fmt,
     sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use process::{Change, StartError, State, System};
-use shm::wire::{Passed, Socket};
+use process::{BoxError, Change, StartError, State, System};
+use shm::{
+    cursor::Cursor,
+    wire::{Passed, Socket},
+};
 
 use crate::{
     BlockHostHandle, Graph, Said,
@@ -18,8 +21,8 @@ use crate::{
     rejoin::Rejoins,
 };
 
-/// How long the blocks of one level have to stop. A graph is some five levels deep, and all of it shall be gone within
-/// two seconds, also if every single block hangs.
+/// How long the blocks of one level have to stop, but for optional ones. A graph is some five levels deep, and all of it shall be
+/// gone within two seconds, also if every single block hangs.
 const GRACE: Duration = Duration::from_millis(350);
 
 /// What the runtime is to hear of a block.
@@ -44,6 +47,8 @@ pub struct Runtime {
     system: System,
     nodes: Vec<Running>,
     wires: Vec<Wire>,
+    /// Of wires that go on: how far their readers are. Made when they are joined first.
+    cursors: HashMap<usize, Cursor>,
     /// Wires to be joined anew.
     rejoins: Rejoins,
     hear: Hear,
@@ -56,6 +61,8 @@ struct Running {
     ready: bool,
     /// How it is started again; optional ones only.
     begin: Option<Begin>,
+    /// How long it has to stop.
+    grace: Duration,
     renewing: bool,
     /// For inputs by name: which variant of the output that feeds it.
     wishes: HashMap<String, String>,
@@ -69,8 +76,7 @@ impl Runtime {
         order.sort_by_key(|(index, _)| std::cmp::Reverse(levels[*index]));
         let mut started: Vec<(usize, Running)> = Vec::new();
         for (index, Planned { name, start }) in order {
-            let mut running =
-                Running { name, handle: None, ready: false, begin: None, renewing: false, wishes: HashMap::new() };
+            let mut running = Running::new(name);
             match start {
                 Start::Needed(start) => match start(system) {
                     Ok(handle) => running.begun(index, handle, &hear),
@@ -80,8 +86,8 @@ impl Runtime {
                         return Err(error);
                     }
                 },
-                Start::Optional(begin) => {
-                    running.begin = Some(begin);
+                Start::Optional(begin, grace) => {
+                    (running.begin, running.grace) = (Some(begin), grace);
                     running.begin(index, system, &hear);
                 }
             }
@@ -89,7 +95,7 @@ impl Runtime {
         }
         started.sort_by_key(|(index, _)| *index);
         let nodes = started.into_iter().map(|(_, running)| running).collect();
-        Ok(Self { system: system.clone(), nodes, wires, rejoins: Rejoins::default(), hear })
+        Ok(Self { system: system.clone(), nodes, wires, cursors: HashMap::new(), rejoins: Rejoins::default(), hear })
     }
 
     /// Follows a change of some process, of those that [`System::changes`] told since before the start: a block that
@@ -136,10 +142,10 @@ impl Runtime {
         if std::mem::replace(&mut node.renewing, true) {
             return;
         }
-        let handle = node.handle.take();
+        let (handle, grace) = (node.handle.take(), node.grace);
         // Its stop is waited for elsewhere: here, wires of others are to be joined.
         let stopping = thread::Builder::new().name("renew".to_owned()).spawn(move || {
-            handle.into_iter().for_each(|handle| handle.stop(GRACE));
+            handle.into_iter().for_each(|handle| handle.stop(grace));
             hear(Heard { node: index, what: What::Stopped });
         });
         if let Err(error) = stopping {
@@ -163,24 +169,37 @@ impl Runtime {
         let wire = &self.wires[index];
         let (from, to) = (&self.nodes[wire.from.0], &self.nodes[wire.to.0]);
         if from.ready && to.ready {
-            join(wire, from, to);
+            let cursor = wire.goes_on.then(|| cursor(&mut self.cursors, index)).transpose();
+            if let Err(error) = cursor.and_then(|cursor| join(wire, from, to, cursor)) {
+                tracing::error!(from = from.name, to = to.name, "could not join a wire: {error}");
+            }
             self.rejoins.joined(index);
         }
     }
 
-    /// Stops all blocks in order: those that feed others first. Returns when all are gone, at most some seconds later.
+    /// Stops all blocks in order: those that feed others first, and of one level the optional ones last, which may take longer.
+    /// Returns when all are gone, at most some seconds later.
     pub fn stop(self) {
         let levels = levels(self.nodes.len(), &self.wires);
         let deepest = levels.iter().max().copied().unwrap_or_default();
         for level in 0..=deepest {
-            let here = self.nodes.iter().zip(&levels).filter(|(_, its)| **its == level);
-            let names: Vec<&str> = here.map(|(node, _)| node.name.as_str()).collect();
-            self.system.stop(&names, GRACE);
+            let here = self.nodes.iter().zip(&levels).filter(|(_, its)| **its == level).map(|(node, _)| node);
+            let (optional, needed): (Vec<&Running>, Vec<&Running>) = here.partition(|node| node.begin.is_some());
+            for nodes in [needed, optional] {
+                let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+                let grace = nodes.iter().map(|node| node.grace).max();
+                grace.into_iter().for_each(|grace| self.system.stop(&names, grace));
+            }
         }
     }
 }
 
 impl Running {
+    fn new(name: String) -> Self {
+        let wishes = HashMap::new();
+        Self { name, handle: None, ready: false, begin: None, grace: GRACE, renewing: false, wishes }
+    }
+
     fn begin(&mut self, index: usize, system: &System, hear: &Hear) {
         let Some(begin) = &self.begin else { return };
         match begin(system) {
@@ -204,20 +223,24 @@ impl fmt::Debug for Runtime {
 }
 
 /// Hands each side one end of a new session. If either dies meanwhile, it is joined anew when it is back.
-fn join(wire: &Wire, from: &Running, to: &Running) {
-    let (Some(writer), Some(reader)) = (&from.handle, &to.handle) else { return };
-    let (writing, reading) = match Socket::pair() {
-        Ok(pair) => pair,
-        Err(error) => {
-            tracing::error!(from = from.name, to = to.name, "could not join a wire: {error}");
-            return;
-        }
-    };
+fn join(wire: &Wire, from: &Running, to: &Running, cursor: Option<Passed>) -> Result<(), BoxError> {
+    let (Some(writer), Some(reader)) = (&from.handle, &to.handle) else { return Ok(()) };
+    let (writing, reading) = Socket::pair()?;
     let (writing, reading) = (Passed::new(writing.into_owned()), Passed::new(reading.into_owned()));
     let (output, input) = (&wire.from.1, &wire.to.1);
     let output = to.wishes.get(input).map_or_else(|| output.clone(), |variant| variant_of(output, variant));
     writer.attach(output, writing).detach();
-    reader.connect(input.clone(), wire.label.clone(), reading, wire.wish).detach();
+    reader.connect(input.clone(), wire.label.clone(), reading, wire.wish, cursor).detach();
+    Ok(())
+}
+
+/// A descriptor of how far the reader of a wire is.
+fn cursor(cursors: &mut HashMap<usize, Cursor>, wire: usize) -> Result<Passed, BoxError> {
+    let cursor = match cursors.entry(wire) {
+        Entry::Occupied(made) => made.into_mut(),
+        Entry::Vacant(place) => place.insert(Cursor::create()?),
+    };
+    Ok(cursor.share()?)
 }
 
 /// How far each block is from a source: 0 if nothing feeds it.
@@ -240,7 +263,7 @@ mod tests {
 
     fn wire(from: usize, to: usize) -> Wire {
         let wish = Wish { policy: Policy::Latest, leases: 1 };
-        Wire { from: (from, "out".to_owned()), to: (to, "in".to_owned()), label: String::new(), wish }
+        Wire { from: (from, "out".to_owned()), to: (to, "in".to_owned()), label: String::new(), wish, goes_on: false }
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub struct Restart {
     at_most: u32,
     within: Duration,
     longest_delay: Duration,
+    from_the_start: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,13 +34,14 @@ impl Restart {
     /// It isn't started again (a *temporary* process).
     #[must_use]
     pub fn never() -> Self {
-        Self { when: When::Never, at_most: 0, within: Duration::ZERO, longest_delay: LONGEST_DELAY }
+        let (at_most, within) = (0, Duration::ZERO);
+        Self { when: When::Never, at_most, within, longest_delay: LONGEST_DELAY, from_the_start: false }
     }
 
     /// It is started again unless it ended with exit code 0 (a *transient* process); by default at most 5 times within a minute.
     #[must_use]
     pub fn on_failure() -> Self {
-        Self { when: When::OnFailure, at_most: 5, within: Duration::from_secs(60), longest_delay: LONGEST_DELAY }
+        Self { when: When::OnFailure, at_most: 5, within: Duration::from_secs(60), ..Self::never() }
     }
 
     /// It is started again however it ended (a *permanent* process); by default at most 5 times within a minute.
@@ -65,6 +67,19 @@ impl Restart {
     #[must_use]
     pub fn longest_delay(self, delay: Duration) -> Self {
         Self { longest_delay: delay, ..self }
+    }
+
+    /// One that is lost before it was ready for the first time ([`Exit::LostBeforeReady`]: killed, say) is started again too.
+    /// Otherwise that is the end of it, as whoever starts it is told; now they hear once it is ready, or given up. One whose
+    /// start fails, or isn't done in time, isn't started again all the same: it would fail for the same reason.
+    #[must_use]
+    pub fn from_the_start(self) -> Self {
+        Self { from_the_start: true, ..self }
+    }
+
+    /// Whether it is started again although it never was ready.
+    pub(crate) fn wants_at_start(self, exit: &Exit) -> bool {
+        self.from_the_start && matches!(exit, Exit::LostBeforeReady(_))
     }
 
     /// Whether a process that ended so is started again at all.

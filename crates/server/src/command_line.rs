@@ -92,6 +92,9 @@ struct Analyses {
     /// How long an analyser may work on one picture; beyond, it hangs, and is started anew
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     responsive_within: Duration,
+    /// How long an analyser has to stop, to save something, say, before it is ended
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    stop_within: Duration,
     /// The Python to use [default: the one that Framewire is installed in, else $VIRTUAL_ENV, else python3]
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
@@ -180,10 +183,17 @@ fn watch(
     page: Page,
     printer: &Printer,
 ) -> Result<(), BoxError> {
-    let sources = match sources {
+    let sources: Vec<Source> = match sources {
         [] => vec![Source::Demo],
         sources => parse(sources)?.into_iter().map(Source::Camera).collect(),
     };
+    if let Some(analysis) = &analysis
+        && analysis.analyse.len() > most_analysers(sources.len())
+    {
+        let (analysers, most) = (analysis.analyse.len(), most_analysers(sources.len()));
+        let sources = sources.len();
+        return Err(format!("analyse {sources} sources by {analysers} files: {most} is the most for so many").into());
+    }
     let json = analysis.as_ref().is_some_and(|analysis| analysis.json);
     let analyses = analysis.map(analyses).transpose()?.flatten();
     // The page is what the service can't do without. A camera's processes are restarted one by one, and their hanging is no
@@ -227,8 +237,9 @@ fn analyses(analysis: Analyses) -> Result<Option<plan::Analyses>, BoxError> {
     }
     let mut all = analysis.analyse.iter().map(|text| Analysis::parse(text)).collect::<Result<Vec<_>, _>>()?;
     analysers::set(&mut all, &analysis.set)?;
-    let python = Python::find(analysis.python)?;
-    Ok(Some(plan::Analyses { all, python, watch: analysis.watch, responsive_within: analysis.responsive_within }))
+    let python = Python::find(analysis.python.clone())?;
+    let Analyses { watch, responsive_within, stop_within, .. } = analysis;
+    Ok(Some(plan::Analyses { all, python, watch, responsive_within, stop_within }))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -241,6 +252,10 @@ const LEAST_LIMIT: Duration = Duration::from_millis(100);
 
 /// The table of processes goes to the server in one message, which carries 253 descriptors: three for each camera.
 const MAX_SOURCES: usize = 80;
+/// What that leaves for one for each analyser, and five of others.
+const fn most_analysers(sources: usize) -> usize {
+    253 - 5 - 3 * sources
+}
 
 fn is_plain(character: char) -> bool {
     character.is_ascii_alphanumeric() || "-._~".contains(character)

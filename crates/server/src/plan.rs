@@ -52,14 +52,17 @@ pub struct Analyses {
     pub watch: bool,
     /// How long one may work on one picture.
     pub responsive_within: Duration,
+    /// How long one has to stop.
+    pub stop_within: Duration,
 }
 
 /// What motion is looked for in: enough to see a person at the far end of a yard, and cheap.
 const ANALYSED: (u32, u32) = (320, 180);
 
-/// A process that dies is back at once; one that keeps dying for a minute is given up.
+/// A process that dies is back at once; one that dies and dies is given up after a minute, or after two if it works a little in
+/// between. (The delays alone, up to 5 s, let it die some 35 times in that time.)
 fn policy() -> Restart {
-    Restart::always().at_most(20).within(Duration::from_secs(60)).longest_delay(Duration::from_secs(5))
+    Restart::always().at_most(20).within(Duration::from_secs(120)).longest_delay(Duration::from_secs(5))
 }
 
 /// A graph in the making, and the table of its processes.
@@ -109,9 +112,11 @@ pub fn watch(Watch { sources, analyses, listener, token, json_lines }: Watch) ->
         let motion = plan.add::<Motion>(&motion_name, Some(&name), MotionConfig::default())?;
         let newest = Wish { policy: Policy::DropOldest { depth: 4 }, leases: 2 };
         plan.graph.wire((camera, Camera::PACKETS), (decoder, Decoder::PACKETS), &name, ALL);
-        plan.graph.wire((decoder, Decoder::pictures(&view)), (motion, Motion::PICTURES), &name, newest);
+        plan.graph.wire_that_goes_on((decoder, Decoder::pictures(&view)), (motion, Motion::PICTURES), &name, newest);
         feeds.push(Feed { name, camera, decoder, motion, motion_name });
     }
+    let found_by = analyses.iter().flat_map(|analyses| analysers::blocks(&analyses.all));
+    let blocks = std::iter::once(Motion::KIND.to_owned()).chain(found_by).collect();
     let (analysers, nodes) = match analyses {
         Some(analyses) => plan.add_analysers(analyses, &feeds)?,
         None => Default::default(),
@@ -120,14 +125,14 @@ pub fn watch(Watch { sources, analyses, listener, token, json_lines }: Watch) ->
     plan.list("server", Server::KIND, None, &page)?;
     let json_lines = json_lines.map(|to| JsonLines { to: Passed::new(to), analysers_only: !nodes.is_empty() });
     let config =
-        ServerConfig { listener: Passed::new(listener), token, processes: plan.processes, cameras, json_lines };
+        ServerConfig { listener: Passed::new(listener), token, processes: plan.processes, cameras, blocks, json_lines };
     let server = plan.graph.add::<Server>("server", config, policy(), page);
     for Feed { name, camera, motion, motion_name, .. } in feeds {
         plan.graph.wire((camera, Camera::PACKETS), (server, Server::PACKETS), &name, ALL);
-        plan.graph.wire((motion, Motion::FOUND), (server, Server::FOUND), &motion_name, ALL);
+        plan.graph.wire_that_goes_on((motion, Motion::FOUND), (server, Server::FOUND), &motion_name, ALL);
     }
     for (analyser, node) in analysers.all.iter().zip(nodes) {
-        plan.graph.wire((node, Analyser::FOUND), (server, Server::FOUND), &analyser.process, ALL);
+        plan.graph.wire_that_goes_on((node, Analyser::FOUND), (server, Server::FOUND), &analyser.process, ALL);
     }
     Ok((plan.graph, analysers))
 }
@@ -151,10 +156,10 @@ impl Plan {
         analyses: Analyses,
         feeds: &[Feed],
     ) -> Result<(Analysers, Vec<Node<Analyser>>), BoxError> {
-        let Analyses { all, python, watch, responsive_within } = analyses;
-        let (mut analysers, mut nodes, mut names) = (Analysers { all: Vec::new(), watch }, Vec::new(), HashSet::new());
-        for analysis in all {
-            let block = unique(&analysis.block(), &mut names);
+        let Analyses { all, python, watch, responsive_within, stop_within } = analyses;
+        let (mut analysers, mut nodes) = (Analysers { all: Vec::new(), watch, stop_within }, Vec::new());
+        let blocks = analysers::blocks(&all);
+        for (analysis, block) in all.into_iter().zip(blocks) {
             let (process, page) = (format!("{block}.analyser"), Arc::new(StatusPage::create()?));
             self.list(&process, Analyser::KIND, None, &page)?;
             let Analysis { file, name, parameters } = analysis;
@@ -162,9 +167,13 @@ impl Plan {
             // -P: what is in the working folder isn't what is installed. -u: lines come as they are printed.
             let run = Executable::new(python.program()).args(["-P", "-u", "-m", "framewire.analyser"]);
             let (run, its_page) = (run.args([&file]), page.clone());
-            let node = self.graph.add_optional::<Analyser>(&process, move |system| {
+            let node = self.graph.add_optional::<Analyser>(&process, stop_within, move |system| {
                 let spawn = system.spawn::<BlockHost<Analyser>>(config.clone()).executable(run.clone());
-                let spawn = spawn.restart(policy()).status(its_page.clone()).ready_within(ANALYSER_READY_WITHIN);
+                // It may be killed while it loads its model, too.
+                let spawn = spawn
+                    .restart(policy().from_the_start())
+                    .status(its_page.clone())
+                    .ready_within(ANALYSER_READY_WITHIN);
                 // Python knows a compiled module's source by its time in whole seconds: one saved twice in a second would be
                 // taken for what it was.
                 let spawn = if watch { spawn.env("PYTHONDONTWRITEBYTECODE", "1") } else { spawn };
@@ -173,7 +182,7 @@ impl Plan {
             // The newest picture of each camera: whoever takes long skips those in between.
             let newest = Wish { policy: Policy::Latest, leases: ANALYSER_LEASES };
             for Feed { name, decoder, .. } in feeds {
-                self.graph.wire((*decoder, Decoder::PICTURES), (node, Analyser::PICTURES), name, newest);
+                self.graph.wire_that_goes_on((*decoder, Decoder::PICTURES), (node, Analyser::PICTURES), name, newest);
             }
             analysers.all.push(analysers::Analyser { process, file, page });
             nodes.push(node);

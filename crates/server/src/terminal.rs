@@ -157,7 +157,7 @@ pub fn supervise(system: &System, service: &Service, show: Show, printer: &Print
             Err(RecvTimeoutError::Disconnected) => return Err("go on: nobody tells of processes any more".into()),
         }
     }
-    service.stopping(STOP_WITHIN);
+    service.stopping(STOP_WITHIN.saturating_add(analysers.stop_within));
     runtime.stop();
     Ok(())
 }

@@ -117,6 +117,8 @@ pub mod crash;
 #[cfg(not(feature = "crash-points"))]
 mod crash;
 #[cfg(not(all(test, feature = "loom")))]
+pub mod cursor;
+#[cfg(not(all(test, feature = "loom")))]
 pub mod doorbell;
 #[cfg(not(all(test, feature = "loom")))]
 pub mod fork;

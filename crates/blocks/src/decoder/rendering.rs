@@ -56,8 +56,11 @@ impl Rendering {
 
     /// Renders a picture, if one is due and anybody reads it. `captured` is what the packet said that it was in.
     pub(super) fn render(&mut self, picture: &decode::Picture, captured: &Info) -> Result<(), BoxError> {
-        // Asked of every picture, so that the beat goes on.
-        if !self.pace.is_due(picture.pts_ns) || !self.output.has_readers() {
+        if !self.output.has_readers() {
+            self.pace.rest();
+            return Ok(());
+        }
+        if !self.pace.is_due(picture.pts_ns) {
             return Ok(());
         }
         let length = self.scaler.layout(picture.width, picture.height).length;

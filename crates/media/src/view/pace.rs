@@ -12,6 +12,11 @@ impl Pace {
         Self { interval_ns: fps.map(|fps| (1e9 / fps) as i64), next_ns: None }
     }
 
+    /// Nobody looks: the next picture that is asked for begins the beat anew.
+    pub fn rest(&mut self) {
+        self.next_ns = None;
+    }
+
     /// Whether the picture at `pts_ns` is to be rendered. To be asked of each picture once, in order of presentation.
     pub fn is_due(&mut self, pts_ns: i64) -> bool {
         let Some(interval_ns) = self.interval_ns else { return true };
@@ -47,6 +52,14 @@ mod tests {
         assert_eq!(chosen(25.0, 25), 250);
         assert_eq!(chosen(60.0, 25), 250);
         assert_eq!(chosen(0.0, 25), 250, "no limit");
+    }
+
+    #[test]
+    fn whoever_begins_to_look_waits_for_nothing() {
+        let mut pace = Pace::new(Some(0.1));
+        assert!(pace.is_due(0) && !pace.is_due(1_000_000_000));
+        pace.rest();
+        assert!(pace.is_due(2_000_000_000) && !pace.is_due(3_000_000_000));
     }
 
     #[test]

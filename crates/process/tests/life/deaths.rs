@@ -20,6 +20,7 @@ pub const TESTS: &[Test] = &[
     ("a_killed_process_is_back_and_the_table_knows_how_it_died", a_killed_process_is_back),
     ("a_process_that_always_dies_is_given_up", one_that_always_dies),
     ("a_good_end_is_not_a_failure", a_good_end),
+    ("one_lost_at_its_first_start_is_started_again_if_that_is_wanted", lost_at_its_first_start),
     ("one_that_ignores_its_stop_is_killed_with_its_children", one_that_ignores_its_stop),
     ("a_stopped_one_is_killed_too", a_stopped_one),
     ("nothing_is_left_of_a_hundred", a_hundred),
@@ -36,6 +37,39 @@ fn a_start_that_fails_says_why(system: &System) {
     assert_eq!(told(Manner::FailsToStart), "start b: failed: the model isn't there");
     assert!(told(Manner::PanicsAtStart).contains("it panicked: no start"));
     assert_eq!(told(Manner::ExitsAtStart), "start b: lost before it was ready: exit code 3; it wrote: the last line");
+}
+
+fn lost_at_its_first_start(system: &System) {
+    let restart = Restart::always().from_the_start().longest_delay(Duration::from_millis(10));
+    let start = |name: &str, manner: Manner, restart| {
+        let spawn = system.spawn::<Subject>(Config { manner, file: None }).name(name).restart(restart);
+        spawn.begin().unwrap()
+    };
+    // Killed while it loads, it loads again.
+    let file = std::env::temp_dir().join(format!("framewire-loads-{}", std::process::id()));
+    std::fs::write(&file, "").unwrap();
+    let starting = start("l.killed", Manner::WaitsWhileThere(file.clone()), restart);
+    let handle = starting.handle().clone();
+    for round in 1..=3 {
+        wait_until("it loads", || handle.restarts() + 1 == round && handle.process_id().is_some());
+        handle.kill();
+        wait_until("it loads again", || handle.restarts() == round);
+    }
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(starting.wait().unwrap().add(1).wait().unwrap(), 1);
+    // Given up, it says so; and what fails by itself isn't tried again.
+    let told = start("b", Manner::ExitsAtStart, restart.at_most(3)).wait().map(drop).unwrap_err().to_string();
+    assert_eq!(told, "start b: lost before it was ready: exit code 3; it wrote: the last line");
+    let changes = system.changes();
+    assert!(start("l.fails", Manner::FailsToStart, restart).wait().is_err());
+    assert!(changes.try_iter().all(|change| change.state != State::Restarting));
+    // Stopped between two attempts.
+    let slow = restart.longest_delay(Duration::from_secs(600)).at_most(1000);
+    let starting = start("l.stopped", Manner::ExitsAtStart, slow);
+    let handle = starting.handle().clone();
+    wait_until("it is to come back", || handle.state() == State::Restarting && handle.restarts() >= 3);
+    handle.stop(LIMIT);
+    assert!(starting.wait().map(drop).unwrap_err().to_string().contains("stopped before it was ready"));
 }
 
 fn a_start_that_takes_too_long(system: &System) {

@@ -5,7 +5,7 @@ mod parameters;
 mod saved;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -15,7 +15,10 @@ use std::{
 
 pub use self::parameters::set;
 use self::saved::Watched;
-use graph::{BoxError, Change, Exit, State, StatusPage, Text};
+use blocks::Motion;
+use graph::{Block, BoxError, Change, Exit, State, StatusPage, Text};
+
+use crate::plan::unique;
 
 /// How often files are looked at. A person who saves one doesn't notice it, and a look costs microseconds.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
@@ -49,6 +52,8 @@ pub struct Analysers {
     pub all: Vec<Analyser>,
     /// Whether they are started anew when their file is saved.
     pub watch: bool,
+    /// How long they have to stop.
+    pub stop_within: Duration,
 }
 
 impl Analysis {
@@ -77,6 +82,12 @@ impl Analysis {
         let stem = || self.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         self.name.clone().unwrap_or_else(stem)
     }
+}
+
+/// What the findings of each are said to come from: names that differ, also from what comes with Framewire.
+pub fn blocks(analyses: &[Analysis]) -> Vec<String> {
+    let mut taken = HashSet::from([Motion::KIND.to_owned()]);
+    analyses.iter().map(|analysis| unique(&analysis.block(), &mut taken)).collect()
 }
 
 fn is_name(text: &str) -> bool {

@@ -2,12 +2,9 @@
 //!
 //! Here they are texts. Which ones there are, and of which types, Python knows, and says.
 
-use std::collections::HashSet;
-
 use graph::BoxError;
 
-use super::{Analysis, is_name};
-use crate::plan::unique;
+use super::{Analysis, blocks, is_name};
 
 /// Gives each setting to the analysis that it is for; a later one replaces an earlier one.
 ///
@@ -15,8 +12,7 @@ use crate::plan::unique;
 ///
 /// If one isn't written as it should be, or it isn't clear whose it is.
 pub fn set(analyses: &mut [Analysis], settings: &[String]) -> Result<(), BoxError> {
-    let mut taken = HashSet::new();
-    let names: Vec<String> = analyses.iter().map(|analysis| unique(&analysis.block(), &mut taken)).collect();
+    let names = blocks(analyses);
     for setting in settings {
         let failed = |why: String| format!("set {setting:?}: {why}");
         let Some((key, value)) = setting.split_once('=') else {
@@ -65,6 +61,11 @@ mod tests {
     fn a_setting_reaches_the_analyser_that_it_is_for() {
         assert_eq!(told(&["a.py"], &["x=1", "a.y==.", "x="]), Ok(vec![map(&[("x", ""), ("y", "=.")])]));
         let two = told(&["a.py", "b.py", "other/a.py"], &["b.x=0.5", "a-2.x=2"]);
+        assert_eq!(
+            told(&["motion.py"], &["motion-2.x=1"]),
+            Ok(vec![map(&[("x", "1")])]),
+            "there is a block of that name"
+        );
         assert_eq!(two, Ok(vec![map(&[]), map(&[("x", "0.5")]), map(&[("x", "2")])]));
     }
 

@@ -3,6 +3,7 @@
 mod access;
 mod assets;
 mod camera;
+mod lines;
 mod live;
 mod processes;
 mod results;
@@ -35,6 +36,8 @@ pub struct ServerConfig {
     pub processes: Vec<ProcessEntry>,
     /// Every camera, in the order of the page.
     pub cameras: Vec<CameraEntry>,
+    /// What finds something, in the order of the page.
+    pub blocks: Vec<String>,
     /// Where what is found is to be written too.
     pub json_lines: Option<JsonLines>,
 }
@@ -94,7 +97,7 @@ impl Block for Server {
         }
         let by_name = cameras.iter().map(|camera| (camera.name().to_owned(), camera.clone())).collect();
         let server = Self { cameras: by_name, results: results.clone() };
-        let app = App::new(processes, cameras, results);
+        let app = App::new(processes, cameras, config.blocks, results);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         thread::Builder::new().name("http".to_owned()).spawn(move || {
             let run = AssertUnwindSafe(|| runtime.block_on(async { routes::serve(listener, access, app).await }));

@@ -1,13 +1,8 @@
 //! What analysers find, as lines of JSON for whoever listens: programs, by WebSocket, and standard output.
 
-use std::{
-    fs::File,
-    io::{self, Write},
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{fs::File, io, sync::Arc, thread, time::Duration};
 
+use super::lines::Lines;
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use blocks::{Found, Motion, Region};
 use bytes::Bytes;
@@ -42,8 +37,8 @@ pub struct Told {
 /// Which of all findings a listener wants.
 #[derive(Debug, Default, Deserialize)]
 pub struct Wanted {
-    camera: Option<String>,
-    block: Option<String>,
+    pub camera: Option<String>,
+    pub block: Option<String>,
 }
 
 /// A line, as `docs/api.md` has it.
@@ -89,17 +84,17 @@ impl Results {
     /// # Errors
     ///
     /// If there can't be another thread.
-    pub fn write(&self, mut to: File, analysers_only: bool) -> io::Result<()> {
-        let mut found = self.subscribe();
+    pub fn write(&self, to: File, analysers_only: bool) -> io::Result<()> {
+        let (mut found, mut lines) = (self.subscribe(), Lines::new(to));
         thread::Builder::new().name("results".to_owned()).spawn(move || {
             loop {
                 let line = match found.blocking_recv() {
                     Ok(told) if analysers_only && told.block == Motion::KIND => continue,
-                    Ok(told) => format!("{}\n", told.line),
-                    Err(RecvError::Lagged(missed)) => format!("{}\n", dropped(missed)),
+                    Ok(told) => lines.put(&told.line),
+                    Err(RecvError::Lagged(missed)) => lines.put(&dropped(missed)),
                     Err(RecvError::Closed) => return,
                 };
-                if let Err(error) = to.write_all(line.as_bytes()) {
+                if let Err(error) = line {
                     // Whoever started all this sees it too, and ends it.
                     return tracing::info!("no more results are written: {error}");
                 }

@@ -31,12 +31,13 @@ pub struct App(Arc<Inner>);
 struct Inner {
     processes: Arc<Processes>,
     cameras: Vec<Arc<Camera>>,
+    blocks: Vec<String>,
     results: Results,
 }
 
 impl App {
-    pub fn new(processes: Arc<Processes>, cameras: Vec<Arc<Camera>>, results: Results) -> Self {
-        Self(Arc::new(Inner { processes, cameras, results }))
+    pub fn new(processes: Arc<Processes>, cameras: Vec<Arc<Camera>>, blocks: Vec<String>, results: Results) -> Self {
+        Self(Arc::new(Inner { processes, cameras, blocks, results }))
     }
 }
 
@@ -127,6 +128,14 @@ async fn find(
     Query(wanted): Query<Wanted>,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Response {
+    if wanted.camera.as_ref().is_some_and(|wanted| app.0.cameras.iter().all(|camera| camera.name() != wanted.as_str()))
+    {
+        return error(StatusCode::NOT_FOUND, "there is no camera of that name; /api/cameras lists them");
+    }
+    if wanted.block.as_ref().is_some_and(|wanted| !app.0.blocks.contains(wanted)) {
+        let there_are = app.0.blocks.join(", ");
+        return error(StatusCode::NOT_FOUND, &format!("nothing of that name finds anything; there are {there_are}"));
+    }
     match upgrade {
         Err(rejection) => error(rejection.status(), "this address speaks WebSocket; see docs/api.md"),
         Ok(upgrade) => {

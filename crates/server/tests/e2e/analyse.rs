@@ -95,6 +95,14 @@ fn what_python_returns_comes_out_as_lines_and_by_websocket() {
     let stream = std::net::TcpStream::connect(&program.address).unwrap();
     stream.set_read_timeout(Some(super::program::LIMIT)).unwrap();
     let (mut socket, _) = tungstenite::client(url.as_str(), stream).unwrap();
+    for nobody in ["camera=typo", "block=typo"] {
+        let (status, why) = program.get(&format!("/api/results?{nobody}"), "").unwrap();
+        assert_eq!(
+            (status, why.contains("there are motion, things") || why.contains("/api/cameras")),
+            (404, true),
+            "{why}"
+        );
+    }
     let mut heard = Vec::new();
     while heard.len() < 10 {
         if let tungstenite::Message::Text(text) = socket.read().unwrap() {
@@ -163,6 +171,64 @@ fn a_killed_analyser_is_back_and_one_that_hangs_is_replaced() {
         assert_eq!(row(&program, other, |_| true)["restarts"], 0);
     }
     assert_eq!(program.stop(Signal::INT).1, Some(0));
+}
+
+#[test]
+#[ignore = "needs the Python package; `cargo xtask test e2e` runs it"]
+fn no_result_comes_twice_whoever_is_killed() {
+    let files = Files::new("twice");
+    // Its name is taken by what comes with Framewire.
+    let file = files.write("motion.py", "def motion(frame, info): return info.sequence\n");
+    let program = run(&["--json", "--analyse", &file]);
+    let name = "motion-2.analyser";
+    let more = || {
+        let before = printed(&program).len();
+        wait_for("more results", || (printed(&program).len() > before + 15).then_some(()));
+    };
+    row(&program, name, works);
+    more();
+    for (killed, restarts) in [("server", 1), ("server", 2), (name, 1), (name, 2)] {
+        let pid = row(&program, killed, |_| true)["pid"].as_i64().unwrap();
+        kill_process(Pid::from_raw(pid as i32).unwrap(), Signal::KILL).unwrap();
+        row(&program, killed, |row| row["state"] == "ready" && row["restarts"] == restarts);
+        more();
+    }
+    let said = printed(&program);
+    assert_eq!(program.stop(Signal::INT).1, Some(0));
+    assert!(said.iter().all(|line| line["block"] == "motion-2" && line["sequence"] == line["result"]));
+    let mut times: Vec<i64> = said.iter().map(|line| line["pts_ns"].as_i64().unwrap()).collect();
+    let count = times.len();
+    assert!(times.is_sorted(), "{times:?}");
+    times.dedup();
+    // What was being handled at a kill comes once more, at most.
+    assert!(times.len() + 4 >= count, "{} of {count} came twice", count - times.len());
+}
+
+#[test]
+#[ignore = "needs the Python package; `cargo xtask test e2e` runs it"]
+fn one_killed_while_it_loads_is_back_and_one_that_saves_has_time_for_it() {
+    let files = Files::new("loads");
+    let loading = files.write("loading", "");
+    let saved = files.path("saved");
+    let file = files.write(
+        "model.py",
+        &format!(
+            "import os, time\nwhile os.path.exists({loading:?}): time.sleep(0.01)\nclass Model:\n    \
+             def frame(self, frame): return 1\n    def stop(self):\n        time.sleep(0.3)\n        \
+             open({saved:?}, 'w').close()\n"
+        ),
+    );
+    let program = run(&["--analyse", &file, "--stop-within", "20"]);
+    let name = "model.analyser";
+    for restarts in 1..3 {
+        let starting = row(&program, name, |row| row["state"] == "starting" && row["restarts"] == restarts - 1);
+        kill_process(Pid::from_raw(starting["pid"].as_i64().unwrap() as i32).unwrap(), Signal::KILL).unwrap();
+        row(&program, name, |row| row["restarts"] == restarts);
+    }
+    fs::remove_file(loading).unwrap();
+    row(&program, name, works);
+    assert_eq!(program.stop(Signal::INT).1, Some(0));
+    assert!(PathBuf::from(saved).exists());
 }
 
 #[test]

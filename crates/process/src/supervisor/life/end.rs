@@ -33,6 +33,7 @@ impl Child {
                 // Its earlier end was its end.
                 self.phase = Phase::Restarting { at };
                 self.conclude(Outcome { state: State::Exited, exit: None });
+                self.tell_that_it_was_stopped();
                 return self.end_if_over();
             }
             // Whoever is in a greater hurry decides.
@@ -64,11 +65,18 @@ impl Child {
             false => self.follow(exit.clone(), lines, since),
             true => self.stopped((exit.clone(), lines), pause),
         }
-        if stopping && !self.started {
-            let _ = self.plan.ready.send(Err("it was stopped before it was ready".into()));
+        if stopping {
+            self.tell_that_it_was_stopped();
         }
         self.plan.connection.close(number, &exit);
         self.end_if_over();
+    }
+
+    /// To whoever starts it, if it never was ready.
+    fn tell_that_it_was_stopped(&self) {
+        if !self.started {
+            let _ = self.plan.ready.send(Err("it was stopped before it was ready".into()));
+        }
     }
 
     /// One that was told to stop has ended.
@@ -139,18 +147,19 @@ impl Child {
             }
             return;
         }
-        let verdict = match self.started {
+        let verdict = match self.started || self.plan.restart.wants_at_start(&exit) {
             true => self.history.judge(self.plan.restart, &exit, now, since, chance()),
             false => Verdict::GiveUp,
         };
         let told = not_ready(&exit, &lines);
         let exit = Some((exit, lines));
+        let is_over = !matches!(verdict, Verdict::Again { .. });
         match verdict {
             Verdict::Again { delay } => self.again_after(delay, now, exit),
             Verdict::Enough => self.conclude(Outcome { state: State::Exited, exit }),
             Verdict::GiveUp => self.conclude(Outcome { state: State::Failed, exit }),
         }
-        if !self.started {
+        if !self.started && is_over {
             // Whoever starts it waits for this, unless it is gone itself.
             let _ = self.plan.ready.send(Err(told));
         }
