@@ -6,9 +6,11 @@ import type { Match } from './results';
 const COLOURS = ['#ffd166', '#5ad1ff', '#ff8fd0', '#8ef58a', '#ffffff', '#ff9b6a'];
 const RIM = 'rgb(0 0 0 / 0.6)';
 
+/** An analyser has one colour on all pictures. */
+const colours = new Map<string, string>();
+
 export class Overlay {
   #canvas: HTMLCanvasElement;
-  #colours = new Map<string, string>();
   #total = 0;
   #exact = 0;
 
@@ -24,7 +26,7 @@ export class Overlay {
     let count = 0;
     const sources: string[] = [];
     for (const match of matches) {
-      drawMatch(context, match, picture, this.#colour(match.source));
+      drawMatch(context, match, picture, colourOf(match.source));
       count += match.found.boxes.length;
       if (match.found.boxes.length > 0) sources.push(match.source);
       this.#count(match);
@@ -50,14 +52,6 @@ export class Overlay {
     return context;
   }
 
-  #colour(source: string): string {
-    const known = this.#colours.get(source);
-    if (known !== undefined) return known;
-    const next = COLOURS[this.#colours.size % COLOURS.length] ?? RIM;
-    this.#colours.set(source, next);
-    return next;
-  }
-
   #count({ found, exact }: Match): void {
     if (found.seen) return;
     found.seen = true;
@@ -73,6 +67,14 @@ export class Overlay {
     dataset.boxesTotal = String(this.#total);
     dataset.boxesExact = String(this.#exact);
   }
+}
+
+function colourOf(source: string): string {
+  const known = colours.get(source);
+  if (known !== undefined) return known;
+  const next = COLOURS[colours.size % COLOURS.length] ?? RIM;
+  colours.set(source, next);
+  return next;
 }
 
 interface Rect {
@@ -108,7 +110,8 @@ function drawMatch(context: CanvasRenderingContext2D, match: Match, picture: Rec
     context.strokeStyle = colour;
     context.lineWidth = line;
     context.strokeRect(x, y, w, h);
-    if (box.label !== '') drawLabel(context, box.label, x, y, colour, unit);
+    const label = match.late_s > 0 ? `${box.label} (${match.late_s.toFixed(1)} s ago)`.trim() : box.label;
+    if (label !== '') drawLabel(context, label, x, y, picture.x + picture.w, colour, unit);
   }
   context.globalAlpha = 1;
 }
@@ -118,6 +121,7 @@ function drawLabel(
   label: string,
   x: number,
   y: number,
+  right: number,
   colour: string,
   unit: number,
 ): void {
@@ -127,7 +131,8 @@ function drawLabel(
   const width = context.measureText(label).width + 8 * unit;
   const top = y >= height ? y - height : y; // inside, where there is no room above
   context.fillStyle = colour;
-  context.fillRect(x - unit, top, width, height);
+  const left = Math.max(unit, Math.min(x, right - width)); // whole, also at the right edge
+  context.fillRect(left - unit, top, width, height);
   context.fillStyle = '#10151c';
-  context.fillText(label, x + 3 * unit, top + height / 2 + unit / 2);
+  context.fillText(label, left + 3 * unit, top + height / 2 + unit / 2);
 }

@@ -1,4 +1,5 @@
-// Which results belong on the picture that is on the screen? Matched by media time, never by arrival.
+// Which results belong on the picture that is on the screen? Matched by media time. Only one that comes when its picture has left
+// the screen already is held from its arrival on.
 
 import type { Box, ResultMessage } from '../wire/types';
 
@@ -10,14 +11,18 @@ const HOLD_INTERVALS = 1.5;
 export const MAX_HOLD_S = 1.5;
 /** A displayed picture is at most about a second behind; what is older than this can't come onto the screen again. */
 const KEEP_S = 3;
+/** Whoever looks at a picture for so long tells of another scene. */
+export const MAX_LATE_S = 10;
 /** Bounds memory against an analyser that stamps its results in the future, where pruning by age can't reach. */
 const KEEP_RESULTS = 512;
-/** As many analysers as one can tell apart on a picture, and a bound. */
-const KEEP_SOURCES = 12;
+/** More than anybody runs; a bound. */
+const KEEP_SOURCES = 64;
 
 export interface Found {
   media_s: number;
   boxes: readonly Box[];
+  /** The picture on the screen when it was the newest for the first time. */
+  since_s: number | null;
   /** Whether it was on the screen yet: each is counted once. */
   seen: boolean;
 }
@@ -27,6 +32,8 @@ export interface Match {
   found: Found;
   /** Found in this very picture; else held from an earlier one. */
   exact: boolean;
+  /** How far its own picture was past when it came, if that had left the screen by then. */
+  late_s: number;
   /** 1 in the picture it was found in; while held first steady, so that an analyser of few pictures a second doesn't
    * flicker, then falling to 0. */
   strength: number;
@@ -45,7 +52,7 @@ export class Results {
     // Nearly always the newest: the search ends at once.
     let at = found.length;
     while (at > 0 && (found[at - 1]?.media_s ?? 0) > media_s) at--;
-    found.splice(at, 0, { media_s, boxes, seen: false });
+    found.splice(at, 0, { media_s, boxes, since_s: null, seen: false });
     if (found.length > KEEP_RESULTS) found.shift();
   }
 
@@ -56,11 +63,14 @@ export class Results {
     for (const [source, all] of this.#bySource) {
       const found = all.findLast((it) => it.media_s < media_s + tolerance_s);
       if (found === undefined) continue;
-      const age_s = media_s - found.media_s;
-      const exact = Math.abs(age_s) < tolerance_s;
+      const since_s = Math.min(media_s, found.since_s ?? media_s);
+      found.since_s = since_s;
+      const exact = Math.abs(media_s - found.media_s) < tolerance_s;
       const hold_s = holdFor(all);
-      if (!exact && age_s > hold_s) continue;
-      matches.push({ source, found, exact, strength: exact ? 1 : held(age_s / hold_s) });
+      const late_s = since_s - found.media_s > hold_s ? since_s - found.media_s : 0;
+      const age_s = media_s - (late_s > 0 ? since_s : found.media_s);
+      if (late_s > MAX_LATE_S || (!exact && age_s > hold_s)) continue;
+      matches.push({ source, found, exact, late_s, strength: exact ? 1 : held(age_s / hold_s) });
     }
     return matches;
   }
@@ -69,7 +79,8 @@ export class Results {
   prune(media_s: number): void {
     for (const found of this.#bySource.values()) {
       const fresh = found.findIndex((it) => it.media_s >= media_s - KEEP_S);
-      found.splice(0, fresh === -1 ? found.length : fresh);
+      // The last two tell how long a late one is held.
+      found.splice(0, Math.max(0, Math.min(fresh === -1 ? found.length : fresh, found.length - 2)));
     }
   }
 
