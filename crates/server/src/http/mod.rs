@@ -2,6 +2,7 @@
 
 mod access;
 mod assets;
+mod audience;
 mod camera;
 mod lines;
 mod live;
@@ -91,7 +92,7 @@ impl Block for Server {
         let processes = Arc::new(Processes::open(config.processes)?);
         let cameras: Vec<Arc<Camera>> =
             config.cameras.into_iter().map(|entry| Arc::new(Camera::new(entry, &processes))).collect();
-        let results = Results::new();
+        let results = Results::default();
         if let Some(JsonLines { to, analysers_only }) = config.json_lines {
             results.write(to.into_owned()?.into(), analysers_only)?;
         }

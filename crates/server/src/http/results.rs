@@ -2,37 +2,26 @@
 
 use std::{fs::File, io, sync::Arc, thread, time::Duration};
 
-use super::lines::Lines;
-use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
+use super::{
+    audience::{Audience, Heard, Listener, Told},
+    lines::Lines,
+};
+use axum::extract::ws::{Message, WebSocket};
 use blocks::{Found, Motion, Region};
 use bytes::Bytes;
 use graph::{Block, Info};
 use serde::{Deserialize, Serialize};
 use serde_json::{json, value::RawValue};
-use tokio::{
-    sync::broadcast::{Receiver, Sender, error::RecvError},
-    time::{Instant, interval, timeout},
-};
+use tokio::time::{Instant, interval, timeout};
 
-/// Findings that wait for a listener that lags; it then misses the oldest, and is told how many. Eight cameras with
-/// 25 pictures a second fill it in five seconds.
-const WAITING: usize = 1024;
 /// As in `live.rs`: a listener that takes nothing for so long, or answers no ping, is gone.
 const SEND_WITHIN: Duration = Duration::from_secs(10);
 const PING_EVERY: Duration = Duration::from_secs(10);
 const SILENT_FOR: Duration = Duration::from_secs(40);
 
 /// Where findings are told. Clones are the same one.
-#[derive(Clone, Debug)]
-pub struct Results(Sender<Arc<Told>>);
-
-/// One finding, ready to be sent.
-#[derive(Debug)]
-pub struct Told {
-    camera: String,
-    block: String,
-    line: Utf8Bytes,
-}
+#[derive(Clone, Debug, Default)]
+pub struct Results(Audience);
 
 /// Which of all findings a listener wants.
 #[derive(Debug, Default, Deserialize)]
@@ -56,24 +45,19 @@ struct Line<'a> {
 }
 
 impl Results {
-    pub fn new() -> Self {
-        Self(Sender::new(WAITING))
-    }
-
-    /// Everything that is found from now on.
-    pub fn subscribe(&self) -> Receiver<Arc<Told>> {
-        self.0.subscribe()
+    /// Somebody who hears of what they want from now on.
+    pub fn listen(&self, wanted: Wanted) -> Arc<Listener> {
+        self.0.join(move |told| wanted.includes(told))
     }
 
     /// Tells all who listen.
     pub fn publish(&self, found: &Found, info: &Info) {
-        if self.0.receiver_count() == 0 {
+        if self.0.is_empty() {
             return;
         }
         match line(found, info) {
             Ok(line) => {
-                let told = Told { camera: found.camera.clone(), block: found.block.clone(), line: line.into() };
-                let _ = self.0.send(Arc::new(told)); // whoever listened may have gone just now
+                self.0.tell(Told { camera: found.camera.clone(), block: found.block.clone(), line: line.into() });
             }
             Err(error) => tracing::warn!(block = found.block, "what it found is no JSON: {error}"),
         }
@@ -85,16 +69,15 @@ impl Results {
     ///
     /// If there can't be another thread.
     pub fn write(&self, to: File, analysers_only: bool) -> io::Result<()> {
-        let (mut found, mut lines) = (self.subscribe(), Lines::new(to));
+        let listener = self.0.join(move |told| !analysers_only || told.block != Motion::KIND);
+        let mut lines = Lines::new(to);
         thread::Builder::new().name("results".to_owned()).spawn(move || {
             loop {
-                let line = match found.blocking_recv() {
-                    Ok(told) if analysers_only && told.block == Motion::KIND => continue,
-                    Ok(told) => lines.put(&told.line),
-                    Err(RecvError::Lagged(missed)) => lines.put(&dropped(missed)),
-                    Err(RecvError::Closed) => return,
+                let written = match listener.wait() {
+                    Heard::Told(told) => lines.put(&told.line),
+                    Heard::Missed(count) => lines.put(&dropped(count)),
                 };
-                if let Err(error) = line {
+                if let Err(error) = written {
                     // Whoever started all this sees it too, and ends it.
                     return tracing::info!("no more results are written: {error}");
                 }
@@ -134,15 +117,13 @@ fn dropped(count: u64) -> String {
 }
 
 /// Tells one listener until it goes.
-pub async fn serve(mut socket: WebSocket, mut found: Receiver<Arc<Told>>, wanted: Wanted) {
+pub async fn serve(mut socket: WebSocket, listener: Arc<Listener>) {
     let (mut heard, mut ping) = (Instant::now(), interval(PING_EVERY));
     loop {
         let message = tokio::select! {
-            told = found.recv() => match told {
-                Ok(told) if wanted.includes(&told) => Message::Text(told.line.clone()),
-                Ok(_) => continue,
-                Err(RecvError::Lagged(missed)) => Message::Text(dropped(missed).into()),
-                Err(RecvError::Closed) => return,
+            heard = listener.hear() => match heard {
+                Heard::Told(told) => Message::Text(told.line.clone()),
+                Heard::Missed(count) => Message::Text(dropped(count).into()),
             },
             _ = ping.tick() => {
                 if heard.elapsed() > SILENT_FOR {
@@ -190,7 +171,7 @@ mod tests {
     #[test]
     fn lines_are_written_for_analysers_and_a_reader_that_has_gone_is_no_trouble() {
         let (reader, writer) = std::io::pipe().unwrap();
-        let results = Results::new();
+        let results = Results::default();
         results.write(std::os::fd::OwnedFd::from(writer).into(), true).unwrap();
         results.publish(&found("motion", None), &Info::default());
         results.publish(&found("people", Some("1")), &Info::default());
@@ -199,7 +180,7 @@ mod tests {
         reader.read_line(&mut line).unwrap();
         assert!(line.contains(r#""block":"people""#), "{line}");
         drop(reader);
-        while results.0.receiver_count() > 0 {
+        while !results.0.is_empty() {
             results.publish(&found("people", Some("1")), &Info::default());
         }
     }

@@ -139,9 +139,9 @@ async fn find(
     match upgrade {
         Err(rejection) => error(rejection.status(), "this address speaks WebSocket; see docs/api.md"),
         Ok(upgrade) => {
-            let found = app.0.results.subscribe();
+            let listener = app.0.results.listen(wanted);
             let upgrade = upgrade.max_message_size(4096).max_frame_size(4096);
-            upgrade.on_upgrade(move |socket| results::serve(socket, found, wanted))
+            upgrade.on_upgrade(move |socket| results::serve(socket, listener))
         }
     }
 }
