@@ -71,6 +71,7 @@ mod connection;
 mod events;
 mod executable;
 mod exit;
+mod far;
 mod foreign;
 mod group;
 mod handle;

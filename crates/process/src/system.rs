@@ -15,6 +15,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::{
     Changes, Commands, Executable, Foreign, Launcher, Spawn,
     cgroup::Tree,
+    far::after,
     launch::{Launchers, Progress},
     program::Table,
     supervisor::{self, Order, Orders, Which},
@@ -99,7 +100,7 @@ impl System {
     pub fn zygote_is_ready(&self, executable: &Executable, within: Duration, limit: Duration) -> Option<bool> {
         #[expect(clippy::expect_used, reason = "documented")]
         let of = executable.zygote().expect("an executable with a zygote");
-        let end = Instant::now() + limit;
+        let end = after(Instant::now(), limit);
         let mut has_asked = false;
         loop {
             match self.0.launchers.progress(of) {

@@ -13,6 +13,7 @@ use std::{
 
 use crate::{
     Strategy,
+    far::after,
     restart::{Backoff, LONGEST, Recent},
 };
 
@@ -174,7 +175,7 @@ impl Groups {
     fn next_level(&self, group: u64) -> u32 {
         let processes = self.members.values().filter(|member| member.group == group).map(|member| member.level);
         let groups = self.groups.values().filter(|inner| inner.plan.parent == Some(group)).map(|inner| inner.level);
-        processes.chain(groups).max().map_or(0, |highest| highest + 1)
+        processes.chain(groups).max().map_or(0, |highest| highest.saturating_add(1))
     }
 
     /// A process has died, and its own policy is to start it again. It is down now. It had worked for so long (`None`: it
@@ -300,7 +301,7 @@ impl Groups {
         if group.plan.strategy == Strategy::OneForOne && matches!(member, Direct::Process(_)) && group.work.is_none() {
             return Outcome::Alone;
         }
-        let at = now + group.backoff.next(worked, group.plan.longest_delay, chance);
+        let at = after(now, group.backoff.next(worked, group.plan.longest_delay, chance));
         let strategy = group.plan.strategy;
         // What was under way goes on with more members.
         let mut set: BTreeSet<u64> = group.work.take().map(|work| work.set).unwrap_or_default();

@@ -22,6 +22,7 @@ use super::{Change, Plan, Replacement, Standing, State, orders::Orders, watch::W
 use crate::{
     Exit, Recycle,
     cgroup::{Leaf, NoTree},
+    far::after,
     launch::{What as Becomes, launch},
     memory_limit,
     recycle::Recycling,
@@ -261,7 +262,8 @@ impl Child {
         match self.incarnate(id, self.slot, Some(self.working), watcher) {
             Ok(incarnation) => {
                 self.working = incarnation.number;
-                self.phase = Phase::Starting { deadline: incarnation.begun + self.plan.ready_within, incarnation };
+                self.phase =
+                    Phase::Starting { deadline: after(incarnation.begun, self.plan.ready_within), incarnation };
                 if self.is_started_once() {
                     // What its configuration holds, such as the end of a pipe, is that process's alone from now on.
                     self.plan.blueprint.config = Packet::default();
@@ -377,7 +379,7 @@ impl Child {
     pub(super) fn again_alone(&mut self, worked: Option<Duration>) {
         let delay = self.history.backoff.next(worked, self.plan.restart.longest(), chance());
         if let Phase::Restarting { at } = &mut self.phase {
-            *at = Some(Instant::now() + delay);
+            *at = Some(after(Instant::now(), delay));
             let change = self.change();
             self.take_down(Change { delay: Some(delay), ..change });
         }

@@ -28,6 +28,9 @@ pub(super) enum What {
 const ALL: [What; 4] = [What::Ended, What::Message, What::Stdout, What::Stderr];
 const ORDERS: u64 = u64::MAX;
 
+/// It looks around this often in any case. Beyond 24 days the kernel wants to be asked by a call that older ones don't have.
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
+
 pub(super) struct Watcher {
     epoll: Arc<OwnedFd>,
     orders: Orders,
@@ -66,7 +69,7 @@ impl Watcher {
     /// Waits until there is something to see, or `limit` is over.
     pub(super) fn wait(&mut self, limit: Option<Duration>) -> Vec<Seen> {
         let mut events = [MaybeUninit::<epoll::Event>::uninit(); 64];
-        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        let limit = limit.and_then(|limit| Timespec::try_from(limit.min(LONGEST_WAIT)).ok());
         // The only errors are an interruption and our own mistakes; both mean another turn.
         let Ok((events, _)) = epoll::wait(&self.epoll, &mut events, limit.as_ref()) else { return Vec::new() };
         let seen = events.iter().map(|event| match event.data.u64() {

@@ -9,6 +9,7 @@ mod changes;
 mod deaths;
 mod events;
 mod executables;
+mod far;
 mod foreign;
 mod groups;
 mod handles;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
             stop_order::TESTS,
             cgroup::TESTS,
             orphans::TESTS,
+            far::TESTS,
         ];
         let mut tests = Vec::new();
         if all || !heavy {
