@@ -135,7 +135,7 @@ pub mod macro_support {
     pub use shm::wire::Packet;
 
     pub use crate::{
-        logs::{PYTHON, Record, relayed},
+        logs::{PYTHON, Record, finish as finish_log, relayed},
         process::Dispatched,
     };
 }

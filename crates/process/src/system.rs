@@ -17,6 +17,7 @@ use crate::{
     cgroup::Tree,
     far::after,
     launch::{Launchers, Progress},
+    logs,
     program::Table,
     supervisor::{self, Order, Orders, Which},
     systemd::Inherited,
@@ -26,6 +27,10 @@ use crate::{
 pub(crate) const GRACE: Duration = Duration::from_millis(500);
 
 /// The processes of this application, and the thread that supervises them. Clones are the same system.
+///
+/// What processes write and log, and what is said about them, is told to the application's `tracing` subscriber by a thread of its
+/// own, in order. So a subscriber may write to a terminal that stands still or to a pipe that is full: nothing here waits for it.
+/// Beyond 8 MiB that wait, records are lost, and counted.
 #[derive(Clone, Debug)]
 pub struct System(Arc<Inner>);
 
@@ -55,6 +60,7 @@ impl System {
     }
 
     pub(crate) fn start(table: Table, tree: Option<Tree>) -> std::io::Result<Self> {
+        logs::start();
         let (open_files, inherited) = (raise_descriptor_limit(), Inherited::take());
         let (orders, launchers, next_id) = (supervisor::start(tree.clone())?, Launchers::default(), AtomicU64::new(0));
         Ok(Self(Arc::new(Inner { orders, table, launchers, next_id, open_files, tree, inherited })))
@@ -140,7 +146,7 @@ impl System {
     }
 
     /// Stops all processes for good, and lets nobody start another. A start that is under way ends in an error. Returns when
-    /// they are gone.
+    /// they are gone, and what they have said last is told (or after half a second more, if the log isn't read).
     ///
     /// All stop at once, but for what was said of their order: one that was spawned [`after`](Spawn::after) another is gone
     /// before that is asked to stop, and a [group](System::group) stops in its own order. Each has `grace` from when it is
@@ -151,6 +157,8 @@ impl System {
     pub fn stop_all(&self, grace: Duration) {
         self.stop_which(Which::All, grace);
         self.0.launchers.end();
+        // What they have said last.
+        logs::finish();
     }
 
     pub(crate) fn stop_which(&self, which: Which, grace: Duration) {

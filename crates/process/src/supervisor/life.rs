@@ -24,6 +24,7 @@ use crate::{
     cgroup::{Leaf, NoTree},
     far::after,
     launch::{What as Becomes, launch},
+    logs::later,
     memory_limit,
     recycle::Recycling,
     restart::History,
@@ -319,7 +320,7 @@ impl Child {
     fn own_group(&mut self) -> Option<Leaf> {
         let (limit, name) = (self.plan.memory_limit, self.name());
         let group = self.plan.tree.as_ref().and_then(|tree| {
-            let told = |error: &NoTree| tracing::warn!(process = name, "it has no control group: could not {error}");
+            let told = |error: &NoTree| later!(warn, process = name, "it has no control group: could not {error}");
             tree.leaf(name, limit).inspect_err(told).ok()
         });
         let is_kept = group.as_ref().is_some_and(|group| group.limit_bytes().is_some());

@@ -45,7 +45,12 @@ use self::{
     life::{Child, News},
     watch::{Seen, Watcher, What},
 };
-use crate::{Exit, cgroup::Tree, changes::Stream, logs};
+use crate::{
+    Exit,
+    cgroup::Tree,
+    changes::Stream,
+    logs::{self, later},
+};
 
 /// Starts the thread. It lives as long as the process; if it should panic, nobody would supervise, so it takes the
 /// process along.
@@ -287,7 +292,7 @@ impl Supervisor {
                 Action::Stop(id, grace) => self.with(id, |child, _| child.stop(grace)),
                 Action::GiveUp(id) => self.with(id, |child, _| child.give_up()),
                 Action::Exit(group) => {
-                    tracing::error!(group, "an essential group has failed too often: the application ends");
+                    later!(error, group = group, "an essential group has failed too often: the application ends");
                     self.fatal = Some(group);
                     self.obey(Order::Stop { which: Which::All, grace: crate::system::GRACE, done: None });
                 }
@@ -338,6 +343,7 @@ impl Supervisor {
         if let Some(group) = &self.fatal
             && self.children.values().all(Child::is_over)
         {
+            logs::finish();
             // Not `eprintln`: it panics if standard error is gone.
             let _ = writeln!(io::stderr(), "error: could not go on without {group}: it failed too often");
             std::process::exit(SOFTWARE);

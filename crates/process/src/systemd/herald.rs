@@ -10,6 +10,7 @@ use super::{status, watchdog::Watchdog};
 use crate::{
     State,
     far::after,
+    logs::later,
     supervisor::{Census, Standing},
 };
 
@@ -118,7 +119,7 @@ impl Herald {
             let stuck = watchdog.stuck(&required, now);
             if !stuck.is_empty() && self.stuck.is_empty() {
                 let names = stuck.join(", ");
-                tracing::warn!("the watchdog gets no sign of life: {names} has something to do, and makes no progress");
+                later!(warn, "the watchdog gets no sign of life: {names} has something to do, and makes no progress");
             }
             self.stuck = stuck;
             if self.stuck.is_empty() && watchdog.is_due(now) {

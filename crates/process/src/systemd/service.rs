@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     System,
+    logs::later,
     supervisor::{Census, Order},
 };
 
@@ -255,7 +256,7 @@ impl Keeper {
                 Err(error) => Some(error),
             });
             if let Some(error) = refused.as_ref().filter(|_| !was_refused) {
-                tracing::warn!("could not tell systemd how this service does: {error}; it is tried again");
+                later!(warn, "could not tell systemd how this service does: {error}; it is tried again");
             }
             was_refused = refused.is_some();
             waiting.drain(..).for_each(|said: SyncSender<()>| _ = said.try_send(()));

@@ -14,6 +14,7 @@ mod foreign;
 mod groups;
 mod handles;
 mod heavy;
+mod log;
 mod orphans;
 mod reading;
 mod recycling;
@@ -46,6 +47,9 @@ fn main() -> ExitCode {
         stop_order::finish();
         return code;
     }
+    if std::env::args().nth(1).as_deref() == Some(log::APPLICATION) {
+        return program.run(log::application);
+    }
     if std::env::args().nth(1).as_deref() == Some(cgroup::LOOKING) {
         return program.run(cgroup::application);
     }
@@ -72,6 +76,7 @@ fn main() -> ExitCode {
             cgroup::TESTS,
             orphans::TESTS,
             far::TESTS,
+            log::TESTS,
         ];
         let mut tests = Vec::new();
         if all || !heavy {

@@ -144,6 +144,11 @@ impl Subject {
         std::process::exit(code);
     }
 
+    /// Writes so many lines.
+    pub fn print(&mut self, lines: usize) {
+        (0..lines).for_each(|line| println!("line {line}"));
+    }
+
     /// Says so many events.
     pub fn count(&mut self, to: u64, cx: &mut Context<Self>) {
         (1..=to).for_each(|number| cx.emit(&number));

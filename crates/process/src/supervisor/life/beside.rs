@@ -21,6 +21,7 @@ use super::{Child, KILL_AGAIN_AFTER, Phase, chance, incarnation::Incarnation};
 use crate::{
     Due, Exit,
     far::after,
+    logs::later,
     message::{Kind, Message},
     recycle::{Recycling, Service},
     supervisor::{Change, Replacement, State, watch::Watcher},
@@ -239,9 +240,9 @@ impl Child {
 
     fn not_replaced(&mut self, exit: Exit, lines: &[String]) {
         let delay = self.recycling.as_mut().map(|recycling: &mut Recycling| recycling.failed(Instant::now(), chance()));
-        tracing::warn!(process = self.name(), "its replacement isn't ready, so it goes on itself: {exit}");
+        later!(warn, process = self.name(), "its replacement isn't ready, so it goes on itself: {exit}");
         for line in lines {
-            tracing::warn!(process = self.name(), "    {line}");
+            later!(warn, process = self.name(), "    {line}");
         }
         self.note_replacement(Replacement::NotReady(exit), delay);
     }
