@@ -84,7 +84,8 @@ impl Program {
     }
 
     /// Becomes what the command line says: a process of the table, or, without such words, the application, under
-    /// which `app` runs. When `app` returns, all processes are stopped. An error that it returns is printed.
+    /// which `app` runs. When `app` returns, all processes are stopped, within half a second; if another thread is at that
+    /// ([`System::stop_all`]), it has the time that it was given. An error that `app` returns is printed.
     pub fn run(mut self, app: impl FnOnce(&System) -> Result<(), BoxError>) -> ExitCode {
         if let Some(ended) = self.run_child(std::env::args().skip(1)) {
             return ended;
@@ -92,7 +93,7 @@ impl Program {
         let done = self.tree().and_then(|tree| {
             let system = System::start(self.table(), tree.clone())?;
             let done = app(&system);
-            system.stop_all(crate::system::GRACE);
+            system.end(crate::system::GRACE);
             tree.iter().for_each(Tree::close);
             done
         });

@@ -156,6 +156,18 @@ impl System {
     /// and with none they are killed.
     pub fn stop_all(&self, grace: Duration) {
         self.stop_which(Which::All, grace);
+        self.is_over();
+    }
+
+    /// As [`stop_all`](Self::stop_all), but whoever is doing that already isn't hurried.
+    pub(crate) fn end(&self, grace: Duration) {
+        let (done, all_gone) = mpsc::channel();
+        self.give(Order::End { grace, done });
+        let _ = all_gone.recv(); // an error is the supervisor's end, and with it everybody's
+        self.is_over();
+    }
+
+    fn is_over(&self) {
         self.0.launchers.end();
         // What they have said last.
         logs::finish();

@@ -219,6 +219,10 @@ impl Supervisor {
                     None => self.forgotten.extend(children),
                 }
             }
+            Order::End { done, .. } if self.stopping => {
+                self.stops.push(Stopping { children: self.children.keys().copied().collect(), done });
+            }
+            Order::End { grace, done } => self.obey(Order::Stop { which: Which::All, grace, done: Some(done) }),
             Order::Disown(id) => self.forgotten.push(id),
             Order::Group(plan) => self.groups.add_group(plan),
             Order::StopGroup { id, grace, done } => {

@@ -21,6 +21,8 @@ pub enum Manner {
     ExitsAtStart,
     NeverReady,
     IgnoresStop,
+    /// It takes a second to stop.
+    StopsSlowly,
     /// While there is such a file.
     FailsWhileThere(PathBuf),
     WaitsWhileThere(PathBuf),
@@ -60,14 +62,16 @@ impl Process for Subject {
                     std::thread::sleep(Duration::from_millis(1)); // sleep: nobody tells
                 }
             }
-            Manner::Well | Manner::IgnoresStop | Manner::FailsWhileThere(_) => {}
+            Manner::Well | Manner::IgnoresStop | Manner::StopsSlowly | Manner::FailsWhileThere(_) => {}
         }
         Ok(Self { config, total: 0, inner: None, memory: Vec::new(), cancelled: false })
     }
 
     fn stop(self) {
-        if matches!(self.config.manner, Manner::IgnoresStop) {
-            spin_for(Duration::from_secs(600));
+        match self.config.manner {
+            Manner::IgnoresStop => spin_for(Duration::from_secs(600)),
+            Manner::StopsSlowly => spin_for(Duration::from_secs(1)),
+            _ => {}
         }
     }
 }
