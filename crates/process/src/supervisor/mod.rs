@@ -6,6 +6,7 @@ mod departure;
 mod groups;
 mod life;
 mod orders;
+mod orphans;
 mod output;
 mod stacks;
 mod watch;
@@ -139,7 +140,9 @@ impl Supervisor {
             self.forget();
             self.end_if_fatal();
             let tidy_at = self.tree.as_ref().and_then(|tree| tree.tidy(now));
-            let next = self.children.values().filter_map(Child::due).chain(self.groups.due()).chain(tidy_at).min();
+            let orphans_at = self.watcher.orphans.look(now);
+            let others = [self.groups.due(), tidy_at, orphans_at].into_iter().flatten();
+            let next = self.children.values().filter_map(Child::due).chain(others).min();
             let wait = next.map(|next| next.saturating_duration_since(Instant::now()));
             let seen = self.watcher.wait(if more { Some(Duration::ZERO) } else { wait });
             // Orders first: whoever asked to be told of changes, and then caused one, is told of it.

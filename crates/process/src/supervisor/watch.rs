@@ -4,7 +4,7 @@ use std::{io, mem::MaybeUninit, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use rustix::event::{Timespec, epoll};
 
-use super::orders::Orders;
+use super::{orders::Orders, orphans::Orphans};
 use crate::{launch::Launched, line::Watch};
 
 /// Something to look at.
@@ -34,13 +34,15 @@ const LONGEST_WAIT: Duration = Duration::from_hours(24);
 pub(super) struct Watcher {
     epoll: Arc<OwnedFd>,
     orders: Orders,
+    /// What is looked at without a descriptor that tells.
+    pub orphans: Orphans,
 }
 
 impl Watcher {
     pub(super) fn new(orders: Orders) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, orders.bell(), epoll::EventData::new_u64(ORDERS), epoll::EventFlags::IN)?;
-        Ok(Self { epoll: Arc::new(epoll), orders })
+        Ok(Self { epoll: Arc::new(epoll), orders, orphans: Orphans::default() })
     }
 
     /// `calls`: when so many are answered that is something to see too.
