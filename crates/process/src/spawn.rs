@@ -51,6 +51,7 @@ pub struct Spawn<'s, P> {
     executable: Option<Executable>,
     config: Result<Packet, String>,
     environment: Vec<(OsString, Option<OsString>)>,
+    has_our_environment: bool,
     folder: Option<PathBuf>,
     surroundings: Surroundings,
     launcher: Launcher,
@@ -184,6 +185,7 @@ impl<'s, P> Spawn<'s, P> {
             executable: None,
             config,
             environment: Vec::new(),
+            has_our_environment: true,
             folder: None,
             surroundings: Surroundings::default(),
             launcher: system.launcher(),
@@ -250,6 +252,13 @@ impl<'s, P> Spawn<'s, P> {
     /// Takes a variable out of its environment.
     pub fn env_remove(mut self, name: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), None));
+        self
+    }
+
+    /// It gets none of our variables, only those that are set for it, before or after this. (Without `PATH`, programs are looked for
+    /// in `/bin` and `/usr/bin`.)
+    pub fn env_clear(mut self) -> Self {
+        self.has_our_environment = false;
         self
     }
 
@@ -382,6 +391,7 @@ impl<'s, P> Spawn<'s, P> {
             executable: self.executable,
             config,
             environment: self.environment,
+            has_our_environment: self.has_our_environment,
             folder: self.folder,
             surroundings,
             launcher: self.launcher,

@@ -79,6 +79,9 @@ impl System {
     /// `command`, its standard streams aren't: its input is `/dev/null`, its output is captured line by line. It is
     /// ready when it runs, or when it has [written something](Spawn::ready_line). It can be supervised but not called.
     ///
+    /// What else `command` was told nobody can read, so it has no effect: in place of its `env_clear` there is
+    /// [`Spawn::env_clear`]; for another user or group, start a program that does that (`setpriv`).
+    ///
     /// ```no_run
     /// use process::{BoxError, Restart, System};
     /// use std::{process::Command, time::Duration};

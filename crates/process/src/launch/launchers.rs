@@ -90,7 +90,8 @@ impl Launchers {
         let Some(zygote) = nursery.zygote() else { return Ok(None) };
         let (prepared, Ends { line, stdout, stderr }) = Prepared::new()?;
         prepared.say_hello(blueprint, status, event_credit)?;
-        let variables = zygote.environment.until(&Environment::now(), &blueprint.environment);
+        let ours = if blueprint.has_our_environment { Environment::now() } else { Environment::default() };
+        let variables = zygote.environment.until(&ours, &blueprint.environment);
         let folder = folder(blueprint.folder.as_deref())?;
         let errand = Errand::new(kind, &blueprint.name, line, [stdout.into(), stderr.into(), folder], variables);
         match zygote.ask(errand, PATIENCE, PATIENCE_WITH_A_BUSY_ONE) {

@@ -7,11 +7,17 @@ use std::{
 
 use process::{Exit, Limit, Restart, State, System};
 
-use super::{LIMIT, Test, runner::is_gone, wait_until};
+use super::{
+    LIMIT, Test,
+    runner::is_gone,
+    subject::{Config, Subject},
+    wait_until,
+};
 
 pub const TESTS: &[Test] = &[
     ("a_program_runs_and_its_end_and_last_lines_are_known", a_program_runs),
     ("a_program_that_cannot_be_run_is_an_error", cannot_be_run),
+    ("a_program_has_no_variable_that_it_was_not_given", cleared),
     ("a_program_is_started_again", started_again),
     ("a_program_is_ready_when_it_says_so", ready_line),
     ("a_program_is_terminated_then_killed", terminated_then_killed),
@@ -32,6 +38,22 @@ fn a_program_runs(system: &System) {
     let mut lines = program.last_exit().unwrap().1;
     lines.sort();
     assert_eq!(lines, ["/", "bad", "red"]);
+}
+
+fn cleared(system: &System) {
+    let mut command = Command::new("/usr/bin/env");
+    command.env("COLOUR", "red");
+    let program = system.spawn_program(&command).name("f.cleared").env_clear().env("KEPT", "1");
+    let program = program.start().unwrap();
+    assert_eq!(
+        (program.join(), program.last_exit().unwrap().1.join(" ")),
+        (Exit::Code(0), "COLOUR=red KEPT=1".to_owned())
+    );
+    // Ours do have some.
+    let subject =
+        system.spawn::<Subject>(Config::default()).name("f.ours").env_clear().env("KEPT", "1").start().unwrap();
+    let has = |name: &str| subject.surroundings(name.to_owned()).wait().unwrap().0;
+    assert_eq!((has("KEPT"), std::env::var("PATH").is_ok(), has("PATH")), (Some("1".to_owned()), true, None));
 }
 
 fn cannot_be_run(system: &System) {
