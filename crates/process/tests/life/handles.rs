@@ -1,6 +1,9 @@
 //! What a handle promises: CPython's scenarios for `Process`, and ours.
 
 use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -23,6 +26,7 @@ pub const TESTS: &[Test] = &[
     ("a_process_has_a_name_a_number_and_an_exit", a_process_has_a_name),
     ("exit_codes_are_what_the_process_said", exit_codes),
     ("terminate_kill_and_interrupt", terminate_kill_interrupt),
+    ("an_argument_that_is_no_text_is_the_applications", an_argument_that_is_no_text),
     ("a_join_with_no_time_only_looks", a_join_with_no_time),
     ("two_threads_join_the_same_process", two_join),
     ("a_signal_is_not_a_stop", a_signal_is_not_a_stop),
@@ -75,6 +79,16 @@ fn terminate_kill_interrupt(system: &System) {
         signal(&handle(&subject)); // of one that has ended: nothing
         assert_eq!(subject.join_for(Duration::ZERO), Some(Exit::Signal(number)));
     }
+}
+
+/// The argument that makes this program one that does nothing.
+pub fn not_text() -> &'static OsStr {
+    OsStr::from_bytes(b"\xff.mp4")
+}
+
+fn an_argument_that_is_no_text(_system: &System) {
+    let application = Command::new("/proc/self/exe").arg(not_text()).arg("__process").output().unwrap();
+    assert!(application.status.success(), "{application:?}");
 }
 
 fn a_join_with_no_time(system: &System) {

@@ -36,6 +36,9 @@ const BY_ZYGOTE: &str = "FRAMEWIRE_TEST_BY_ZYGOTE";
 fn main() -> ExitCode {
     let launcher = if std::env::var_os(BY_ZYGOTE).is_some() { Launcher::Zygote } else { Launcher::Exec };
     let program = Program::new().process::<subject::Subject>().launcher(launcher);
+    if std::env::args_os().nth(1).as_deref() == Some(handles::not_text()) {
+        return program.run(|_| Ok(()));
+    }
     if std::env::args().nth(1).as_deref() == Some(orphans::PARENT) {
         return program.run(orphans::parent);
     }
