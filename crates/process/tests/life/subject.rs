@@ -236,6 +236,20 @@ impl Subject {
         cx.status().view().get(Number::FramesIn)
     }
 
+    /// Its name is a keyword.
+    pub fn r#move(&mut self, r#where: u64) -> u64 {
+        self.total = r#where;
+        self.total
+    }
+
+    #[cfg(not(unix))]
+    pub fn elsewhere(&mut self, what: NoSuchType) {}
+
+    #[cfg(unix)]
+    pub fn here(&mut self) -> bool {
+        true
+    }
+
     pub fn descriptors(&mut self) -> usize {
         std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
     }
