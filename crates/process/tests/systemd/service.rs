@@ -40,6 +40,7 @@ pub fn run(system: &System) -> Result<(), BoxError> {
         "store" => store(system, &folder),
         "journal" => journal(system, &folder),
         "keeps" => keeps(system),
+        "names" => names(system, &folder),
         "sockets" => sockets(system),
         other => Err(format!("play {other}: there is no such scenario").into()),
     }
@@ -182,6 +183,15 @@ fn keeps(system: &System) -> Result<(), BoxError> {
     let first = restored.map_or(1, |(number, _)| number + 1);
     for number in first.. {
         service.keep("value", &(number, Passed::new(File::open("/dev/null")?)))?;
+    }
+    Ok(())
+}
+
+/// Keeps something under each of these names.
+fn names(system: &System, folder: &Path) -> Result<(), BoxError> {
+    let service = Service::of(system).join()?;
+    for name in fs::read_to_string(folder.join("names"))?.split_whitespace() {
+        service.keep(name, &1)?;
     }
     Ok(())
 }
