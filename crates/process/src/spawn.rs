@@ -379,7 +379,10 @@ impl<'s, P> Spawn<'s, P> {
         let config = self.config.clone().map_err(&failed)?;
         let new_page = || StatusPage::create().map(Arc::new).map_err(|error| failed(format!("could not {error}")));
         let status = self.status.clone().map_or_else(new_page, Ok)?;
-        let surroundings = self.surroundings.clone();
+        let mut surroundings = self.surroundings.clone();
+        // Whoever is given a limit of its own hands that on.
+        let has_own = surroundings.limits.iter().any(|(limit, _)| *limit == Limit::OpenFiles);
+        surroundings.original_open_files = self.system.original_open_files().filter(|_| !has_own);
         let (system, id) = (self.system.clone(), self.system.next_id());
         let connection = Connection::new(self.name.clone(), self.overflow, self.during_restart, self.witness);
         let owner = Arc::new(Owner { system: system.clone(), id, connection: connection.clone() });

@@ -3,7 +3,7 @@
 use std::{
     process::Command,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
         mpsc,
     },
@@ -40,7 +40,7 @@ struct Inner {
     table: Table,
     launchers: Launchers,
     next_id: AtomicU64,
-    /// The limit of open descriptors as it was before we raised ours.
+    /// The limit of open descriptors as it was before we, or our parent, raised ours.
     open_files: Option<u64>,
     /// Where control groups for processes are made.
     tree: Option<Tree>,
@@ -213,12 +213,20 @@ impl System {
     }
 }
 
-/// Some six descriptors a process: the usual soft limit of 1,024 would end at 170 of them. Gives the former limit.
+/// How many descriptors this program could have open before we raised that, here or in its parent.
+static ORIGINAL_OPEN_FILES: OnceLock<u64> = OnceLock::new();
+
+/// Our parent has raised it, and we have that from it.
+pub(crate) fn inherit_open_files(original: u64) {
+    let _ = ORIGINAL_OPEN_FILES.set(original); // of two, the first is the original
+}
+
+/// Some six descriptors a process: the usual soft limit of 1,024 would end at 170 of them. Gives the original limit.
 fn raise_descriptor_limit() -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current == maximum {
-        return None;
-    }
     // If it is refused, the lower limit may do; what doesn't fit says so.
-    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).ok().and(current)
+    if current != maximum && setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok() {
+        current.into_iter().for_each(inherit_open_files);
+    }
+    ORIGINAL_OPEN_FILES.get().copied()
 }

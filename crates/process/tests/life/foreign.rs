@@ -5,12 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use process::{Exit, Limit, Restart, State, System};
+use process::{BoxError, Exit, Limit, Restart, State, System};
 
 use super::{
     LIMIT, Test,
     runner::is_gone,
-    subject::{Config, Subject},
+    subject::{Config, Subject, SubjectHandle},
     wait_until,
 };
 
@@ -22,6 +22,7 @@ pub const TESTS: &[Test] = &[
     ("a_program_is_ready_when_it_says_so", ready_line),
     ("a_program_is_terminated_then_killed", terminated_then_killed),
     ("a_program_takes_its_limits_and_none_of_our_descriptors", limits),
+    ("a_program_has_the_usual_limit_of_descriptors_whoever_starts_it", usual_limit),
 ];
 
 fn shell(script: &str) -> Command {
@@ -88,6 +89,32 @@ fn terminated_then_killed(system: &System) {
     let program = system.spawn_program(&shell(script)).name("f.stubborn").ready_line("trapped").start().unwrap();
     program.stop(Duration::from_millis(100));
     assert_eq!(program.exit(), Some(Exit::Signal(9)));
+}
+
+/// How many descriptors a program may have open.
+pub fn open_files(system: &System) -> Result<String, BoxError> {
+    let program = system.spawn_program(&shell("ulimit -Sn")).name("f.files").start()?;
+    let _ = program.join();
+    Ok(program.last_exit().map(|(_, lines)| lines.join(" ")).unwrap_or_default())
+}
+
+/// The argument that makes this program one that was started with few descriptors, and has raised that.
+pub const FEW: &str = "few";
+
+pub fn few(system: &System) -> Result<(), BoxError> {
+    let spawn = |name| system.spawn::<Subject>(Config::default()).name(name);
+    let subject = spawn("f.raised").start()?;
+    let own = spawn("f.own").limit(Limit::OpenFiles, 200).start()?;
+    let of = |subject: &SubjectHandle| subject.programs_open_files().wait();
+    println!("{} {} {}", open_files(system)?, of(&subject)??, of(&own)??);
+    Ok(())
+}
+
+fn usual_limit(_system: &System) {
+    let script = format!("ulimit -Sn 100; exec \"$0\" {FEW}");
+    let mut application = Command::new("/bin/sh");
+    let application = application.args(["-c", &script]).arg(std::env::current_exe().unwrap()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&application.stdout), "100 100 200\n", "{application:?}");
 }
 
 fn limits(system: &System) {

@@ -45,6 +45,9 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(orphans::HEIR) {
         return program.run(orphans::heir);
     }
+    if std::env::args().nth(1).as_deref() == Some(foreign::FEW) {
+        return program.run(foreign::few);
+    }
     if std::env::args().nth(1).as_deref() == Some(groups::ESSENTIAL) {
         return program.run(groups::essential);
     }

@@ -209,6 +209,11 @@ impl Subject {
         (std::env::var(variable).ok(), folder, nice, cpus, files)
     }
 
+    /// How many descriptors a program that it starts may have open.
+    pub fn programs_open_files(&mut self, cx: &mut Context<Self>) -> Result<String, String> {
+        super::foreign::open_files(cx.system().map_err(|error| error.to_string())?).map_err(|error| error.to_string())
+    }
+
     /// Takes so much memory, touches it, and keeps it.
     pub fn take_memory(&mut self, bytes: usize, at_once: bool) {
         let step = if at_once { bytes } else { 4 << 20 };
