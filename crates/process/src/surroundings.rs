@@ -68,9 +68,8 @@ impl Surroundings {
             let mut set = CpuSet::new();
             for cpu in cpus {
                 if *cpu >= CpuSet::MAX_CPU {
-                    return Err(
-                        format!("run on processor {cpu}: {} is the last one there can be", CpuSet::MAX_CPU).into()
-                    );
+                    let last = CpuSet::MAX_CPU - 1;
+                    return Err(format!("run on processor {cpu}: {last} is the last one there can be").into());
                 }
                 set.set(*cpu);
             }

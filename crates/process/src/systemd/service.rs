@@ -194,7 +194,9 @@ impl NewService<'_> {
         if socket.is_some() && JOINED.swap(true, Ordering::Relaxed) {
             return Err(JoinError::Twice);
         }
-        let manager = socket.map(|socket| self.start(socket)).transpose()?;
+        // It can be tried again.
+        let manager = socket.map(|socket| self.start(socket)).transpose();
+        let manager = manager.inspect_err(|_| JOINED.store(false, Ordering::Relaxed))?;
         Ok(Service(Arc::new(Inner { system: self.system.clone(), manager, kept: Mutex::default() })))
     }
 
