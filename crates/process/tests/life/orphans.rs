@@ -35,7 +35,7 @@ pub fn heir(system: &System) -> Result<(), BoxError> {
         subject.grandchild().wait()??;
         subject.kill();
         program.kill();
-        (subject.join(), program.join());
+        let _ = (subject.join(), program.join());
     }
     let own_zygote = usize::from(std::env::var_os(super::BY_ZYGOTE).is_some());
     wait_until("all are reaped", || children(std::process::id() as i32).len() <= before + own_zygote);
