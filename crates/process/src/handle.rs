@@ -82,7 +82,7 @@ impl Handle {
             &self.connection,
             Listener(Box::new(move |event| match event.decode() {
                 Ok(event) => hear(event),
-                Err(error) => tracing::warn!(process = name, "an event was dropped: could not {error}"),
+                Err(error) => crate::logs::later!(warn, process = name, "an event was dropped: could not {error}"),
             })),
         );
     }

@@ -71,6 +71,7 @@ mod connection;
 mod events;
 mod executable;
 mod exit;
+mod far;
 mod foreign;
 mod group;
 mod handle;
@@ -121,7 +122,8 @@ pub use shm::wire::{Blob, Passed};
 
 /// Writes, for an inherent `impl` block, the enum of its public methods (`NAMECommand`), the dispatcher
 /// ([`Commands`]) and the typed handle (`NAMEHandle`), whose methods give a [`Call`]. Private methods stay what they
-/// are. A parameter `cx: &mut Context<Self>` doesn't travel: it is the child's own.
+/// are. A parameter `cx: &mut Context<Self>` doesn't travel: it is the child's own. A command can't have the name of a method that
+/// every [`Handle`] has, such as `stop`. One that has a `#[cfg]` is there where that holds.
 ///
 /// A command may be `async`. It has `this: Shared<Self>` in place of `&mut self` and `cx`, since others run where it
 /// awaits: see [`Shared`], with an example. Its futures may be of any runtime, or of none.
@@ -134,7 +136,7 @@ pub mod macro_support {
     pub use shm::wire::Packet;
 
     pub use crate::{
-        logs::{PYTHON, Record, relayed},
+        logs::{PYTHON, Record, finish as finish_log, relayed},
         process::Dispatched,
     };
 }

@@ -1,5 +1,7 @@
 //! A child's log lines, carried to the parent's log with their level, and the process's name beside them.
 
+mod later;
+
 use std::{
     cell::{Cell, RefCell},
     fmt::{self, Write},
@@ -19,6 +21,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+pub use self::later::finish;
+pub(crate) use self::later::{later, start, tell_later};
 use crate::{child::Line, message::Kind};
 
 /// The target of what Python's `logging` says. Its fields: `logger`, and `trace`, a traceback; what else it has is for a parent in
@@ -155,8 +159,19 @@ pub fn relayed() -> Option<Record> {
     RELAYED.with_borrow(Clone::clone)
 }
 
-/// Logs what a child has logged.
+impl Record {
+    fn bytes(&self) -> usize {
+        self.fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() + self.text.len()
+    }
+}
+
+/// Logs what a child has logged, [later](tell_later).
 pub(crate) fn relay(process: &str, record: Record) {
+    let process = process.to_owned();
+    tell_later(record.bytes(), move || tell(&process, record));
+}
+
+fn tell(process: &str, record: Record) {
     if record.lost > 0 {
         tracing::warn!(target: PROCESS, process, "{} log records were dropped: they came faster than they were read", record.lost);
     }
@@ -189,9 +204,10 @@ pub(crate) fn relay(process: &str, record: Record) {
     RELAYED.set(None);
 }
 
-/// Logs a line that a child wrote to its standard output or error.
+/// Logs a line that a child wrote to its standard output or error, [later](tell_later).
 pub(crate) fn output(process: &str, stream: &'static str, line: &str) {
-    tracing::event!(target: PROCESS, Level::INFO, process, stream, "{line}");
+    let (process, line) = (process.to_owned(), line.to_owned());
+    tell_later(line.len(), move || tracing::event!(target: PROCESS, Level::INFO, process, stream, "{line}"));
 }
 
 #[cfg(test)]
@@ -224,7 +240,7 @@ mod tests {
 
     fn told(record: Record) -> Vec<Told> {
         let kept = Kept::default();
-        with_default(tracing_subscriber::registry().with(kept.clone()), || relay("talker", record));
+        with_default(tracing_subscriber::registry().with(kept.clone()), || tell("talker", record));
         kept.0.lock().unwrap().clone()
     }
 

@@ -84,15 +84,17 @@ impl Program {
     }
 
     /// Becomes what the command line says: a process of the table, or, without such words, the application, under
-    /// which `app` runs. When `app` returns, all processes are stopped. An error that it returns is printed.
+    /// which `app` runs. When `app` returns, all processes are stopped, within half a second; if another thread is at that
+    /// ([`System::stop_all`]), it has the time that it was given. An error that `app` returns is printed.
     pub fn run(mut self, app: impl FnOnce(&System) -> Result<(), BoxError>) -> ExitCode {
-        if let Some(ended) = self.run_child(std::env::args().skip(1)) {
+        // What isn't text isn't ours, but may well be the application's: the name of a file.
+        if let Some(ended) = self.run_child(std::env::args_os().skip(1).map_while(|word| word.into_string().ok())) {
             return ended;
         }
         let done = self.tree().and_then(|tree| {
             let system = System::start(self.table(), tree.clone())?;
             let done = app(&system);
-            system.stop_all(crate::system::GRACE);
+            system.end(crate::system::GRACE);
             tree.iter().for_each(Tree::close);
             done
         });

@@ -28,6 +28,7 @@ use crate::{
     Call, CallError, Changes, Events, Handle,
     changes::Stream,
     connection::{Connection, lock},
+    far::after,
 };
 
 /// Waits for a hundred processes' answers, events and ends, for timers and for foreign descriptors, in one thread.
@@ -354,7 +355,7 @@ impl Select {
             match self.sources.get_mut(&key) {
                 Some(Source::Timer { at, every: Some(every) }) => {
                     // The next one that isn't over already.
-                    *at = former.checked_add(*every).filter(|next| *next > now).unwrap_or(now + *every);
+                    *at = former.checked_add(*every).filter(|next| *next > now).unwrap_or(after(now, *every));
                     self.timers.insert((*at, key), ());
                 }
                 _ => {

@@ -51,6 +51,7 @@ pub struct Spawn<'s, P> {
     executable: Option<Executable>,
     config: Result<Packet, String>,
     environment: Vec<(OsString, Option<OsString>)>,
+    has_our_environment: bool,
     folder: Option<PathBuf>,
     surroundings: Surroundings,
     launcher: Launcher,
@@ -184,6 +185,7 @@ impl<'s, P> Spawn<'s, P> {
             executable: None,
             config,
             environment: Vec::new(),
+            has_our_environment: true,
             folder: None,
             surroundings: Surroundings::default(),
             launcher: system.launcher(),
@@ -250,6 +252,13 @@ impl<'s, P> Spawn<'s, P> {
     /// Takes a variable out of its environment.
     pub fn env_remove(mut self, name: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), None));
+        self
+    }
+
+    /// It gets none of our variables, only those that are set for it, before or after this. (Without `PATH`, programs are looked for
+    /// in `/bin` and `/usr/bin`.)
+    pub fn env_clear(mut self) -> Self {
+        self.has_our_environment = false;
         self
     }
 
@@ -370,7 +379,10 @@ impl<'s, P> Spawn<'s, P> {
         let config = self.config.clone().map_err(&failed)?;
         let new_page = || StatusPage::create().map(Arc::new).map_err(|error| failed(format!("could not {error}")));
         let status = self.status.clone().map_or_else(new_page, Ok)?;
-        let surroundings = self.surroundings.clone();
+        let mut surroundings = self.surroundings.clone();
+        // Whoever is given a limit of its own hands that on.
+        let has_own = surroundings.limits.iter().any(|(limit, _)| *limit == Limit::OpenFiles);
+        surroundings.original_open_files = self.system.original_open_files().filter(|_| !has_own);
         let (system, id) = (self.system.clone(), self.system.next_id());
         let connection = Connection::new(self.name.clone(), self.overflow, self.during_restart, self.witness);
         let owner = Arc::new(Owner { system: system.clone(), id, connection: connection.clone() });
@@ -382,6 +394,7 @@ impl<'s, P> Spawn<'s, P> {
             executable: self.executable,
             config,
             environment: self.environment,
+            has_our_environment: self.has_our_environment,
             folder: self.folder,
             surroundings,
             launcher: self.launcher,

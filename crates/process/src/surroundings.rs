@@ -9,7 +9,7 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::BoxError;
+use crate::{BoxError, system};
 
 /// A resource limit of a process ([`Spawn::limit`](crate::Spawn::limit)), with its unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +46,9 @@ pub(crate) struct Surroundings {
     pub group: Option<PathBuf>,
     /// How many descriptors it may have open if nobody says otherwise; `None`: as many as its parent.
     pub open_files: Option<u64>,
+    /// How many descriptors this program could have open before it raised that for itself: so many for programs that aren't ours.
+    #[serde(default)]
+    pub original_open_files: Option<u64>,
     /// Which part of its status page it writes.
     pub status_part: u64,
 }
@@ -65,9 +68,8 @@ impl Surroundings {
             let mut set = CpuSet::new();
             for cpu in cpus {
                 if *cpu >= CpuSet::MAX_CPU {
-                    return Err(
-                        format!("run on processor {cpu}: {} is the last one there can be", CpuSet::MAX_CPU).into()
-                    );
+                    let last = CpuSet::MAX_CPU - 1;
+                    return Err(format!("run on processor {cpu}: {last} is the last one there can be").into());
                 }
                 set.set(*cpu);
             }
@@ -78,6 +80,7 @@ impl Surroundings {
             // It was this before its parent raised it, so it can be this again.
             let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(soft), maximum: hard });
         }
+        self.original_open_files.into_iter().for_each(system::inherit_open_files);
         for (limit, value) in self.limits.iter().chain(&self.bound) {
             setrlimit(limit.resource(), Rlimit { current: Some(*value), maximum: Some(*value) })
                 .map_err(|errno| format!("take limit {limit:?} = {value}: {errno}"))?;

@@ -3,7 +3,7 @@
 use std::{
     process::Command,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
         mpsc,
     },
@@ -15,7 +15,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::{
     Changes, Commands, Executable, Foreign, Launcher, Spawn,
     cgroup::Tree,
+    far::after,
     launch::{Launchers, Progress},
+    logs,
     program::Table,
     supervisor::{self, Order, Orders, Which},
     systemd::Inherited,
@@ -25,6 +27,10 @@ use crate::{
 pub(crate) const GRACE: Duration = Duration::from_millis(500);
 
 /// The processes of this application, and the thread that supervises them. Clones are the same system.
+///
+/// What processes write and log, and what is said about them, is told to the application's `tracing` subscriber by a thread of its
+/// own, in order. So a subscriber may write to a terminal that stands still or to a pipe that is full: nothing here waits for it.
+/// Beyond 8 MiB that wait, records are lost, and counted.
 #[derive(Clone, Debug)]
 pub struct System(Arc<Inner>);
 
@@ -34,7 +40,7 @@ struct Inner {
     table: Table,
     launchers: Launchers,
     next_id: AtomicU64,
-    /// The limit of open descriptors as it was before we raised ours.
+    /// The limit of open descriptors as it was before we, or our parent, raised ours.
     open_files: Option<u64>,
     /// Where control groups for processes are made.
     tree: Option<Tree>,
@@ -54,6 +60,7 @@ impl System {
     }
 
     pub(crate) fn start(table: Table, tree: Option<Tree>) -> std::io::Result<Self> {
+        logs::start();
         let (open_files, inherited) = (raise_descriptor_limit(), Inherited::take());
         let (orders, launchers, next_id) = (supervisor::start(tree.clone())?, Launchers::default(), AtomicU64::new(0));
         Ok(Self(Arc::new(Inner { orders, table, launchers, next_id, open_files, tree, inherited })))
@@ -71,6 +78,9 @@ impl System {
     /// Prepares a program that isn't ours: its name, arguments, environment and working folder are taken from
     /// `command`, its standard streams aren't: its input is `/dev/null`, its output is captured line by line. It is
     /// ready when it runs, or when it has [written something](Spawn::ready_line). It can be supervised but not called.
+    ///
+    /// What else `command` was told nobody can read, so it has no effect: in place of its `env_clear` there is
+    /// [`Spawn::env_clear`]; for another user or group, start a program that does that (`setpriv`).
     ///
     /// ```no_run
     /// use process::{BoxError, Restart, System};
@@ -99,7 +109,7 @@ impl System {
     pub fn zygote_is_ready(&self, executable: &Executable, within: Duration, limit: Duration) -> Option<bool> {
         #[expect(clippy::expect_used, reason = "documented")]
         let of = executable.zygote().expect("an executable with a zygote");
-        let end = Instant::now() + limit;
+        let end = after(Instant::now(), limit);
         let mut has_asked = false;
         loop {
             match self.0.launchers.progress(of) {
@@ -139,7 +149,7 @@ impl System {
     }
 
     /// Stops all processes for good, and lets nobody start another. A start that is under way ends in an error. Returns when
-    /// they are gone.
+    /// they are gone, and what they have said last is told (or after half a second more, if the log isn't read).
     ///
     /// All stop at once, but for what was said of their order: one that was spawned [`after`](Spawn::after) another is gone
     /// before that is asked to stop, and a [group](System::group) stops in its own order. Each has `grace` from when it is
@@ -149,7 +159,21 @@ impl System {
     /// and with none they are killed.
     pub fn stop_all(&self, grace: Duration) {
         self.stop_which(Which::All, grace);
+        self.is_over();
+    }
+
+    /// As [`stop_all`](Self::stop_all), but whoever is doing that already isn't hurried.
+    pub(crate) fn end(&self, grace: Duration) {
+        let (done, all_gone) = mpsc::channel();
+        self.give(Order::End { grace, done });
+        let _ = all_gone.recv(); // an error is the supervisor's end, and with it everybody's
+        self.is_over();
+    }
+
+    fn is_over(&self) {
         self.0.launchers.end();
+        // What they have said last.
+        logs::finish();
     }
 
     pub(crate) fn stop_which(&self, which: Which, grace: Duration) {
@@ -189,12 +213,20 @@ impl System {
     }
 }
 
-/// Some six descriptors a process: the usual soft limit of 1,024 would end at 170 of them. Gives the former limit.
+/// How many descriptors this program could have open before we raised that, here or in its parent.
+static ORIGINAL_OPEN_FILES: OnceLock<u64> = OnceLock::new();
+
+/// Our parent has raised it, and we have that from it.
+pub(crate) fn inherit_open_files(original: u64) {
+    let _ = ORIGINAL_OPEN_FILES.set(original); // of two, the first is the original
+}
+
+/// Some six descriptors a process: the usual soft limit of 1,024 would end at 170 of them. Gives the original limit.
 fn raise_descriptor_limit() -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current == maximum {
-        return None;
-    }
     // If it is refused, the lower limit may do; what doesn't fit says so.
-    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).ok().and(current)
+    if current != maximum && setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok() {
+        current.into_iter().for_each(inherit_open_files);
+    }
+    ORIGINAL_OPEN_FILES.get().copied()
 }

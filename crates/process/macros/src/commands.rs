@@ -3,12 +3,15 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote};
 use syn::{
-    Attribute, Error, FnArg, Ident, ImplItem, ImplItemFn, ItemImpl, Pat, ReturnType, Type, Visibility, spanned::Spanned,
+    Attribute, Error, FnArg, Ident, ImplItem, ImplItemFn, ItemImpl, Meta, Pat, ReturnType, Type, Visibility,
+    ext::IdentExt, spanned::Spanned,
 };
 
 /// One command: a public method.
 struct Command<'a> {
     documentation: Vec<&'a Attribute>,
+    /// `#[cfg]`: where it isn't compiled, nothing of it is.
+    conditions: Vec<&'a Attribute>,
     method: &'a Ident,
     variant: Ident,
     arguments: Vec<Argument<'a>>,
@@ -53,10 +56,42 @@ const ASYNC_TAKES: &str = "an async command can't have `self` to itself, since o
 const ASYNC_CONTEXT: &str = "an async command can't hold the context, since other commands run while it awaits: it is \
                              reached by `this.with_context(|process, cx| …)`";
 
+/// What a handle has beside its commands; the typed one would hide it, and who calls it would say something to the process instead.
+const TAKEN: [&str; 21] = [
+    "name",
+    "status",
+    "call",
+    "events",
+    "on_event",
+    "state",
+    "is_alive",
+    "process_id",
+    "restarts",
+    "recycled",
+    "exit",
+    "last_exit",
+    "join",
+    "join_for",
+    "ended",
+    "stop",
+    "terminate",
+    "kill",
+    "interrupt",
+    "detach",
+    "clone",
+];
+
 fn read(method: &ImplItemFn) -> Result<Command<'_>, Error> {
     let signature = &method.sig;
     if !signature.generics.params.is_empty() {
         return Err(Error::new(signature.span(), "a command isn't generic: it is a message"));
+    }
+    let name = signature.ident.unraw().to_string();
+    if TAKEN.contains(&name.as_str()) {
+        let told = format!(
+            "a command can't be called `{name}`: every handle has a method of that name, see `process::Handle`"
+        );
+        return Err(Error::new(signature.ident.span(), told));
     }
     let is_async = signature.asyncness.is_some();
     let mut inputs = signature.inputs.iter();
@@ -76,9 +111,15 @@ fn read(method: &ImplItemFn) -> Result<Command<'_>, Error> {
         ReturnType::Default => quote!(()),
         ReturnType::Type(_, answer) => quote!(#answer),
     };
-    let documentation = method.attrs.iter().filter(|attribute| attribute.path().is_ident("doc")).collect();
-    let variant = format_ident!("{}", pascal(&signature.ident.to_string()), span = signature.ident.span());
-    Ok(Command { documentation, method: &signature.ident, variant, arguments, answer, is_async })
+    let attributes = |name| method.attrs.iter().filter(move |attribute: &&Attribute| attribute.path().is_ident(name));
+    let (documentation, conditions) = (attributes("doc").collect(), attributes("cfg").collect());
+    let Ok(mut variant) = syn::parse_str::<Ident>(&pascal(&name)) else {
+        let told =
+            format!("a command can't be called `{name}`: as `{}` it would be a variant of an enum", pascal(&name));
+        return Err(Error::new(signature.ident.span(), told));
+    };
+    variant.set_span(signature.ident.span());
+    Ok(Command { documentation, conditions, method: &signature.ident, variant, arguments, answer, is_async })
 }
 
 fn argument(input: &FnArg, is_async: bool) -> Result<Argument<'_>, Error> {
@@ -102,11 +143,19 @@ fn is_named(kind: &Type, name: &str) -> bool {
 }
 
 fn pascal(snake: &str) -> String {
-    let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
-    snake.split('_').filter(|word| !word.is_empty()).map(capital).collect()
+    let capital = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect::<String>()
+    };
+    snake.split('_').map(capital).collect()
 }
 
 impl Command<'_> {
+    fn signature(&self) -> String {
+        let (method, answer, (names, kinds)) = (self.method, &self.answer, self.sent());
+        quote!(#method(#(#names: #kinds),*) -> #answer;).to_string()
+    }
+
     fn sent(&self) -> (Vec<&Ident>, Vec<&Type>) {
         let sent = self.arguments.iter().filter_map(|argument| match argument {
             Argument::Sent(name, kind) => Some((*name, *kind)),
@@ -139,14 +188,16 @@ impl Command<'_> {
                 }))
             }
         };
-        quote!(#command::#variant { #(#names),* } => #done)
+        let conditions = &self.conditions;
+        quote!(#(#conditions)* #command::#variant { #(#names),* } => #done)
     }
 }
 
 fn enumeration(name: &Ident, command: &Ident, commands: &[Command<'_>]) -> TokenStream {
     let variants = commands.iter().map(|each| {
-        let (documentation, variant, (names, kinds)) = (&each.documentation, &each.variant, each.sent());
-        quote! { #(#documentation)* #variant { #( #[allow(missing_docs)] #names: #kinds ),* } }
+        let (documentation, conditions) = (&each.documentation, &each.conditions);
+        let (variant, (names, kinds)) = (&each.variant, each.sent());
+        quote! { #(#documentation)* #(#conditions)* #variant { #( #[allow(missing_docs)] #names: #kinds ),* } }
     });
     let title = format!("What can be asked of a [`{name}`].");
     quote! {
@@ -182,10 +233,11 @@ fn dispatcher(block: &ItemImpl, command: &Ident, handle: &Ident, commands: &[Com
 
 fn typed_handle(name: &Ident, command: &Ident, handle: &Ident, commands: &[Command<'_>]) -> TokenStream {
     let methods = commands.iter().map(|each| {
-        let Command { documentation, method, variant, answer, .. } = each;
+        let Command { documentation, conditions, method, variant, answer, .. } = each;
         let (names, kinds) = each.sent();
         quote! {
             #(#documentation)*
+            #(#conditions)*
             pub fn #method(&self, #(#names: #kinds),*) -> ::process::Call<#answer> {
                 self.0.call(&#command::#variant { #(#names),* })
             }
@@ -214,17 +266,23 @@ fn typed_handle(name: &Ident, command: &Ident, handle: &Ident, commands: &[Comma
     }
 }
 
-/// FNV-1a over the signatures: two builds that disagree about them find out before the first command.
-fn fingerprint(commands: &[Command<'_>]) -> u64 {
-    let text: String = commands
-        .iter()
-        .map(|each| {
-            let (names, kinds) = each.sent();
-            let (method, answer) = (each.method, &each.answer);
-            quote!(#method(#(#names: #kinds),*) -> #answer;).to_string()
-        })
-        .collect();
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+/// FNV-1a over the signatures: two builds that disagree about them find out before the first command. Those that aren't in every
+/// build count where they are.
+fn fingerprint(commands: &[Command<'_>]) -> TokenStream {
+    let hash = |text: &str| {
+        text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    };
+    let (always, sometimes): (Vec<_>, Vec<_>) = commands.iter().partition(|each| each.conditions.is_empty());
+    let always = hash(&always.into_iter().map(Command::signature).collect::<String>());
+    let sometimes = sometimes.into_iter().map(|each| {
+        let predicates = each.conditions.iter().filter_map(|condition| match &condition.meta {
+            Meta::List(list) => Some(&list.tokens),
+            _ => None,
+        });
+        let hash = hash(&each.signature());
+        quote!(if cfg!(all(#(#predicates),*)) { #hash } else { 0 })
+    });
+    quote!(#always #(^ #sometimes)*)
 }
 
 #[cfg(test)]
@@ -272,5 +330,38 @@ mod tests {
             _ => None,
         });
         assert_eq!(variants.unwrap(), ["Fetch", "Add"]);
+    }
+
+    #[test]
+    fn a_name_that_every_handle_has_is_refused() {
+        let file = syn::parse_file(include_str!("../../src/handle.rs")).unwrap();
+        let blocks = file.items.into_iter().filter_map(|item| match item {
+            syn::Item::Impl(block) if block.trait_.is_none() && type_name(&block).unwrap() == "Handle" => Some(block),
+            _ => None,
+        });
+        let methods = blocks.flat_map(|block| block.items).filter_map(|item| match item {
+            ImplItem::Fn(method) if matches!(method.vis, Visibility::Public(_)) => Some(method.sig.ident.to_string()),
+            _ => None,
+        });
+        let methods: Vec<String> = methods.collect();
+        assert!(methods.len() > 10, "{methods:?}");
+        for name in methods.iter().map(String::as_str).chain(["clone", "r#clone"]) {
+            let told = error_of(&format!("pub fn {name}(&mut self) {{}}"));
+            assert!(told.contains("every handle has a method of that name"), "{name}: {told}");
+        }
+    }
+
+    #[test]
+    fn any_other_name_is_a_variant_or_refused() {
+        let variant = |name: &str| {
+            let block = syn::parse_str(&format!("impl Detector {{ pub fn {name}(&mut self) {{}} }}")).unwrap();
+            expand(block).map(|written| written.to_string()).map_err(|error| error.to_string())
+        };
+        for (name, expected) in [("r#move", "Move { }"), ("über_alles", "ÜberAlles { }"), ("a__b", "AB { }")] {
+            assert!(variant(name).unwrap().contains(expected), "{name}");
+        }
+        for none in ["__", "_1", "self_"] {
+            assert!(variant(none).unwrap_err().contains("it would be a variant"), "{none}");
+        }
     }
 }

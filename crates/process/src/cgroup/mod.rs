@@ -25,7 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::connection::lock;
+use crate::{connection::lock, logs::later};
 
 pub(crate) use self::{find::find, leaf::Leaf};
 
@@ -167,7 +167,7 @@ impl Tree {
         for group in groups.flatten() {
             let is_ours = group.file_name().to_string_lossy().starts_with(PREFIX);
             if is_ours && group.file_type().is_ok_and(|kind| kind.is_dir()) && fs::remove_dir(group.path()).is_ok() {
-                tracing::debug!("an empty control group of an earlier run was removed: {}", group.path().display());
+                later!(debug, "an empty control group of an earlier run was removed: {}", group.path().display());
             }
         }
     }

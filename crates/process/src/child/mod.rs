@@ -69,7 +69,7 @@ fn live<P: Commands>(line: &Line, table: Table) -> Result<(), BoxError> {
     let emitter = Arc::new(Emitter::new(line.clone(), hello.event_credit));
     let inbox = Arc::new(Inbox::new(line.clone(), emitter.clone(), status.clone())?);
     let mut cx = Context::new(hello.name, line.clone(), status, table, emitter, inbox.clone())?;
-    control::listen(inbox.clone())?;
+    control::listen(inbox.clone()).map_err(|error| format!("start its control thread: {error}"))?;
     let process = catch_unwind(AssertUnwindSafe(|| P::start(config, &mut cx)))
         .map_err(|panic| format!("start: it panicked: {}", panics::text(&*panic)))??;
     line.say_surely(Kind::Ready, &());

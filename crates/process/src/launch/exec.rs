@@ -33,6 +33,9 @@ pub(super) fn launch(
         What::Foreign => command.args([FOREIGN, "program"]),
     };
     command.arg(&blueprint.name).stdout(stdout).stderr(stderr);
+    if !blueprint.has_our_environment {
+        command.env_clear();
+    }
     for (name, value) in &blueprint.environment {
         match value {
             Some(value) => command.env(name, value),

@@ -73,7 +73,7 @@ impl Variables {
 }
 
 /// All variables that a child gets if nothing else is said.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Environment(Vec<(OsString, OsString)>);
 
 impl Environment {

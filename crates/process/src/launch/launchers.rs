@@ -12,7 +12,7 @@ use super::{
     inherited::{Environment, Standing, folder},
     zygote::{Errand, Grave, Signs, Trouble, Zygote},
 };
-use crate::{BoxError, Executable};
+use crate::{BoxError, Executable, logs::later};
 
 /// How long a zygote may take to answer before children are made without it: the supervisor waits so long at most, and once.
 /// An answer takes a tenth of a millisecond; on a machine so loaded that it takes a thousand times as long, exec isn't worse.
@@ -90,7 +90,8 @@ impl Launchers {
         let Some(zygote) = nursery.zygote() else { return Ok(None) };
         let (prepared, Ends { line, stdout, stderr }) = Prepared::new()?;
         prepared.say_hello(blueprint, status, event_credit)?;
-        let variables = zygote.environment.until(&Environment::now(), &blueprint.environment);
+        let ours = if blueprint.has_our_environment { Environment::now() } else { Environment::default() };
+        let variables = zygote.environment.until(&ours, &blueprint.environment);
         let folder = folder(blueprint.folder.as_deref())?;
         let errand = Errand::new(kind, &blueprint.name, line, [stdout.into(), stderr.into(), folder], variables);
         match zygote.ask(errand, PATIENCE, PATIENCE_WITH_A_BUSY_ONE) {
@@ -109,7 +110,7 @@ impl Launchers {
                 }
             }
             Err(trouble @ Trouble::Refused(_)) => {
-                tracing::warn!(process = blueprint.name, "a child is started by exec: the zygote {trouble}");
+                later!(warn, process = blueprint.name, "a child is started by exec: the zygote {trouble}");
                 Ok(None)
             }
             Err(trouble) => {
@@ -211,7 +212,7 @@ impl Nursery {
             State::Fit(zygote) => Some(zygote),
             State::Young(zygote) => {
                 if !std::mem::replace(&mut zygote.is_late, true) {
-                    tracing::info!("children are started by exec until the zygote is ready");
+                    later!(info, "children are started by exec until the zygote is ready");
                 }
                 None
             }
@@ -226,12 +227,12 @@ impl Nursery {
         let Ok(standing) = Standing::now() else { return self.bury(State::None) };
         match &self.state {
             State::Fit(zygote) if zygote.is_over() => {
-                tracing::info!(pid = zygote.pid(), "the zygote has ended; there will be another one");
+                later!(info, pid = zygote.pid(), "the zygote has ended; there will be another one");
                 self.bury(State::None);
             }
             // It may have rights that we have given up.
             State::Fit(zygote) | State::Young(zygote) if standing != zygote.standing => {
-                tracing::debug!("rights or limits have changed, and so the zygote");
+                later!(debug, "rights or limits have changed, and so the zygote");
                 self.bury(State::None);
             }
             State::Off { until } if *until <= Instant::now() => self.state = State::None,
@@ -251,7 +252,7 @@ impl Nursery {
             match zygote.becomes_fit(zygote.started + patience) {
                 Ok(true) => {
                     if let State::Young(zygote) = std::mem::take(&mut self.state) {
-                        tracing::debug!(pid = zygote.pid(), "there is a zygote");
+                        later!(debug, pid = zygote.pid(), "there is a zygote");
                         self.state = State::Fit(zygote);
                     }
                 }
@@ -268,18 +269,18 @@ impl Nursery {
             let told = format!("children are started by exec, since a zygote can't be: {why}");
             // For a program's own it is a way to start sooner; whoever names one wants what it has loaded.
             if self.of.is_some() {
-                tracing::warn!("{told}")
+                later!(warn, "{told}");
             } else {
-                tracing::info!("{told}")
+                later!(info, "{told}");
             }
             State::Never
         } else if matches!((trouble, &self.state), (Trouble::Gone, State::Fit(zygote)) if zygote.has_worked.get()) {
             // Somebody has killed it, and nothing says that the next one would fare as badly.
-            tracing::info!("a child is started by exec: the zygote {trouble}");
+            later!(info, "a child is started by exec: the zygote {trouble}");
             State::None
         } else {
             let delay = self.delay.map_or(FIRST_DELAY, |delay| (2 * delay).min(LONGEST_DELAY));
-            tracing::warn!("children are started by exec for {delay:?}: the zygote {trouble}");
+            later!(warn, "children are started by exec for {delay:?}: the zygote {trouble}");
             self.delay = Some(delay);
             State::Off { until: Instant::now() + delay }
         };

@@ -55,6 +55,8 @@ pub(crate) struct Blueprint {
     pub config: Packet,
     /// Variables to set, or to take away.
     pub environment: Vec<(OsString, Option<OsString>)>,
+    /// Whether it has all others that we have.
+    pub has_our_environment: bool,
     pub folder: Option<PathBuf>,
     pub surroundings: Surroundings,
     pub launcher: Launcher,

@@ -15,7 +15,7 @@ use super::{
     PoolError, TaskError,
     batch::Batch,
     desk::{Report, Sent},
-    hand::{Hand, Stage},
+    hand::{Hand, Stage, TAKE_LAST_AFTER, Waiting},
     offer::{ANSWER, MAX_SMALL_BYTES, OVER_MEMORY},
     office::{DeadLetter, Office, Order, Phase},
     queue::Queue,
@@ -27,11 +27,6 @@ use crate::{Commands, Exit, StartError, connection::Life};
 
 /// The descriptors are looked at this often while the lanes keep the thread busy.
 const LOOK_EVERY: u32 = 16;
-/// When nothing comes for so long, tasks that wait at a busy worker are given to an idle one.
-const EVEN_OUT_AFTER: Duration = Duration::from_millis(1);
-/// A task that is alone at a worker and that it hasn't begun for so long is given to another: the worker was stopped, or
-/// is busy with something else. Longer than a loaded machine takes to wake it.
-const TAKE_LAST_AFTER: Duration = Duration::from_millis(50);
 
 pub(super) struct Foreman<P: Commands> {
     office: Arc<Office>,
@@ -288,15 +283,13 @@ impl<P: Commands> Foreman<P> {
     }
 
     /// Gives what waits at one worker to another that has nothing to do. `true`: there is something to hand out.
-    fn even_out(&mut self) -> bool {
+    fn even_out(&mut self, now: Instant) -> bool {
         let idle = self.staff.hands.iter().any(|hand| hand.sent.is_empty() && hand.room() > 0);
         if !idle || !self.queue.is_empty() {
             return false;
         }
-        let now = Instant::now();
         for hand in &mut self.staff.hands {
-            let waiting = hand.waiting(now, EVEN_OUT_AFTER);
-            let count = if waiting > 1 { waiting / 2 } else { hand.waiting(now, TAKE_LAST_AFTER) };
+            let Waiting::ToBeTaken(count) = hand.waiting(now) else { continue };
             for task in hand.take_back(count) {
                 self.queue.push_first(task);
             }
@@ -306,7 +299,10 @@ impl<P: Commands> Foreman<P> {
 
     fn sleep(&mut self) {
         let nap = !self.rest.is_rested && self.staff.hands.iter().any(Hand::is_quick);
-        if !nap && self.even_out() {
+        // One moment for both: what isn't due yet when it is looked at is what the sleep must end for, however long this thread
+        // isn't let run in between.
+        let now = Instant::now();
+        if !nap && self.even_out(now) {
             return;
         }
         let how = if nap { Sleep::Napping } else { Sleep::Asleep };
@@ -315,7 +311,7 @@ impl<P: Commands> Foreman<P> {
         }
         let desks = || self.staff.hands.iter().filter_map(|hand| hand.desk.as_ref());
         if desks().all(|desk| desk.sleep(how)) {
-            let limit = if nap { Some(super::rest::NAP) } else { self.limit() };
+            let limit = if nap { Some(super::rest::NAP) } else { self.limit(now) };
             self.rest.is_rested = nap;
             self.look(limit);
         }
@@ -323,8 +319,7 @@ impl<P: Commands> Foreman<P> {
     }
 
     /// How long it may sleep if nothing happens.
-    fn limit(&mut self) -> Option<Duration> {
-        let now = Instant::now();
+    fn limit(&mut self, now: Instant) -> Option<Duration> {
         let next_start = self.staff.next_start().map(|at| at.saturating_duration_since(now));
         let hands = &mut self.staff.hands;
         // A full one may have room by and by without saying so: what was taken back from it goes unanswered.
@@ -332,13 +327,11 @@ impl<P: Commands> Foreman<P> {
         hands.iter_mut().for_each(|hand| hand.is_full = false);
         // Somebody is idle while tasks wait at another: they are looked at once more, when they are old enough to be taken.
         let idle = hands.iter().any(|hand| hand.sent.is_empty() && hand.room() > 0);
-        let alone = hands
-            .iter()
-            .filter(|hand| idle && hand.stage == Stage::Working && !hand.sent.is_empty())
-            .map(|hand| hand.heard + if hand.sent.len() > 1 { EVEN_OUT_AFTER } else { TAKE_LAST_AFTER })
-            .filter_map(|at| at.checked_duration_since(now))
-            .min();
-        [next_start, full, alone].into_iter().flatten().min()
+        let young = hands.iter().filter(|_| idle).filter_map(|hand| match hand.waiting(now) {
+            Waiting::Young(left) => Some(left),
+            _ => None,
+        });
+        [next_start, full, young.min()].into_iter().flatten().min()
     }
 
     /// Looks at the descriptors, and waits for them up to `limit`. `true`: there was something.

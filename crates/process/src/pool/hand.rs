@@ -21,6 +21,12 @@ const MAX_WINDOW: usize = 64;
 /// They are as many as keep it busy for so long: several times what it takes the pool to be woken on a busy machine.
 const WINDOW_NS: u64 = 1_000_000;
 
+/// When a worker has answered nothing for so long, tasks that wait at it are given to an idle one.
+const EVEN_OUT_AFTER: Duration = Duration::from_millis(1);
+/// A task that is alone at a worker and that it hasn't begun for so long is given to another: the worker was stopped, or
+/// is busy with something else. Longer than a loaded machine takes to wake it.
+pub(super) const TAKE_LAST_AFTER: Duration = Duration::from_millis(50);
+
 /// Where a worker is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -68,6 +74,31 @@ pub(super) struct Given {
     pub id: u64,
     pub at: Position,
     pub task: Task,
+}
+
+/// What waits at a worker, for another that has nothing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiting {
+    Nothing,
+    /// Not for long yet: it is to be looked at once more after this.
+    Young(Duration),
+    /// So many tasks can go to others, if it hasn't begun them.
+    ToBeTaken(usize),
+}
+
+impl Waiting {
+    /// At one that has `count` tasks and has answered nothing for so long.
+    fn of(count: usize, silent: Duration) -> Self {
+        let after = match count {
+            0 => return Self::Nothing,
+            1 => TAKE_LAST_AFTER,
+            _ => EVEN_OUT_AFTER,
+        };
+        match after.saturating_sub(silent) {
+            Duration::ZERO => Self::ToBeTaken((count / 2).max(1)),
+            left => Self::Young(left),
+        }
+    }
 }
 
 impl Hand {
@@ -166,9 +197,29 @@ impl Hand {
         taken
     }
 
-    /// How many tasks wait at it, if it has done nothing for `time`.
-    pub(super) fn waiting(&self, now: Instant, time: Duration) -> usize {
-        let idle = self.stage == Stage::Working && now.saturating_duration_since(self.heard) >= time;
-        if idle { self.sent.len() } else { 0 }
+    /// What waits at it `now`.
+    pub(super) fn waiting(&self, now: Instant) -> Waiting {
+        let count = if self.stage == Stage::Working { self.sent.len() } else { 0 };
+        Waiting::of(count, now.saturating_duration_since(self.heard))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_taken_or_looked_at_once_more_at_every_moment() {
+        assert_eq!(Waiting::of(0, Duration::MAX), Waiting::Nothing);
+        for (count, taken, after) in [(1, 1, TAKE_LAST_AFTER), (2, 1, EVEN_OUT_AFTER), (9, 4, EVEN_OUT_AFTER)] {
+            for silent in (0..60_000).step_by(50).map(Duration::from_micros) {
+                // A worker that is busy with its only task is woken for once, not again and again.
+                match Waiting::of(count, silent) {
+                    Waiting::ToBeTaken(so_many) => assert!(silent >= after && so_many == taken, "{count}, {silent:?}"),
+                    Waiting::Young(left) => assert!(!left.is_zero() && silent + left == after, "{count}, {silent:?}"),
+                    Waiting::Nothing => panic!("{count} are forgotten after {silent:?}"),
+                }
+            }
+        }
     }
 }

@@ -127,7 +127,7 @@ fn decode<R: DeserializeOwned>(outcome: Outcome) -> Result<R, TaskError> {
 impl Then {
     fn call(self, outcome: Outcome) {
         if catch_unwind(AssertUnwindSafe(|| self.0(outcome))).is_err() {
-            tracing::warn!("what was to be called with a pool's result has panicked");
+            crate::logs::later!(warn, "what was to be called with a pool's result has panicked");
         }
     }
 }

@@ -14,7 +14,10 @@ use super::{
     rest::Rest,
     workers::Workers,
 };
-use crate::{Commands, Exit, Restart, StartError, System, child::panics, connection::Witness, supervisor::NotStarted};
+use crate::{
+    Commands, Exit, Restart, StartError, System, child::panics, connection::Witness, logs::later,
+    supervisor::NotStarted,
+};
 
 /// A seat whose workers can't be started is tried so often in a row; then the pool has failed. Once may be a shortage of
 /// the moment; for ever is what other pools do.
@@ -183,7 +186,7 @@ impl<P: Commands> Staff<P> {
         if self.started.is_some() || *failures >= MAX_FAILED_STARTS {
             return Err(error);
         }
-        tracing::warn!("could not {error}; it is tried again");
+        later!(warn, "could not {error}; it is tried again");
         let failures = *failures;
         self.seats[seat].delay(failures);
         Ok(())
@@ -232,7 +235,7 @@ impl<P: Commands> Staff<P> {
             return Ok(());
         }
         hand.stage = Stage::Leaving;
-        tracing::warn!(worker = hand.name, "a pool's worker ended: {how}");
+        later!(warn, worker = hand.name, "a pool's worker ended: {how}");
         if hand.done > 0 || hand.since.elapsed() > SOUND_AFTER {
             seat.barren = 0;
             return Ok(());
@@ -272,7 +275,7 @@ impl<P: Commands> Staff<P> {
     /// A worker can't be talked to.
     pub(super) fn give_up(&mut self, index: usize, rest: &mut Rest, why: &dyn Display) {
         let hand = &self.hands[index];
-        tracing::warn!(worker = hand.name, "a pool's worker is killed: could not {why}");
+        later!(warn, worker = hand.name, "a pool's worker is killed: could not {why}");
         hand.desk.iter().for_each(|desk| rest.leave(desk));
         self.stop(index, Duration::ZERO);
     }

@@ -13,6 +13,7 @@ use std::{
 
 use crate::{
     Strategy,
+    far::after,
     restart::{Backoff, LONGEST, Recent},
 };
 
@@ -115,8 +116,8 @@ enum Step {
     Pausing { then: Then },
     /// Until all are ready.
     Starting { ready: BTreeSet<u64> },
-    /// Until all are gone.
-    Stopping { grace: Duration, done: Sender<()> },
+    /// Until all are gone. Several may wait for that.
+    Stopping { grace: Duration, done: Vec<Sender<()>> },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -174,7 +175,7 @@ impl Groups {
     fn next_level(&self, group: u64) -> u32 {
         let processes = self.members.values().filter(|member| member.group == group).map(|member| member.level);
         let groups = self.groups.values().filter(|inner| inner.plan.parent == Some(group)).map(|inner| inner.level);
-        processes.chain(groups).max().map_or(0, |highest| highest + 1)
+        processes.chain(groups).max().map_or(0, |highest| highest.saturating_add(1))
     }
 
     /// A process has died, and its own policy is to start it again. It is down now. It had worked for so long (`None`: it
@@ -244,13 +245,14 @@ impl Groups {
         self.tidy();
     }
 
-    /// Stops a group for good.
+    /// Stops a group for good. If it is being stopped already, whoever is in a greater hurry decides, and both wait.
     pub(super) fn stop(&mut self, id: u64, grace: Duration, done: Sender<()>, now: Instant, actions: &mut Vec<Action>) {
         if !self.groups.contains_key(&id) {
             return actions.push(Action::Done(done));
         }
         let set = self.inside(id);
-        self.begin(id, Work { set, told: BTreeSet::new(), step: Step::Stopping { grace, done } }, actions);
+        let step = Step::Stopping { grace, done: vec![done] };
+        self.begin(id, Work { set, told: BTreeSet::new(), step }, actions);
         self.advance(id, now, actions);
     }
 
@@ -300,7 +302,7 @@ impl Groups {
         if group.plan.strategy == Strategy::OneForOne && matches!(member, Direct::Process(_)) && group.work.is_none() {
             return Outcome::Alone;
         }
-        let at = now + group.backoff.next(worked, group.plan.longest_delay, chance);
+        let at = after(now, group.backoff.next(worked, group.plan.longest_delay, chance));
         let strategy = group.plan.strategy;
         // What was under way goes on with more members.
         let mut set: BTreeSet<u64> = group.work.take().map(|work| work.set).unwrap_or_default();
@@ -335,7 +337,16 @@ impl Groups {
                     actions.extend(set.iter().map(|id| Action::Stop(*id, grace)));
                     group.work = Some(Work { told: set.clone(), set, step: Step::Stopping { grace, done } });
                 }
-                former => work.set.extend(former.into_iter().flat_map(|former| former.set)),
+                former => {
+                    let Some(Work { set, step, .. }) = former else { continue };
+                    work.set.extend(set);
+                    if let Step::Stopping { grace, done } = step
+                        && let Step::Stopping { grace: shorter, done: all } = &mut work.step
+                    {
+                        *shorter = grace.min(*shorter);
+                        all.extend(done);
+                    }
+                }
             }
         }
         if let Some(group) = self.groups.get_mut(&id) {
@@ -395,7 +406,7 @@ impl Groups {
                 }
                 Step::Stopping { grace, done } => {
                     let Some(level) = levels.values().next_back() else {
-                        actions.push(Action::Done(done.clone()));
+                        actions.extend(done.drain(..).map(Action::Done));
                         return;
                     };
                     let told = &mut work.told;

@@ -22,7 +22,9 @@ use super::{Change, Plan, Replacement, Standing, State, orders::Orders, watch::W
 use crate::{
     Exit, Recycle,
     cgroup::{Leaf, NoTree},
+    far::after,
     launch::{What as Becomes, launch},
+    logs::later,
     memory_limit,
     recycle::Recycling,
     restart::History,
@@ -261,7 +263,8 @@ impl Child {
         match self.incarnate(id, self.slot, Some(self.working), watcher) {
             Ok(incarnation) => {
                 self.working = incarnation.number;
-                self.phase = Phase::Starting { deadline: incarnation.begun + self.plan.ready_within, incarnation };
+                self.phase =
+                    Phase::Starting { deadline: after(incarnation.begun, self.plan.ready_within), incarnation };
                 if self.is_started_once() {
                     // What its configuration holds, such as the end of a pipe, is that process's alone from now on.
                     self.plan.blueprint.config = Packet::default();
@@ -317,7 +320,7 @@ impl Child {
     fn own_group(&mut self) -> Option<Leaf> {
         let (limit, name) = (self.plan.memory_limit, self.name());
         let group = self.plan.tree.as_ref().and_then(|tree| {
-            let told = |error: &NoTree| tracing::warn!(process = name, "it has no control group: could not {error}");
+            let told = |error: &NoTree| later!(warn, process = name, "it has no control group: could not {error}");
             tree.leaf(name, limit).inspect_err(told).ok()
         });
         let is_kept = group.as_ref().is_some_and(|group| group.limit_bytes().is_some());
@@ -377,7 +380,7 @@ impl Child {
     pub(super) fn again_alone(&mut self, worked: Option<Duration>) {
         let delay = self.history.backoff.next(worked, self.plan.restart.longest(), chance());
         if let Phase::Restarting { at } = &mut self.phase {
-            *at = Some(Instant::now() + delay);
+            *at = Some(after(Instant::now(), delay));
             let change = self.change();
             self.take_down(Change { delay: Some(delay), ..change });
         }

@@ -6,6 +6,7 @@ mod departure;
 mod groups;
 mod life;
 mod orders;
+mod orphans;
 mod output;
 mod stacks;
 mod watch;
@@ -45,7 +46,12 @@ use self::{
     life::{Child, News},
     watch::{Seen, Watcher, What},
 };
-use crate::{Exit, cgroup::Tree, changes::Stream, logs};
+use crate::{
+    Exit,
+    cgroup::Tree,
+    changes::Stream,
+    logs::{self, later},
+};
 
 /// Starts the thread. It lives as long as the process; if it should panic, nobody would supervise, so it takes the
 /// process along.
@@ -134,7 +140,9 @@ impl Supervisor {
             self.forget();
             self.end_if_fatal();
             let tidy_at = self.tree.as_ref().and_then(|tree| tree.tidy(now));
-            let next = self.children.values().filter_map(Child::due).chain(self.groups.due()).chain(tidy_at).min();
+            let orphans_at = self.watcher.orphans.look(now);
+            let others = [self.groups.due(), tidy_at, orphans_at].into_iter().flatten();
+            let next = self.children.values().filter_map(Child::due).chain(others).min();
             let wait = next.map(|next| next.saturating_duration_since(Instant::now()));
             let seen = self.watcher.wait(if more { Some(Duration::ZERO) } else { wait });
             // Orders first: whoever asked to be told of changes, and then caused one, is told of it.
@@ -214,6 +222,10 @@ impl Supervisor {
                     None => self.forgotten.extend(children),
                 }
             }
+            Order::End { done, .. } if self.stopping => {
+                self.stops.push(Stopping { children: self.children.keys().copied().collect(), done });
+            }
+            Order::End { grace, done } => self.obey(Order::Stop { which: Which::All, grace, done: Some(done) }),
             Order::Disown(id) => self.forgotten.push(id),
             Order::Group(plan) => self.groups.add_group(plan),
             Order::StopGroup { id, grace, done } => {
@@ -287,7 +299,7 @@ impl Supervisor {
                 Action::Stop(id, grace) => self.with(id, |child, _| child.stop(grace)),
                 Action::GiveUp(id) => self.with(id, |child, _| child.give_up()),
                 Action::Exit(group) => {
-                    tracing::error!(group, "an essential group has failed too often: the application ends");
+                    later!(error, group = group, "an essential group has failed too often: the application ends");
                     self.fatal = Some(group);
                     self.obey(Order::Stop { which: Which::All, grace: crate::system::GRACE, done: None });
                 }
@@ -338,6 +350,7 @@ impl Supervisor {
         if let Some(group) = &self.fatal
             && self.children.values().all(Child::is_over)
         {
+            logs::finish();
             // Not `eprintln`: it panics if standard error is gone.
             let _ = writeln!(io::stderr(), "error: could not go on without {group}: it failed too often");
             std::process::exit(SOFTWARE);

@@ -27,6 +27,8 @@ pub(crate) enum Order {
     Start(Box<Plan>),
     /// Stop some, for good; `done` hears when they are gone.
     Stop { which: Which, grace: Duration, done: Option<Sender<()>> },
+    /// Stop all at the program's end; if they are being stopped already, that stop is waited for and no more.
+    End { grace: Duration, done: Sender<()> },
     /// Nobody can reach this process any more, and yet it isn't stopped: it is forgotten once it is over.
     Disown(u64),
     /// Make a group.

@@ -4,7 +4,7 @@ use std::{io, mem::MaybeUninit, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use rustix::event::{Timespec, epoll};
 
-use super::orders::Orders;
+use super::{orders::Orders, orphans::Orphans};
 use crate::{launch::Launched, line::Watch};
 
 /// Something to look at.
@@ -28,16 +28,21 @@ pub(super) enum What {
 const ALL: [What; 4] = [What::Ended, What::Message, What::Stdout, What::Stderr];
 const ORDERS: u64 = u64::MAX;
 
+/// It looks around this often in any case. Beyond 24 days the kernel wants to be asked by a call that older ones don't have.
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
+
 pub(super) struct Watcher {
     epoll: Arc<OwnedFd>,
     orders: Orders,
+    /// What is looked at without a descriptor that tells.
+    pub orphans: Orphans,
 }
 
 impl Watcher {
     pub(super) fn new(orders: Orders) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, orders.bell(), epoll::EventData::new_u64(ORDERS), epoll::EventFlags::IN)?;
-        Ok(Self { epoll: Arc::new(epoll), orders })
+        Ok(Self { epoll: Arc::new(epoll), orders, orphans: Orphans::default() })
     }
 
     /// `calls`: when so many are answered that is something to see too.
@@ -66,7 +71,7 @@ impl Watcher {
     /// Waits until there is something to see, or `limit` is over.
     pub(super) fn wait(&mut self, limit: Option<Duration>) -> Vec<Seen> {
         let mut events = [MaybeUninit::<epoll::Event>::uninit(); 64];
-        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        let limit = limit.and_then(|limit| Timespec::try_from(limit.min(LONGEST_WAIT)).ok());
         // The only errors are an interruption and our own mistakes; both mean another turn.
         let Ok((events, _)) = epoll::wait(&self.epoll, &mut events, limit.as_ref()) else { return Vec::new() };
         let seen = events.iter().map(|event| match event.data.u64() {

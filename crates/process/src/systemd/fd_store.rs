@@ -125,14 +125,15 @@ impl Service {
 
         let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
         // Of this run only the last one is there still; of earlier ones there may be several.
+        let inherited = self.0.system.inherited().names();
         let older: Vec<u64> = match kept.get(name) {
             Some(last) => vec![*last],
-            None => generations(&self.0.system.inherited().names(), name).collect(),
+            None => generations(&inherited, name).collect(),
         };
         let generation = older.iter().max().map_or(0, |older| older + 1);
         // For a moment there are both.
-        let values = kept.len() + usize::from(!kept.contains_key(name)) + usize::from(!older.is_empty());
-        check_room(name, std::env::var("FDSTORE").ok(), values * 2)?;
+        let needed = stored_of(|name| kept.contains_key(name), kept.len(), &inherited) + 2;
+        check_room(name, std::env::var("FDSTORE").ok(), needed)?;
         // Both ends, or the message would hang up in systemd's hands, which then throws it away (before version 246 also if
         // it is told not to look).
         let text = format!("FDSTORE=1\nFDPOLL=0\nFDNAME={}", stored(name, generation));
@@ -244,6 +245,13 @@ fn check_room(name: &str, most: Option<String>, needed: usize) -> Result<(), Kee
     }
 }
 
+/// How many descriptors are in the store: two for each value kept in this run, and those of earlier runs that weren't kept anew.
+/// Others' are not counted: what a `.socket` unit has given has such names too, and isn't in it.
+fn stored_of(is_kept: impl Fn(&str) -> bool, kept: usize, inherited: &[String]) -> usize {
+    let name = |stored: &String| Some(stored.strip_prefix(PREFIX)?.rsplit_once('.')?.0.to_owned());
+    2 * kept + inherited.iter().filter_map(name).filter(|name| !is_kept(name)).count()
+}
+
 fn stored(name: &str, generation: u64) -> String {
     format!("{PREFIX}{name}.{generation}")
 }
@@ -266,6 +274,14 @@ mod tests {
         assert_eq!(generation("framewire.jobs.x.12", "jobs"), None, "that is another one");
         assert_eq!(generation(&stored("jobs.1", 3), "jobs.1"), Some(3));
         assert_eq!(generation("jobs", "jobs"), None);
+    }
+
+    #[test]
+    fn what_earlier_runs_have_left_is_in_the_store_until_it_is_kept_anew() {
+        let inherited = ["framewire.a.0", "framewire.a.0", "framewire.b.x.7", "http", "a"].map(str::to_owned);
+        assert_eq!(stored_of(|_| false, 0, &inherited), 3);
+        assert_eq!(stored_of(|name| name == "a", 1, &inherited), 3);
+        assert_eq!(stored_of(|name| ["a", "b.x", "c"].contains(&name), 3, &inherited), 6);
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::{
 use super::{status, watchdog::Watchdog};
 use crate::{
     State,
+    far::after,
+    logs::later,
     supervisor::{Census, Standing},
 };
 
@@ -91,7 +93,7 @@ impl Herald {
     }
 
     pub(super) fn stopping(&mut self, limit: Duration, now: Instant) {
-        let until = now + limit;
+        let until = after(now, limit);
         match &mut self.drain {
             Some(drain) => drain.until = until,
             None => self.drain = Some(Drain { told: false, until, extend_at: now }),
@@ -117,7 +119,7 @@ impl Herald {
             let stuck = watchdog.stuck(&required, now);
             if !stuck.is_empty() && self.stuck.is_empty() {
                 let names = stuck.join(", ");
-                tracing::warn!("the watchdog gets no sign of life: {names} has something to do, and makes no progress");
+                later!(warn, "the watchdog gets no sign of life: {names} has something to do, and makes no progress");
             }
             self.stuck = stuck;
             if self.stuck.is_empty() && watchdog.is_due(now) {
@@ -303,6 +305,18 @@ mod tests {
         let mut herald = Herald::default();
         let over = Census { stopping: true, ..all };
         assert_eq!(hear(&mut herald, Some(&over), begin), ["STOPPING=1 STATUS=stopping, 1 still running: a"]);
+    }
+
+    #[test]
+    fn a_stop_without_a_limit_is_extended_again_and_again() {
+        let begin = Instant::now();
+        let (mut herald, all) = (Herald::default(), census(&[("a", State::Ready)]));
+        herald.stopping(Duration::MAX, begin);
+        hear(&mut herald, Some(&all), begin);
+        for turn in 1..100 {
+            let told = hear(&mut herald, Some(&all), begin + turn * 5 * SECOND);
+            assert_eq!(told, ["EXTEND_TIMEOUT_USEC=10000000"], "{turn}");
+        }
     }
 
     #[test]

@@ -103,8 +103,9 @@ impl Journal {
         self
     }
 
-    /// Waits until all that was logged is written, but no longer than 0.2 s: for the end of a program.
+    /// Waits until all that was logged is written, but no longer than 0.7 s: for the end of a program.
     pub fn finish(&self) {
+        logs::finish();
         let (done, is_done) = mpsc::sync_channel(1);
         if self.entries.try_send(Work::Done(done)).is_ok() {
             let _ = is_done.recv_timeout(LAST_ENTRIES);

@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     System,
+    logs::later,
     supervisor::{Census, Order},
 };
 
@@ -193,7 +194,9 @@ impl NewService<'_> {
         if socket.is_some() && JOINED.swap(true, Ordering::Relaxed) {
             return Err(JoinError::Twice);
         }
-        let manager = socket.map(|socket| self.start(socket)).transpose()?;
+        // It can be tried again.
+        let manager = socket.map(|socket| self.start(socket)).transpose();
+        let manager = manager.inspect_err(|_| JOINED.store(false, Ordering::Relaxed))?;
         Ok(Service(Arc::new(Inner { system: self.system.clone(), manager, kept: Mutex::default() })))
     }
 
@@ -255,7 +258,7 @@ impl Keeper {
                 Err(error) => Some(error),
             });
             if let Some(error) = refused.as_ref().filter(|_| !was_refused) {
-                tracing::warn!("could not tell systemd how this service does: {error}; it is tried again");
+                later!(warn, "could not tell systemd how this service does: {error}; it is tried again");
             }
             was_refused = refused.is_some();
             waiting.drain(..).for_each(|said: SyncSender<()>| _ = said.try_send(()));

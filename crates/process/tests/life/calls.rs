@@ -18,6 +18,7 @@ use super::{
 
 pub const TESTS: &[Test] = &[
     ("a_call_is_answered", a_call_is_answered),
+    ("a_command_is_called_as_in_rust_and_is_there_where_it_is_compiled", keywords_and_conditions),
     ("the_handlers_own_error_comes_back_as_it_is", the_handlers_own_error_comes_back_as_it_is),
     ("a_panic_in_a_handler_is_the_calls_error_and_the_process_lives", a_panic_in_a_handler),
     ("arguments_and_answers_of_any_size", arguments_and_answers_of_any_size),
@@ -45,6 +46,13 @@ fn a_call_is_answered(system: &System) {
     assert_eq!(subject.add(1).wait_for(LIMIT).unwrap(), 6);
     subject.stop(LIMIT);
     assert!(matches!(subject.add(1).wait(), Err(CallError::Died { .. })));
+}
+
+fn keywords_and_conditions(system: &System) {
+    let subject = start(system, "a");
+    assert_eq!(subject.r#move(7).wait().unwrap(), 7);
+    assert!(subject.here().wait().unwrap());
+    subject.stop(LIMIT);
 }
 
 fn the_handlers_own_error_comes_back_as_it_is(system: &System) {

@@ -5,17 +5,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use process::{Exit, Limit, Restart, State, System};
+use process::{BoxError, Exit, Limit, Restart, State, System};
 
-use super::{LIMIT, Test, runner::is_gone, wait_until};
+use super::{
+    LIMIT, Test,
+    runner::is_gone,
+    subject::{Config, Subject, SubjectHandle},
+    wait_until,
+};
 
 pub const TESTS: &[Test] = &[
     ("a_program_runs_and_its_end_and_last_lines_are_known", a_program_runs),
     ("a_program_that_cannot_be_run_is_an_error", cannot_be_run),
+    ("a_program_has_no_variable_that_it_was_not_given", cleared),
     ("a_program_is_started_again", started_again),
     ("a_program_is_ready_when_it_says_so", ready_line),
     ("a_program_is_terminated_then_killed", terminated_then_killed),
     ("a_program_takes_its_limits_and_none_of_our_descriptors", limits),
+    ("a_program_has_the_usual_limit_of_descriptors_whoever_starts_it", usual_limit),
 ];
 
 fn shell(script: &str) -> Command {
@@ -32,6 +39,22 @@ fn a_program_runs(system: &System) {
     let mut lines = program.last_exit().unwrap().1;
     lines.sort();
     assert_eq!(lines, ["/", "bad", "red"]);
+}
+
+fn cleared(system: &System) {
+    let mut command = Command::new("/usr/bin/env");
+    command.env("COLOUR", "red");
+    let program = system.spawn_program(&command).name("f.cleared").env_clear().env("KEPT", "1");
+    let program = program.start().unwrap();
+    assert_eq!(
+        (program.join(), program.last_exit().unwrap().1.join(" ")),
+        (Exit::Code(0), "COLOUR=red KEPT=1".to_owned())
+    );
+    // Ours do have some.
+    let subject =
+        system.spawn::<Subject>(Config::default()).name("f.ours").env_clear().env("KEPT", "1").start().unwrap();
+    let has = |name: &str| subject.surroundings(name.to_owned()).wait().unwrap().0;
+    assert_eq!((has("KEPT"), std::env::var("PATH").is_ok(), has("PATH")), (Some("1".to_owned()), true, None));
 }
 
 fn cannot_be_run(system: &System) {
@@ -66,6 +89,32 @@ fn terminated_then_killed(system: &System) {
     let program = system.spawn_program(&shell(script)).name("f.stubborn").ready_line("trapped").start().unwrap();
     program.stop(Duration::from_millis(100));
     assert_eq!(program.exit(), Some(Exit::Signal(9)));
+}
+
+/// How many descriptors a program may have open.
+pub fn open_files(system: &System) -> Result<String, BoxError> {
+    let program = system.spawn_program(&shell("ulimit -Sn")).name("f.files").start()?;
+    let _ = program.join();
+    Ok(program.last_exit().map(|(_, lines)| lines.join(" ")).unwrap_or_default())
+}
+
+/// The argument that makes this program one that was started with few descriptors, and has raised that.
+pub const FEW: &str = "few";
+
+pub fn few(system: &System) -> Result<(), BoxError> {
+    let spawn = |name| system.spawn::<Subject>(Config::default()).name(name);
+    let subject = spawn("f.raised").start()?;
+    let own = spawn("f.own").limit(Limit::OpenFiles, 200).start()?;
+    let of = |subject: &SubjectHandle| subject.programs_open_files().wait();
+    println!("{} {} {}", open_files(system)?, of(&subject)??, of(&own)??);
+    Ok(())
+}
+
+fn usual_limit(_system: &System) {
+    let script = format!("ulimit -Sn 100; exec \"$0\" {FEW}");
+    let mut application = Command::new("/bin/sh");
+    let application = application.args(["-c", &script]).arg(std::env::current_exe().unwrap()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&application.stdout), "100 100 200\n", "{application:?}");
 }
 
 fn limits(system: &System) {

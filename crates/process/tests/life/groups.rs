@@ -9,7 +9,7 @@ use process::{BoxError, Changes, Exit, Group, Restart, Starting, State, Strategy
 
 use super::{
     LIMIT, Test,
-    subject::{Config, Subject, SubjectHandle},
+    subject::{Config, Manner, Subject, SubjectHandle},
     wait_until,
 };
 
@@ -22,6 +22,7 @@ pub const TESTS: &[Test] = &[
     ("group_that_is_essential_takes_the_application_along", an_essential_group),
     ("group_is_stopped_in_reverse_order", reverse_order),
     ("group_tree_of_a_hundred_is_stopped", a_tree),
+    ("group_that_is_being_stopped_is_waited_for_by_all", stopped_twice),
 ];
 
 fn member(group: &Group, name: &str) -> SubjectHandle {
@@ -154,6 +155,22 @@ fn reverse_order(system: &System) {
     assert!([first, second, third].iter().all(|member| member.exit() == Some(Exit::Code(0))));
     let told = group.spawn::<Subject>(Config::default()).name("order.4").start();
     assert!(told.is_ok(), "a group that was stopped can be used again");
+}
+
+fn stopped_twice(system: &System) {
+    let group = system.group("twice").create();
+    let first = member(&group, "twice.1");
+    let config = Config { manner: Manner::IgnoresStop, ..Config::default() };
+    let second = group.spawn::<Subject>(config).name("twice.2").start().unwrap();
+    let stopped = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| group.stop(LIMIT));
+        wait_until("it is being stopped", || second.state() == State::Stopping);
+        // It has half of a second's time until SIGTERM.
+        group.stop(Duration::from_secs(1));
+        assert!(!first.is_alive() && !second.is_alive(), "{:?}, {:?}", first.state(), second.state());
+    });
+    assert!(stopped.elapsed() < LIMIT / 2, "whoever was in a greater hurry decided");
 }
 
 fn a_tree(system: &System) {

@@ -1,6 +1,9 @@
 //! What a handle promises: CPython's scenarios for `Process`, and ours.
 
 use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -8,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use process::{Exit, Handle, Limit, Restart, State, System};
+use process::{Exit, Handle, Limit, Restart, Spawn, State, System};
 use rustix::process::{WaitOptions, wait};
 
 use super::{
@@ -23,6 +26,8 @@ pub const TESTS: &[Test] = &[
     ("a_process_has_a_name_a_number_and_an_exit", a_process_has_a_name),
     ("exit_codes_are_what_the_process_said", exit_codes),
     ("terminate_kill_and_interrupt", terminate_kill_interrupt),
+    ("a_start_that_cannot_have_what_it_needs_says_what", no_room),
+    ("an_argument_that_is_no_text_is_the_applications", an_argument_that_is_no_text),
     ("a_join_with_no_time_only_looks", a_join_with_no_time),
     ("two_threads_join_the_same_process", two_join),
     ("a_signal_is_not_a_stop", a_signal_is_not_a_stop),
@@ -75,6 +80,32 @@ fn terminate_kill_interrupt(system: &System) {
         signal(&handle(&subject)); // of one that has ended: nothing
         assert_eq!(subject.join_for(Duration::ZERO), Some(Exit::Signal(number)));
     }
+}
+
+fn no_room(system: &System) {
+    let start = |spawn: Spawn<'_, Subject>| spawn.name("h.room").start().map(drop).map_err(|error| error.to_string());
+    let spawn = || system.spawn::<Subject>(Config::default());
+    let told = start(spawn().cpus([1024])).unwrap_err();
+    assert!(told.contains("run on processor 1024: 1023 is the last one there can be"), "{told}");
+    // Somewhere between too little for anything and enough there is no room for a thread's stack.
+    let mut all_told = Vec::new();
+    for kilobytes in (64..64 * 1024).step_by(64) {
+        match start(spawn().limit(Limit::DataBytes, kilobytes << 10)) {
+            Ok(()) => break,
+            Err(told) => all_told.push(told),
+        }
+    }
+    assert!(all_told.iter().any(|told| told.contains("failed: start its control thread: ")), "{all_told:#?}");
+}
+
+/// The argument that makes this program one that does nothing.
+pub fn not_text() -> &'static OsStr {
+    OsStr::from_bytes(b"\xff.mp4")
+}
+
+fn an_argument_that_is_no_text(_system: &System) {
+    let application = Command::new("/proc/self/exe").arg(not_text()).arg("__process").output().unwrap();
+    assert!(application.status.success(), "{application:?}");
 }
 
 fn a_join_with_no_time(system: &System) {

@@ -9,10 +9,12 @@ mod changes;
 mod deaths;
 mod events;
 mod executables;
+mod far;
 mod foreign;
 mod groups;
 mod handles;
 mod heavy;
+mod log;
 mod orphans;
 mod reading;
 mod recycling;
@@ -34,8 +36,17 @@ const BY_ZYGOTE: &str = "FRAMEWIRE_TEST_BY_ZYGOTE";
 fn main() -> ExitCode {
     let launcher = if std::env::var_os(BY_ZYGOTE).is_some() { Launcher::Zygote } else { Launcher::Exec };
     let program = Program::new().process::<subject::Subject>().launcher(launcher);
+    if std::env::args_os().nth(1).as_deref() == Some(handles::not_text()) {
+        return program.run(|_| Ok(()));
+    }
     if std::env::args().nth(1).as_deref() == Some(orphans::PARENT) {
         return program.run(orphans::parent);
+    }
+    if std::env::args().nth(1).as_deref() == Some(orphans::HEIR) {
+        return program.run(orphans::heir);
+    }
+    if std::env::args().nth(1).as_deref() == Some(foreign::FEW) {
+        return program.run(foreign::few);
     }
     if std::env::args().nth(1).as_deref() == Some(groups::ESSENTIAL) {
         return program.run(groups::essential);
@@ -44,6 +55,9 @@ fn main() -> ExitCode {
         let code = program.run(stop_order::application);
         stop_order::finish();
         return code;
+    }
+    if std::env::args().nth(1).as_deref() == Some(log::APPLICATION) {
+        return program.run(log::application);
     }
     if std::env::args().nth(1).as_deref() == Some(cgroup::LOOKING) {
         return program.run(cgroup::application);
@@ -70,6 +84,8 @@ fn main() -> ExitCode {
             stop_order::TESTS,
             cgroup::TESTS,
             orphans::TESTS,
+            far::TESTS,
+            log::TESTS,
         ];
         let mut tests = Vec::new();
         if all || !heavy {

@@ -7,14 +7,46 @@ use std::{
 };
 
 use process::{BoxError, System};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getpid, kill_process, set_child_subreaper};
 
 use super::{
     calls::start,
-    runner::{Test, is_gone, wait_until},
+    runner::{Test, children, is_gone, wait_until},
 };
 
-pub const TESTS: &[Test] = &[("nobody_survives_the_supervisor", nobody_survives_the_supervisor)];
+pub const TESTS: &[Test] = &[
+    ("nobody_survives_the_supervisor", nobody_survives_the_supervisor),
+    ("whoever_inherits_orphans_takes_their_status", whoever_inherits_orphans),
+];
+
+/// The argument that makes this program one that inherits orphans, as a container's process 1 does.
+pub const HEIR: &str = "heir";
+
+/// Has processes killed that have children, and waits until nothing is left of them, not even to be reaped.
+pub fn heir(system: &System) -> Result<(), BoxError> {
+    set_child_subreaper(Some(getpid()))?;
+    let before = children(std::process::id() as i32).len();
+    for round in 0..5 {
+        let mut shell = Command::new("/bin/sh");
+        // A child, and a child's child.
+        shell.args(["-c", "sleep 1000 & sh -c 'sleep 1000 & wait' & echo begun; wait"]);
+        let program = system.spawn_program(&shell).name(format!("shell.{round}")).ready_line("begun").start()?;
+        let subject = start(system, &format!("heir.{round}"));
+        subject.grandchild().wait()??;
+        subject.kill();
+        program.kill();
+        let _ = (subject.join(), program.join());
+    }
+    let own_zygote = usize::from(std::env::var_os(super::BY_ZYGOTE).is_some());
+    wait_until("all are reaped", || children(std::process::id() as i32).len() <= before + own_zygote);
+    println!("nobody is left");
+    Ok(())
+}
+
+fn whoever_inherits_orphans(_system: &System) {
+    let heir = Command::new("/proc/self/exe").arg(HEIR).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&heir.stdout), "nobody is left\n", "{heir:?}");
+}
 
 /// The argument that makes this program a parent to be killed.
 pub const PARENT: &str = "parent";

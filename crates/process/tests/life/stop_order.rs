@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use process::{BoxError, Group, Handle, State, System};
+use process::{BoxError, Exit, Group, Handle, State, System};
 
 use super::{
     LIMIT, Test,
@@ -21,6 +21,7 @@ pub const TESTS: &[Test] = &[
     ("stop_all_after_the_handles_were_dropped", dropped),
     ("stop_all_a_second_time_kills", in_a_hurry),
     ("stop_all_of_a_hundred_strangers_is_at_once", strangers),
+    ("stop_all_is_not_hurried_by_the_end_of_the_program", unhurried),
 ];
 
 pub const HEAVY: &[Test] = &[("stop_all_of_a_thousand_strangers", a_thousand)];
@@ -34,6 +35,7 @@ pub fn application(system: &System) -> Result<(), BoxError> {
     let changes = system.changes();
     match manner.as_str() {
         "hurry" => return hurry(system),
+        "slow" => return slow(system),
         "strangers" => return many(system, std::env::args().nth(3).ok_or("how many?")?.parse()?),
         _ => {}
     }
@@ -76,8 +78,14 @@ pub fn application(system: &System) -> Result<(), BoxError> {
 
 static TELLING: Mutex<Option<JoinHandle<()>>> = Mutex::new(None);
 
+/// Who was still being stopped when the application had nothing more to do.
+static SLOW: Mutex<Option<SubjectHandle>> = Mutex::new(None);
+
 /// Waits until the last change is told.
 pub fn finish() {
+    if let Some(slow) = &*SLOW.lock().unwrap() {
+        println!("{:?}", slow.exit());
+    }
     let telling = TELLING.lock().unwrap().take();
     telling.into_iter().for_each(|telling| telling.join().unwrap());
 }
@@ -96,6 +104,16 @@ fn hurry(system: &System) -> Result<(), BoxError> {
     system.stop_all(Duration::ZERO);
     waiting.join().map_err(|_| "wait for a stop")?;
     println!("{:?} {:?} {}", first.exit(), second.exit(), begin.elapsed() < LIMIT);
+    Ok(())
+}
+
+fn slow(system: &System) -> Result<(), BoxError> {
+    let config = Config { manner: Manner::StopsSlowly, file: None };
+    let subject = system.spawn::<Subject>(config).name("slow").start()?;
+    let patient = system.clone();
+    thread::spawn(move || patient.stop_all(LIMIT));
+    super::wait_until("it is being stopped", || subject.state() == State::Stopping);
+    *SLOW.lock().map_err(|_| "keep a handle")? = Some(subject);
     Ok(())
 }
 
@@ -149,6 +167,10 @@ fn in_a_hurry(_system: &System) {
     let lines = run(&["hurry"]);
     assert_eq!(lines[0], "ready", "the other needs it");
     assert!(lines[1].ends_with("true") && !lines[1].contains("None"), "{lines:?}");
+}
+
+fn unhurried(_system: &System) {
+    assert_eq!(run(&["slow"]), [format!("{:?}", Some(Exit::Code(0)))]);
 }
 
 fn strangers(_system: &System) {

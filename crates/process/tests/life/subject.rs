@@ -21,6 +21,8 @@ pub enum Manner {
     ExitsAtStart,
     NeverReady,
     IgnoresStop,
+    /// It takes a second to stop.
+    StopsSlowly,
     /// While there is such a file.
     FailsWhileThere(PathBuf),
     WaitsWhileThere(PathBuf),
@@ -60,14 +62,16 @@ impl Process for Subject {
                     std::thread::sleep(Duration::from_millis(1)); // sleep: nobody tells
                 }
             }
-            Manner::Well | Manner::IgnoresStop | Manner::FailsWhileThere(_) => {}
+            Manner::Well | Manner::IgnoresStop | Manner::StopsSlowly | Manner::FailsWhileThere(_) => {}
         }
         Ok(Self { config, total: 0, inner: None, memory: Vec::new(), cancelled: false })
     }
 
     fn stop(self) {
-        if matches!(self.config.manner, Manner::IgnoresStop) {
-            spin_for(Duration::from_secs(600));
+        match self.config.manner {
+            Manner::IgnoresStop => spin_for(Duration::from_secs(600)),
+            Manner::StopsSlowly => spin_for(Duration::from_secs(1)),
+            _ => {}
         }
     }
 }
@@ -144,6 +148,11 @@ impl Subject {
         std::process::exit(code);
     }
 
+    /// Writes so many lines.
+    pub fn print(&mut self, lines: usize) {
+        (0..lines).for_each(|line| println!("line {line}"));
+    }
+
     /// Says so many events.
     pub fn count(&mut self, to: u64, cx: &mut Context<Self>) {
         (1..=to).for_each(|number| cx.emit(&number));
@@ -200,6 +209,11 @@ impl Subject {
         (std::env::var(variable).ok(), folder, nice, cpus, files)
     }
 
+    /// How many descriptors a program that it starts may have open.
+    pub fn programs_open_files(&mut self, cx: &mut Context<Self>) -> Result<String, String> {
+        super::foreign::open_files(cx.system().map_err(|error| error.to_string())?).map_err(|error| error.to_string())
+    }
+
     /// Takes so much memory, touches it, and keeps it.
     pub fn take_memory(&mut self, bytes: usize, at_once: bool) {
         let step = if at_once { bytes } else { 4 << 20 };
@@ -225,6 +239,20 @@ impl Subject {
             cx.status().add(Number::FramesIn, 1);
         }
         cx.status().view().get(Number::FramesIn)
+    }
+
+    /// Its name is a keyword.
+    pub fn r#move(&mut self, r#where: u64) -> u64 {
+        self.total = r#where;
+        self.total
+    }
+
+    #[cfg(not(unix))]
+    pub fn elsewhere(&mut self, what: NoSuchType) {}
+
+    #[cfg(unix)]
+    pub fn here(&mut self) -> bool {
+        true
     }
 
     pub fn descriptors(&mut self) -> usize {

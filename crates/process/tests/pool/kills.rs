@@ -130,7 +130,7 @@ fn all_at_once(system: &System) {
 fn ends_by_itself(system: &System) {
     let pool = pool(system, 2);
     for code in [0, 3] {
-        let told = pool.apply(|worker| worker.exit(code)).unwrap_err();
+        let told = pool.apply(|worker| worker.leave(code)).unwrap_err();
         assert!(matches!(&told, TaskError::WorkerLost { how, .. } if *how == Exit::Code(code)), "{told}");
     }
     assert_eq!(pool.apply(|worker| worker.square(3)).unwrap(), 9);

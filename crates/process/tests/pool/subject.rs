@@ -136,7 +136,7 @@ impl Subject {
     }
 
     /// Ends by itself, as if all were well.
-    pub fn exit(&mut self, code: i32) {
+    pub fn leave(&mut self, code: i32) {
         std::process::exit(code);
     }
 

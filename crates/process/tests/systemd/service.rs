@@ -18,7 +18,7 @@ use shm::{
     wire::Passed,
 };
 use signal_hook::{
-    consts::{SIGHUP, SIGTERM, SIGUSR1, SIGUSR2},
+    consts::{SIGHUP, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH},
     iterator::Signals,
 };
 use tracing::{Event, Subscriber, field::Visit};
@@ -40,6 +40,7 @@ pub fn run(system: &System) -> Result<(), BoxError> {
         "store" => store(system, &folder),
         "journal" => journal(system, &folder),
         "keeps" => keeps(system),
+        "names" => names(system, &folder),
         "sockets" => sockets(system),
         other => Err(format!("play {other}: there is no such scenario").into()),
     }
@@ -53,7 +54,7 @@ fn say(line: &str) {
 fn signs(system: &System, folder: &Path) -> Result<(), BoxError> {
     let errors = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     tracing_subscriber::registry().with(Stall(folder.join("go on"))).with(errors).init();
-    let mut signals = Signals::new([SIGTERM, SIGHUP, SIGUSR1, SIGUSR2])?;
+    let mut signals = Signals::new([SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH])?;
     let required = fs::read_to_string(folder.join("required")).unwrap_or_default();
     let service = Service::of(system).require(required.split_whitespace()).join()?;
     say(if service.is_managed() { "managed" } else { "alone" });
@@ -64,6 +65,9 @@ fn signs(system: &System, folder: &Path) -> Result<(), BoxError> {
     let c = spawn("c", Config { waits_for: Some(ready), fails_with: Some(broken), ..Config::default() }).begin()?;
     service.started();
     let (a, b) = (a.wait()?, b.wait()?);
+    // It holds up the supervisor, which calls it.
+    let go_on = folder.join("go on");
+    b.on_event(move |()| wait_for(&go_on));
     say(&format!("environment {}", a.environment().wait()?.join(" ")));
     let c = c.wait()?;
     say(&format!("c is {}", c.pid().wait()?));
@@ -77,6 +81,7 @@ fn signs(system: &System, folder: &Path) -> Result<(), BoxError> {
             }
             SIGUSR1 => a.spin(600_000).detach(),
             SIGUSR2 => b.log("stall".to_owned()).detach(),
+            SIGWINCH => b.speak().detach(),
             _ => break,
         }
     }
@@ -86,7 +91,13 @@ fn signs(system: &System, folder: &Path) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Holds up whoever logs "stall", which is the supervisor on a child's behalf, until there is a file.
+fn wait_for(file: &Path) {
+    while !file.exists() {
+        thread::yield_now();
+    }
+}
+
+/// Holds up whoever logs "stall", until there is a file.
 struct Stall(PathBuf);
 
 impl<S: Subscriber> Layer<S> for Stall {
@@ -99,8 +110,9 @@ impl<S: Subscriber> Layer<S> for Stall {
         }
         let mut look = Look(false);
         event.record(&mut look);
-        while look.0 && !self.0.exists() {
-            thread::yield_now();
+        if look.0 {
+            say("the log hangs");
+            wait_for(&self.0);
         }
     }
 }
@@ -171,6 +183,15 @@ fn keeps(system: &System) -> Result<(), BoxError> {
     let first = restored.map_or(1, |(number, _)| number + 1);
     for number in first.. {
         service.keep("value", &(number, Passed::new(File::open("/dev/null")?)))?;
+    }
+    Ok(())
+}
+
+/// Keeps something under each of these names.
+fn names(system: &System, folder: &Path) -> Result<(), BoxError> {
+    let service = Service::of(system).join()?;
+    for name in fs::read_to_string(folder.join("names"))?.split_whitespace() {
+        service.keep(name, &1)?;
     }
     Ok(())
 }

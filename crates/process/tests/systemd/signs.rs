@@ -21,6 +21,7 @@ pub const TESTS: &[Test] = &[
     ("the_watchdog_hears_nothing_while_a_required_process_hangs", watchdog_and_a_process_that_hangs),
     ("the_watchdog_does_not_mind_one_that_is_not_required", watchdog_and_one_that_may_hang),
     ("the_watchdog_hears_nothing_while_the_supervisor_hangs", watchdog_and_a_supervisor_that_hangs),
+    ("the_watchdog_does_not_mind_a_log_that_hangs", watchdog_and_a_log_that_hangs),
     ("it_stays_up_when_a_worker_dies_and_says_so", a_worker_dies),
     ("it_stops_in_order_and_asks_for_time", stops),
     ("it_says_when_it_reloads", reloads),
@@ -111,12 +112,21 @@ fn watchdog_and_one_that_may_hang() {
 
 fn watchdog_and_a_supervisor_that_hangs() {
     let mut manager = watched("");
-    manager.signal(Signal::USR2);
+    manager.signal(Signal::WINCH);
     // One may be on its way.
     wait_until("it stops", || !is_fed_within(&mut manager, WATCHDOG * 2));
     assert!(!is_fed_within(&mut manager, WATCHDOG * 2), "{:?}", manager.heard);
     fs::write(manager.path("go on"), "").unwrap();
     manager.wait_for("WATCHDOG=1");
+}
+
+fn watchdog_and_a_log_that_hangs() {
+    let mut manager = watched("");
+    manager.signal(Signal::USR2);
+    manager.wait_for_line("the log hangs");
+    for _ in 0..8 {
+        manager.wait_for("WATCHDOG=1");
+    }
 }
 
 fn kill(pid: &str) {

@@ -16,6 +16,7 @@ pub const TESTS: &[Test] = &[
     ("a_queue_outlives_the_supervisors_sigkill", outlives),
     ("what_is_kept_anew_all_the_time_is_never_lost", kept_anew),
     ("a_store_that_is_too_small_keeps_what_it_had", too_small),
+    ("a_store_that_an_earlier_run_has_filled_is_full", full),
     ("sockets_are_handed_out_by_name_and_not_to_children", sockets),
 ];
 
@@ -126,6 +127,29 @@ fn too_small() {
     let output = manager.output();
     assert!(output.contains("could not keep files across a restart: systemd keeps 3 descriptors"), "{output}");
     assert_eq!(manager.stored(), ["framewire.jobs.0"; 2]);
+}
+
+fn full() {
+    let mut manager = Manager::new();
+    for (room, names, fits) in [
+        ("4", "a b", true),
+        ("4", "c", false),
+        ("4", "a", false),
+        ("6", "a", true),
+        ("6", "c", true),
+        ("6", "b", false),
+    ] {
+        manager.variables.retain(|(name, _)| *name != "FDSTORE");
+        manager.variables.push(("FDSTORE", room.to_owned()));
+        fs::write(manager.path("names"), names).unwrap();
+        manager.start("names");
+        assert_eq!(manager.wait_end().success(), fits, "{names} into {room}: {}", manager.output());
+        let told = format!("could not keep {names} across a restart: systemd keeps {room} descriptors");
+        assert!(fits || manager.output().contains(&told), "{}", manager.output());
+    }
+    let (mut stored, expected) = (manager.stored(), ["framewire.a.1", "framewire.b.0", "framewire.c.0"]);
+    stored.dedup();
+    assert_eq!(stored, expected);
 }
 
 fn sockets() {

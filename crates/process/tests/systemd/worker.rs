@@ -74,6 +74,11 @@ impl Worker {
         tracing::warn!(answer = 42, "{text}");
     }
 
+    /// Says something unasked.
+    pub fn speak(&mut self, cx: &mut Context<Self>) {
+        cx.emit(&());
+    }
+
     pub fn print(&mut self, text: String) {
         println!("{text}");
     }

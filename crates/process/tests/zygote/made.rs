@@ -126,7 +126,7 @@ fn descriptors(system: &System) {
 fn signals_and_rights(system: &System) {
     let exec = system.spawn::<Subject>(Config::default()).name("m.sig").launcher(Launcher::Exec).start().unwrap();
     let copy = start(system, "m.sig2");
-    assert_eq!(copy.status().wait().unwrap(), exec.status().wait().unwrap());
+    assert_eq!(copy.standing().wait().unwrap(), exec.standing().wait().unwrap());
     for pid in [pid(&copy), our_zygote()] {
         assert!(shm::life::leads_group(rustix::process::Pid::from_raw(pid).unwrap()));
     }
@@ -138,12 +138,12 @@ fn rights_given_up(system: &System) {
     let old = umask(Mode::from_raw_mode(0o077));
     let after = start(system, "m.after");
     assert!(our_zygote() != zygote, "there is another zygote for that");
-    let status = after.status().wait().unwrap();
+    let status = after.standing().wait().unwrap();
     umask(old);
     assert!(status.contains(&"Umask:\t0077".to_owned()), "{status:?}");
     assert_eq!(before.half(2).wait().unwrap(), 1);
     let again = start(system, "m.again");
-    assert!(!again.status().wait().unwrap().contains(&"Umask:\t0077".to_owned()));
+    assert!(!again.standing().wait().unwrap().contains(&"Umask:\t0077".to_owned()));
 }
 
 fn panics_and_threads(system: &System) {

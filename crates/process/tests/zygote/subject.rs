@@ -58,7 +58,7 @@ impl Subject {
     }
 
     /// What the kernel says of signals, rights and threads of this process.
-    pub fn status(&mut self) -> Vec<String> {
+    pub fn standing(&mut self) -> Vec<String> {
         let status = fs::read_to_string("/proc/self/status").unwrap();
         let wanted = ["Sig", "Shd", "Threads", "Uid", "Umask", "Cap", "Seccomp", "NoNewPrivs"];
         status.lines().filter(|line| wanted.iter().any(|wanted| line.starts_with(wanted))).map(str::to_owned).collect()

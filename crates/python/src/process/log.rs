@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use process::macro_support::{PYTHON, relayed};
+use process::macro_support::{PYTHON, finish_log, relayed};
 use pyo3::{prelude::*, types::IntoPyDict};
 use tracing::{
     Event, Level, Subscriber,
@@ -74,11 +74,12 @@ pub fn forward() {
     }
 }
 
-/// Waits until what was said so far has been told, for a second at most.
+/// Waits until what was said so far has been told, for a second and a half at most.
 #[pyfunction]
 pub fn flush_log(py: Python<'_>) {
     let Some(queue) = QUEUE.get() else { return };
     py.detach(|| {
+        finish_log();
         let (told, all_told) = mpsc::channel();
         if queue.try_send(Said::Flush(told)).is_ok() {
             let _ = all_told.recv_timeout(FLUSH_WITHIN); // told or not, it ends here

@@ -296,3 +296,31 @@ fn any_order_of_deaths_ends_well() {
         assert!(all(ended), "seed {seed}: {:?}, {}", world.state, world.log.join(" "));
     }
 }
+
+#[test]
+fn whoever_stops_a_group_that_is_being_stopped_waits_for_it_too() {
+    let mut world = World::new();
+    world.group(1, Strategy::OneForOne, 5, None);
+    [(10, 0), (11, 1), (12, 2)].into_iter().for_each(|(id, level)| world.start(id, 1, level));
+    let (now, groups) = (world.now, &mut world.groups);
+    // They take their time.
+    let told = |actions: &mut Vec<Action>| -> Vec<(u64, Duration)> {
+        let stops = actions.extract_if(.., |action| matches!(action, Action::Stop(..)));
+        stops.map(|stop| if let Action::Stop(id, grace) = stop { (id, grace) } else { unreachable!() }).collect()
+    };
+    let (mut actions, mut waiting) = (Vec::new(), Vec::new());
+    for (grace, is_told) in [(10, 10), (2, 2), (5, 2)] {
+        let (done, is_done) = mpsc::channel();
+        waiting.push(is_done);
+        groups.stop(1, grace * SECOND, done, now, &mut actions);
+        assert_eq!(told(&mut actions), [(12, is_told * SECOND)], "whoever is in a greater hurry decides");
+    }
+    for (gone, next) in [(12, 11), (11, 10)] {
+        groups.gone(gone, now, &mut actions);
+        assert_eq!(told(&mut actions), [(next, 2 * SECOND)]);
+        assert!(actions.is_empty(), "nobody hears that it is done");
+    }
+    groups.gone(10, now, &mut actions);
+    actions.into_iter().for_each(|action| world.act(action));
+    assert!(waiting.iter().all(|waiting| waiting.try_recv().is_ok()), "all of them hear it");
+}

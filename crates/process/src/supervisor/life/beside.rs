@@ -20,6 +20,8 @@ use shm::{clock::monotonic_ns, status::Number, wire::Packet};
 use super::{Child, KILL_AGAIN_AFTER, Phase, chance, incarnation::Incarnation};
 use crate::{
     Due, Exit,
+    far::after,
+    logs::later,
     message::{Kind, Message},
     recycle::{Recycling, Service},
     supervisor::{Change, Replacement, State, watch::Watcher},
@@ -68,12 +70,15 @@ impl Beside {
             }
             Stage::Finishing { .. } => {
                 ask_to_stop(&self.incarnation, is_foreign, grace);
-                Stage::Stopping { terminate_at: (!is_foreign).then(|| now + grace / 2), kill_at: now + grace }
+                Stage::Stopping {
+                    terminate_at: (!is_foreign).then(|| after(now, grace / 2)),
+                    kill_at: after(now, grace),
+                }
             }
             // Whoever is in a greater hurry decides.
             Stage::Stopping { terminate_at, kill_at } => Stage::Stopping {
-                terminate_at: terminate_at.map(|at| at.min(now + grace / 2)),
-                kill_at: kill_at.min(now + grace),
+                terminate_at: terminate_at.map(|at| at.min(after(now, grace / 2))),
+                kill_at: kill_at.min(after(now, grace)),
             },
             unwanted @ Stage::Unwanted { .. } => unwanted,
         };
@@ -119,7 +124,7 @@ impl Child {
         self.plan.status.clear_part(slot);
         match self.incarnate(id, slot, None, watcher) {
             Ok(incarnation) => {
-                let deadline = incarnation.begun + self.plan.ready_within;
+                let deadline = after(incarnation.begun, self.plan.ready_within);
                 self.beside = Some(Beside { incarnation, stage: Stage::Coming { why, deadline } });
                 self.note_replacement(Replacement::Starting(why), None);
             }
@@ -150,7 +155,7 @@ impl Child {
         self.begin_work(&mut incarnation, now);
         let (number, line) = (incarnation.number, incarnation.launched.line.clone());
         self.phase = Phase::Ready { incarnation, since: now };
-        let until = now + self.plan.recycle.map_or(GRACE, |policy| policy.finish_within);
+        let until = after(now, self.plan.recycle.map_or(GRACE, |policy| policy.finish_within));
         self.beside = Some(Beside { incarnation: old, stage: Stage::Finishing { until, look_at: now } });
         self.note_replacement(Replacement::TookOver, None);
         self.open(number, line);
@@ -166,7 +171,10 @@ impl Child {
         if is_foreign || now >= until || connection.is_drained(incarnation.number, &incarnation.launched.line) {
             let left = until.saturating_duration_since(now).max(GRACE);
             ask_to_stop(incarnation, is_foreign, left);
-            *stage = Stage::Stopping { terminate_at: (!is_foreign).then(|| now + left / 2), kill_at: now + left };
+            *stage = Stage::Stopping {
+                terminate_at: (!is_foreign).then(|| after(now, left / 2)),
+                kill_at: after(now, left),
+            };
         } else {
             *look_at = until.min(now + LOOK_EVERY);
         }
@@ -232,9 +240,9 @@ impl Child {
 
     fn not_replaced(&mut self, exit: Exit, lines: &[String]) {
         let delay = self.recycling.as_mut().map(|recycling: &mut Recycling| recycling.failed(Instant::now(), chance()));
-        tracing::warn!(process = self.name(), "its replacement isn't ready, so it goes on itself: {exit}");
+        later!(warn, process = self.name(), "its replacement isn't ready, so it goes on itself: {exit}");
         for line in lines {
-            tracing::warn!(process = self.name(), "    {line}");
+            later!(warn, process = self.name(), "    {line}");
         }
         self.note_replacement(Replacement::NotReady(exit), delay);
     }

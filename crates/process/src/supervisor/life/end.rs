@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     Change, Exit, State,
+    far::after,
     restart::Verdict,
     supervisor::{NotStarted, watch::Watcher},
     system::GRACE,
@@ -26,8 +27,8 @@ impl Child {
         self.phase = match phase {
             Phase::Starting { incarnation, .. } | Phase::Ready { incarnation, .. } => {
                 ask_to_stop(&incarnation, foreign, grace);
-                let terminate_at = (!foreign).then(|| now + grace / 2);
-                Phase::Stopping { incarnation, terminate_at, kill_at: now + grace, pause: false }
+                let terminate_at = (!foreign).then(|| after(now, grace / 2));
+                Phase::Stopping { incarnation, terminate_at, kill_at: after(now, grace), pause: false }
             }
             Phase::Restarting { at } => {
                 // Its earlier end was its end.
@@ -38,8 +39,8 @@ impl Child {
             }
             // Whoever is in a greater hurry decides.
             Phase::Stopping { incarnation, terminate_at, kill_at, .. } => {
-                let terminate_at = terminate_at.map(|at| at.min(now + grace / 2));
-                Phase::Stopping { incarnation, terminate_at, kill_at: kill_at.min(now + grace), pause: false }
+                let terminate_at = terminate_at.map(|at| at.min(after(now, grace / 2)));
+                Phase::Stopping { incarnation, terminate_at, kill_at: kill_at.min(after(now, grace)), pause: false }
             }
             other @ Phase::Over { .. } => other,
         };
@@ -178,7 +179,7 @@ impl Child {
             self.phase = Phase::Starting { incarnation, deadline };
             return self.note(exit);
         }
-        self.phase = Phase::Restarting { at: Some(now + delay) };
+        self.phase = Phase::Restarting { at: Some(after(now, delay)) };
         let change = self.change();
         self.take_down(Change { exit, delay: Some(delay), ..change });
     }

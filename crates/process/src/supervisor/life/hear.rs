@@ -6,7 +6,7 @@ use super::{Child, News, Phase, heart::look_every, incarnation::Incarnation};
 use crate::{
     Exit, State,
     line::{Heard, Line, Right},
-    logs,
+    logs::{self, later},
     message::{Kind, Message},
     supervisor::{
         output::{More, Stream},
@@ -69,7 +69,7 @@ impl Child {
             match right.hear() {
                 Heard::Nothing => return,
                 Heard::Message(message) => self.heard(slot, right, message),
-                Heard::NotAMessage(error) => tracing::warn!(process = self.name(), "could not {error}"),
+                Heard::NotAMessage(error) => later!(warn, process = self.name(), "could not {error}"),
                 Heard::Gone if foreign => {
                     watcher.remove_one(What::Message, &incarnation.launched);
                     // It has become the other program: that closed its line.
@@ -109,11 +109,11 @@ impl Child {
             }
             Kind::Log => match message.read() {
                 Ok(record) => logs::relay(&name, record),
-                Err(error) => tracing::warn!(process = name, "could not {error}"),
+                Err(error) => later!(warn, process = name, "could not {error}"),
             },
             Kind::Failed => incarnation.last_words = Some(Exit::Failed(text())),
             Kind::Panic => incarnation.last_panic = Some(text()),
-            other => tracing::warn!(process = name, "a child said {other:?}, which only a parent says"),
+            other => later!(warn, process = name, "a child said {other:?}, which only a parent says"),
         }
     }
 

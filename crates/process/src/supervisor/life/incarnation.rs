@@ -100,6 +100,7 @@ impl Incarnation {
             (Exit::Signal(_), _, Some(last_words)) if self.hung_up => last_words,
             (exit, ..) => exit,
         };
+        watcher.orphans.of(self.launched.pid);
         let mut lines = self.output.take_last();
         lines.append(&mut self.stacks);
         let exit = match (exit, plan.memory_limit) {
