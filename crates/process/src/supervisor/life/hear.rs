@@ -25,6 +25,10 @@ impl Child {
         match what {
             What::Ended if is_at_work => self.ended(watcher),
             What::Ended => self.beside_ended(watcher),
+            What::Room => {
+                incarnation.launched.line.room_came();
+                self.plan.connection.has_room();
+            }
             What::Message => {
                 self.hear(slot, watcher);
                 self.finish_beside(Instant::now());
