@@ -40,6 +40,13 @@ pub enum CallError {
         /// Whether it won't run again either.
         over: bool,
     },
+    /// It is a program that isn't ours ([`System::spawn_program`](crate::System::spawn_program)): it takes no calls, now or
+    /// ever.
+    #[error("call {name}: it is a foreign program, which takes no calls; talk to it as it is made for")]
+    TakesNoCalls {
+        /// The process.
+        name: String,
+    },
     /// The limit was over before it answered. The late answer is dropped.
     #[error("call {name}: no answer within the limit")]
     TimedOut {

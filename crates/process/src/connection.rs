@@ -44,6 +44,7 @@ pub(crate) struct Connection {
     /// Who awaits an incarnation to call, or room in its line.
     callers: Arc<Wakers>,
     detached: AtomicBool,
+    takes_no_calls: AtomicBool,
     witness: Option<Witness>,
     /// The supervisor's.
     bell: OnceLock<Doorbell>,
@@ -170,6 +171,7 @@ impl Connection {
             ends: Arc::default(),
             callers: Arc::default(),
             detached: AtomicBool::new(false),
+            takes_no_calls: AtomicBool::new(false),
             witness,
             bell: OnceLock::new(),
             has_untold: AtomicBool::new(false),
@@ -243,6 +245,11 @@ impl Connection {
                 Some(left) => self.record_changed.wait_timeout(record, left).unwrap_or_else(PoisonError::into_inner).0,
             };
         }
+    }
+
+    /// Its process is a program that isn't ours.
+    pub(crate) fn takes_no_calls(&self) {
+        self.takes_no_calls.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn detach(&self) {

@@ -93,6 +93,9 @@ impl Connection {
     /// Makes a place for the answer.
     fn begin(&self, id: u64, answer: Option<Arc<Answer>>) -> Result<(Arc<Line>, Arc<AtomicU64>), NotPut> {
         let mut inner = lock(&self.inner);
+        if self.takes_no_calls.load(Ordering::Relaxed) {
+            return Err(NotPut::Failed(CallError::TakesNoCalls { name: self.name.clone() }));
+        }
         let Some(line) = inner.line.clone() else { return Err(NotPut::Closed(self.not_running(&inner))) };
         let incarnation = inner.incarnation;
         inner.pending.extend(answer.map(|answer| (id, (incarnation, answer))));
@@ -166,7 +169,7 @@ impl Connection {
     }
 
     fn must_wait(&self, inner: &Inner) -> bool {
-        self.puts_again() && inner.line.is_none() && !inner.over
+        self.puts_again() && inner.line.is_none() && !inner.over && !self.takes_no_calls.load(Ordering::Relaxed)
     }
 
     /// As [`wait_open`](Self::wait_open), and for room in the line if there was none: `waker` is woken when it is worth to

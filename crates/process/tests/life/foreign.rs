@@ -1,11 +1,12 @@
 //! Programs that aren't ours.
 
 use std::{
+    future::IntoFuture,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-use process::{Exit, Limit, Restart, State, System};
+use process::{CallError, DuringRestart, Exit, Limit, Restart, State, System};
 
 use super::{LIMIT, Test, runner::is_gone, wait_until};
 
@@ -14,6 +15,7 @@ pub const TESTS: &[Test] = &[
     ("a_program_that_cannot_be_run_is_an_error", cannot_be_run),
     ("a_program_is_started_again", started_again),
     ("a_program_is_ready_when_it_says_so", ready_line),
+    ("a_program_takes_no_calls_and_says_so", takes_no_calls),
     ("a_program_is_terminated_then_killed", terminated_then_killed),
     ("a_program_takes_its_limits_and_none_of_our_descriptors", limits),
 ];
@@ -66,6 +68,21 @@ fn terminated_then_killed(system: &System) {
     let program = system.spawn_program(&shell(script)).name("f.stubborn").ready_line("trapped").start().unwrap();
     program.stop(Duration::from_millis(100));
     assert_eq!(program.exit(), Some(Exit::Signal(9)));
+}
+
+fn takes_no_calls(system: &System) {
+    let command = shell("sleep 1000");
+    let told = |told: Result<(), CallError>| {
+        let told = told.unwrap_err();
+        assert!(matches!(&told, CallError::TakesNoCalls { .. }) && told.to_string().contains("foreign"), "{told}");
+    };
+    for during in [DuringRestart::Fail, DuringRestart::Wait] {
+        let program = system.spawn_program(&command).during_restart(during).start().unwrap();
+        told(program.call(&1).wait_for(LIMIT));
+        told(futures::executor::block_on(program.call(&1).into_future()));
+        program.stop(LIMIT);
+        told(program.call(&1).wait_for(LIMIT));
+    }
 }
 
 fn limits(system: &System) {
