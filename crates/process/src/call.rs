@@ -228,6 +228,7 @@ impl Drop for Sent {
 
 /// A [`Call`] being awaited, under any runtime, or waited for in steps ([`wait_for`](Self::wait_for)). Dropping it cancels the
 /// call: a command that the process hasn't begun is never run, and an `async` one is dropped where it awaits.
+/// If the process hasn't read what it was sent before, so that there is no room for more, that is waited for too.
 #[derive(Debug)]
 pub struct CallFuture<R> {
     call: Call<R>,

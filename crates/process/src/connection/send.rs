@@ -242,8 +242,8 @@ mod tests {
     fn an_awaited_call_hears_of_none_either() {
         let told = while_it_dies(|call| {
             let (mut asked, end) = (call.into_future(), Instant::now() + FOR);
-            let mut poll = || Pin::new(&mut asked).poll(&mut Context::from_waker(Waker::noop()));
-            std::iter::repeat_with(|| poll()).find(|told| told.is_ready() || Instant::now() >= end)
+            let poll = || Pin::new(&mut asked).poll(&mut Context::from_waker(Waker::noop()));
+            std::iter::repeat_with(poll).find(|told| told.is_ready() || Instant::now() >= end)
         });
         assert!(matches!(told, Some(Poll::Pending)), "{told:?}");
     }

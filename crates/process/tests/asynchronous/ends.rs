@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use shm::wire::Passed;
 
 use super::{
-    Asked, LIMIT, Test, ask,
+    LIMIT, Test, ask,
     limit::start,
     subject::{Config, Subject, SubjectHandle},
     wait_until,
