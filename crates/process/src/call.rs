@@ -15,9 +15,10 @@ use shm::wire::Packet;
 use crate::{
     Exit,
     answer::Answer,
-    connection::Connection,
+    connection::{Connection, NotPut},
     line::{Line, Read, Right},
     message::{Kind, Message},
+    wakers::Place,
 };
 
 /// Why a call has no answer.
@@ -38,6 +39,13 @@ pub enum CallError {
         name: String,
         /// Whether it won't run again either.
         over: bool,
+    },
+    /// It is a program that isn't ours ([`System::spawn_program`](crate::System::spawn_program)): it takes no calls, now or
+    /// ever.
+    #[error("call {name}: it is a foreign program, which takes no calls; talk to it as it is made for")]
+    TakesNoCalls {
+        /// The process.
+        name: String,
     },
     /// The limit was over before it answered. The late answer is dropped.
     #[error("call {name}: no answer within the limit")]
@@ -147,16 +155,18 @@ impl<R: DeserializeOwned> Call<R> {
         }
     }
 
-    fn send(&mut self, end: Option<Instant>) -> Result<Sent, CallError> {
+    /// Puts it now, or not at all.
+    fn put(&mut self) -> Result<Sent, NotPut> {
         let (id, answer) = (self.connection.next_id(), Arc::new(Answer::default()));
-        let line = self.connection.send(id, &self.message(id)?, Some(answer.clone()), end)?;
+        let line = self.connection.try_put(id, &self.message(id).map_err(NotPut::Failed)?, answer.clone())?;
         Ok(self.sent(id, answer, &line))
     }
 
-    /// As [`send`](Self::send), for whoever waits for the answer right here.
-    fn ask(&mut self, end: Option<Instant>) -> Result<(Sent, Option<Right>), CallError> {
+    /// Puts it until `end`, for whoever waits for the answer right here.
+    fn ask(&mut self, end: Option<Instant>) -> Result<(Sent, Option<Right>), NotPut> {
+        self.connection.wait_open(end)?;
         let (id, answer) = (self.connection.next_id(), Arc::new(Answer::default()));
-        let (line, right) = self.connection.ask(id, &self.message(id)?, answer.clone(), end)?;
+        let (line, right) = self.connection.ask(id, &self.message(id).map_err(NotPut::Failed)?, answer.clone(), end)?;
         Ok((self.sent(id, answer, &line), right))
     }
 
@@ -218,10 +228,12 @@ impl Drop for Sent {
 
 /// A [`Call`] being awaited, under any runtime, or waited for in steps ([`wait_for`](Self::wait_for)). Dropping it cancels the
 /// call: a command that the process hasn't begun is never run, and an `async` one is dropped where it awaits.
+/// If the process hasn't read what it was sent before, so that there is no room for more, that is waited for too.
 #[derive(Debug)]
 pub struct CallFuture<R> {
     call: Call<R>,
     stage: Stage,
+    place: Place,
 }
 
 #[derive(Debug)]
@@ -237,7 +249,7 @@ impl<R: DeserializeOwned> IntoFuture for Call<R> {
     type IntoFuture = CallFuture<R>;
 
     fn into_future(self) -> CallFuture<R> {
-        CallFuture { call: self, stage: Stage::Open }
+        CallFuture { call: self, stage: Stage::Open, place: Place::default() }
     }
 }
 
@@ -275,13 +287,18 @@ impl<R: DeserializeOwned> CallFuture<R> {
         loop {
             let (sent, right) = match std::mem::replace(&mut self.stage, Stage::Over) {
                 Stage::Sent(sent) => (sent, None),
-                Stage::Open => match self.call.connection.wait_open(end).and_then(|()| self.call.ask(end)) {
+                Stage::Open => match self.call.ask(end) {
                     Ok((sent, right)) => (sent, right),
-                    Err(CallError::TimedOut { .. }) => {
+                    Err(NotPut::NotNow) => {
                         self.stage = Stage::Open;
                         return None;
                     }
-                    Err(error) => return Some(Err(error)),
+                    // Its incarnation has ended since it was looked for.
+                    Err(NotPut::Closed(_)) if self.call.connection.comes_back() => {
+                        self.stage = Stage::Open;
+                        continue;
+                    }
+                    Err(NotPut::Closed(error) | NotPut::Failed(error)) => return Some(Err(error)),
                 },
                 Stage::Over => panic!("a call was waited for after it had been answered"),
             };
@@ -306,12 +323,24 @@ impl<R: DeserializeOwned> Future for CallFuture<R> {
             let sent = match std::mem::replace(&mut this.stage, Stage::Over) {
                 Stage::Sent(sent) => sent,
                 Stage::Open => {
-                    if !this.call.connection.poll_open(cx.waker()) {
+                    if this.call.connection.poll_ready(&mut this.place, cx.waker()).is_pending() {
                         this.stage = Stage::Open;
                         return Poll::Pending;
                     }
-                    // A process that doesn't read its messages isn't waited for here: that would block the runtime.
-                    this.call.send(Some(Instant::now()))?
+                    this.place.leave();
+                    match this.call.put() {
+                        Ok(sent) => sent,
+                        Err(NotPut::NotNow) => {
+                            this.stage = Stage::Open;
+                            continue;
+                        }
+                        // Its incarnation has ended since it was looked for.
+                        Err(NotPut::Closed(_)) if this.call.connection.comes_back() => {
+                            this.stage = Stage::Open;
+                            continue;
+                        }
+                        Err(NotPut::Closed(error) | NotPut::Failed(error)) => return Poll::Ready(Err(error)),
+                    }
                 }
                 Stage::Over => panic!("a call was polled after it had been answered"),
             };

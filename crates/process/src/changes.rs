@@ -12,7 +12,11 @@ use std::{
 
 use shm::doorbell::Doorbell;
 
-use crate::{Change, connection::lock};
+use crate::{
+    Change,
+    connection::lock,
+    wakers::{Place, Wakers},
+};
 
 /// So many wait as they came; then those of one process begin to be merged. A burst of a thousand starts fits nearly.
 const AT_MOST: usize = 1024;
@@ -41,21 +45,17 @@ pub struct Changes(Arc<Stream>);
 /// What the supervisor and a reader share.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    inner: Mutex<Inner>,
+    queue: Mutex<Queue>,
     came: Condvar,
+    wakers: Arc<Wakers>,
     /// Made when somebody asks for a descriptor.
     bell: OnceLock<Doorbell>,
 }
 
-#[derive(Debug, Default)]
-struct Inner {
-    queue: Queue,
-    wakers: Vec<Waker>,
-}
-
 impl Changes {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Stream { inner: Mutex::default(), came: Condvar::new(), bell: OnceLock::new() }))
+        let (queue, came, wakers, bell) = Default::default();
+        Self(Arc::new(Stream { queue, came, wakers, bell }))
     }
 
     pub(crate) fn writer(&self) -> Weak<Stream> {
@@ -70,10 +70,10 @@ impl Changes {
     #[must_use = "it is taken out of the stream"]
     pub fn recv(&self) -> Change {
         loop {
-            let inner = lock(&self.0.inner);
-            let empty = |inner: &mut Inner| inner.queue.waiting.is_empty();
-            let inner = self.0.came.wait_while(inner, empty).unwrap_or_else(PoisonError::into_inner);
-            if let Some(change) = self.0.take(inner) {
+            let queue = lock(&self.0.queue);
+            let empty = |queue: &mut Queue| queue.waiting.is_empty();
+            let queue = self.0.came.wait_while(queue, empty).unwrap_or_else(PoisonError::into_inner);
+            if let Some(change) = self.0.take(queue) {
                 return change;
             }
         }
@@ -85,21 +85,21 @@ impl Changes {
         if Instant::now().checked_add(limit).is_none() {
             return Some(self.recv());
         }
-        let inner = lock(&self.0.inner);
-        let empty = |inner: &mut Inner| inner.queue.waiting.is_empty();
-        let waited = self.0.came.wait_timeout_while(inner, limit, empty);
+        let queue = lock(&self.0.queue);
+        let empty = |queue: &mut Queue| queue.waiting.is_empty();
+        let waited = self.0.came.wait_timeout_while(queue, limit, empty);
         self.0.take(waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 
     /// The next change, if there is one now.
     #[must_use = "it is taken out of the stream"]
     pub fn try_recv(&self) -> Option<Change> {
-        self.0.take(lock(&self.0.inner))
+        self.0.take(lock(&self.0.queue))
     }
 
     /// Awaits the next change, under any runtime. The future can be dropped at any time; no change is lost by that.
     pub fn next(&self) -> NextChange<'_> {
-        NextChange(self)
+        NextChange { changes: self, place: Place::default() }
     }
 
     /// All changes, waiting for each. It doesn't end.
@@ -116,7 +116,7 @@ impl Changes {
     /// the queue was full.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        lock(&self.0.inner).queue.dropped
+        lock(&self.0.queue).dropped
     }
 
     /// A descriptor that is readable while there is a change to take. It is made at the first call; never read from it.
@@ -128,8 +128,8 @@ impl Changes {
         if self.0.bell.get().is_none() {
             let bell = Doorbell::new()?;
             // Under the lock, so that it agrees with the queue from the beginning.
-            let inner = lock(&self.0.inner);
-            if self.0.bell.set(bell).is_ok() && !inner.queue.waiting.is_empty() {
+            let queue = lock(&self.0.queue);
+            if self.0.bell.set(bell).is_ok() && !queue.waiting.is_empty() {
                 self.0.bell.get().iter().for_each(|bell| bell.ring());
             }
         }
@@ -176,14 +176,17 @@ impl<C: AsRef<Changes>> Iterator for ChangesIter<C> {
 /// The next change, being awaited ([`Changes::next`]).
 #[derive(Debug)]
 #[must_use = "a future does nothing until it is awaited"]
-pub struct NextChange<'c>(&'c Changes);
+pub struct NextChange<'c> {
+    changes: &'c Changes,
+    place: Place,
+}
 
 impl Future for NextChange<'_> {
     type Output = Change;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Change> {
-        let stream = &self.0.0;
-        match stream.poll(cx.waker()).then(|| self.0.try_recv()) {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Change> {
+        let changes = self.changes;
+        match changes.0.poll(&mut self.place, cx.waker()).then(|| changes.try_recv()) {
             Some(Some(change)) => Poll::Ready(change),
             // Somebody else took it in between.
             Some(None) => {
@@ -198,34 +201,31 @@ impl Future for NextChange<'_> {
 impl Stream {
     /// A process has changed. Never waits.
     pub(crate) fn put(&self, id: u64, change: Change) {
-        let mut inner = lock(&self.inner);
-        inner.queue.put(id, change, AT_MOST);
+        let mut queue = lock(&self.queue);
+        queue.put(id, change, AT_MOST);
         self.bell.get().iter().for_each(|bell| bell.ring());
-        let wakers = std::mem::take(&mut inner.wakers);
-        drop(inner);
+        drop(queue);
         self.came.notify_one();
-        // They may call back right here: no lock is held.
-        wakers.into_iter().for_each(Waker::wake);
+        self.wakers.wake_all();
     }
 
     /// Nobody can reach this process any more.
     pub(crate) fn forget(&self, id: u64) {
-        lock(&self.inner).queue.forget(id);
+        lock(&self.queue).forget(id);
     }
 
     /// Whether there is one to take; else `waker` is woken when there is.
-    pub(crate) fn poll(&self, waker: &Waker) -> bool {
-        let mut inner = lock(&self.inner);
-        let ready = !inner.queue.waiting.is_empty();
-        if !ready && !inner.wakers.iter().any(|known| known.will_wake(waker)) {
-            inner.wakers.push(waker.clone());
+    pub(crate) fn poll(&self, place: &mut Place, waker: &Waker) -> bool {
+        let is_ready = || !lock(&self.queue).waiting.is_empty();
+        is_ready() || {
+            place.take(&self.wakers, waker);
+            is_ready() // by now
         }
-        ready
     }
 
-    fn take(&self, mut inner: MutexGuard<'_, Inner>) -> Option<Change> {
-        let taken = inner.queue.waiting.pop_front();
-        if inner.queue.waiting.is_empty() {
+    fn take(&self, mut queue: MutexGuard<'_, Queue>) -> Option<Change> {
+        let taken = queue.waiting.pop_front();
+        if queue.waiting.is_empty() {
             self.bell.get().iter().for_each(|bell| bell.quiet());
         }
         taken.map(|waiting| waiting.change)

@@ -1,9 +1,10 @@
 //! What callers and the supervisor share about one process, over all its incarnations.
 
+mod send;
+
 use std::{
     collections::{HashMap, VecDeque},
     fmt,
-    os::fd::AsFd,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering, fence},
@@ -12,7 +13,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use shm::{
     doorbell::Doorbell,
     wire::{Packet, SendError},
@@ -22,9 +22,12 @@ use crate::{
     CallError, Change, DuringRestart, Exit, Overflow, State,
     answer::Answer,
     events::EventQueue,
-    line::{Line, Right},
+    line::Line,
     message::{Failure, Kind, Message},
+    wakers::{Place, Wakers},
 };
+
+pub(crate) use self::send::NotPut;
 
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -36,9 +39,12 @@ pub(crate) struct Connection {
     pub(crate) events: EventQueue,
     record: Mutex<Record>,
     record_changed: Condvar,
-    /// Who else wants to know of its end.
-    wakers: Mutex<Vec<Waker>>,
+    /// Who awaits its end.
+    ends: Arc<Wakers>,
+    /// Who awaits an incarnation to call, or room in its line.
+    callers: Arc<Wakers>,
     detached: AtomicBool,
+    takes_no_calls: AtomicBool,
     witness: Option<Witness>,
     /// The supervisor's.
     bell: OnceLock<Doorbell>,
@@ -108,8 +114,6 @@ struct Inner {
     last_exit: Option<Exit>,
     /// There will be no further incarnation.
     over: bool,
-    /// Who waits for the next one.
-    wakers: Vec<Waker>,
 }
 
 #[derive(Debug)]
@@ -164,8 +168,10 @@ impl Connection {
             events: EventQueue::new(overflow),
             record: Mutex::new(Record { state: State::Starting, pid: None, restarts: 0, recycled: 0, exit: None }),
             record_changed: Condvar::new(),
-            wakers: Mutex::default(),
+            ends: Arc::default(),
+            callers: Arc::default(),
             detached: AtomicBool::new(false),
+            takes_no_calls: AtomicBool::new(false),
             witness,
             bell: OnceLock::new(),
             has_untold: AtomicBool::new(false),
@@ -188,19 +194,13 @@ impl Connection {
         }
         drop(record);
         self.record_changed.notify_all();
-        // They may call back right here: no lock may be held.
-        let wakers = std::mem::take(&mut *lock(&self.wakers));
-        wakers.into_iter().for_each(Waker::wake);
+        self.ends.wake_all();
     }
 
     /// How it ended, if that was for good; else `waker` is woken at its next change.
-    pub(crate) fn poll_end(&self, waker: &Waker) -> Option<Exit> {
+    pub(crate) fn poll_end(&self, place: &mut Place, waker: &Waker) -> Option<Exit> {
         // First the waker, then the look: a change in between wakes it.
-        let mut wakers = lock(&self.wakers);
-        if !wakers.iter().any(|known| known.will_wake(waker)) {
-            wakers.push(waker.clone());
-        }
-        drop(wakers);
+        place.take(&self.ends, waker);
         self.record().end()
     }
 
@@ -247,6 +247,11 @@ impl Connection {
         }
     }
 
+    /// Its process is a program that isn't ours.
+    pub(crate) fn takes_no_calls(&self) {
+        self.takes_no_calls.store(true, Ordering::Relaxed);
+    }
+
     pub(crate) fn detach(&self) {
         self.detached.store(true, Ordering::Relaxed);
     }
@@ -257,92 +262,6 @@ impl Connection {
 
     pub(crate) fn next_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Sends, having first made a place for the answer if one is wanted. Waits until `end` for a process that doesn't
-    /// read. Gives where the answer will come.
-    pub(crate) fn send(
-        &self,
-        id: u64,
-        packet: &Packet,
-        answer: Option<Arc<Answer>>,
-        end: Option<Instant>,
-    ) -> Result<Arc<Line>, CallError> {
-        let (line, count) = self.begin(id, answer)?;
-        let sent = self.push(&line, packet, end);
-        self.begun(id, packet, &count, sent).map(|()| line)
-    }
-
-    /// As [`send`](Self::send), for a caller that is going to wait: with the right to read there, if that is to be had. It
-    /// is had before the process can answer, so that the answer wakes nobody else.
-    pub(crate) fn ask(
-        &self,
-        id: u64,
-        packet: &Packet,
-        answer: Arc<Answer>,
-        end: Option<Instant>,
-    ) -> Result<(Arc<Line>, Option<Right>), CallError> {
-        let (line, count) = self.begin(id, Some(answer))?;
-        let mut right = line.for_caller();
-        let sent = match line.try_send(packet) {
-            Err(SendError::Full) => {
-                // It may be waiting for somebody to read what it says.
-                right = None;
-                self.push(&line, packet, end)
-            }
-            sent => self.sent(sent),
-        };
-        self.begun(id, packet, &count, sent).map(|()| (line, right))
-    }
-
-    /// Makes a place for the answer.
-    fn begin(&self, id: u64, answer: Option<Arc<Answer>>) -> Result<(Arc<Line>, Arc<AtomicU64>), CallError> {
-        let mut inner = lock(&self.inner);
-        let Some(line) = inner.line.clone() else { return Err(self.not_running(&inner)) };
-        let incarnation = inner.incarnation;
-        inner.pending.extend(answer.map(|answer| (id, (incarnation, answer))));
-        Ok((line, inner.sent.clone()))
-    }
-
-    fn begun(&self, id: u64, packet: &Packet, count: &AtomicU64, sent: Result<(), CallError>) -> Result<(), CallError> {
-        match sent {
-            Ok(()) if Message::is_call(packet) => _ = count.fetch_add(1, Ordering::Relaxed),
-            Ok(()) => {}
-            Err(_) => self.forget(id),
-        }
-        sent
-    }
-
-    fn push(&self, line: &Line, packet: &Packet, end: Option<Instant>) -> Result<(), CallError> {
-        loop {
-            match line.try_send(packet) {
-                Err(SendError::Full) => {}
-                sent => return self.sent(sent),
-            }
-            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-            if left == Some(Duration::ZERO) {
-                return Err(CallError::TimedOut { name: self.name.clone() });
-            }
-            let left = left.and_then(|left| Timespec::try_from(left).ok());
-            // An error here (a signal) only means another turn.
-            let _ = poll(&mut [PollFd::from_borrowed_fd(line.as_fd(), PollFlags::OUT)], left.as_ref());
-        }
-    }
-
-    fn sent(&self, sent: Result<(), SendError>) -> Result<(), CallError> {
-        match sent {
-            // It is dying. `close` will tell whoever waits how, in a moment.
-            Ok(()) | Err(SendError::Gone) => Ok(()),
-            Err(source) => Err(CallError::NotSent { name: self.name.clone(), why: source.to_string() }),
-        }
-    }
-
-    fn not_running(&self, inner: &Inner) -> CallError {
-        let name = self.name.clone();
-        match (&inner.last_exit, inner.over) {
-            (Some(how), _) => CallError::Died { name, how: how.clone() },
-            (None, over) => CallError::NotRunning { name, over },
-        }
     }
 
     /// The answer to `id` isn't wanted any more.
@@ -405,43 +324,10 @@ impl Connection {
         let _ = self.bell.set(bell.clone()); // a process has one supervisor
     }
 
-    fn tell_waiting(&self, mut inner: MutexGuard<'_, Inner>) {
-        let wakers = std::mem::take(&mut inner.wakers);
+    fn tell_waiting(&self, inner: MutexGuard<'_, Inner>) {
         drop(inner);
         self.opened.notify_all();
-        wakers.into_iter().for_each(Waker::wake);
-    }
-
-    /// Whether a call that met a death is put again, to the next incarnation.
-    pub(crate) fn puts_again(&self) -> bool {
-        self.during_restart == DuringRestart::Wait
-    }
-
-    /// Waits for an incarnation to call, if that is wanted, and if there will be one.
-    pub(crate) fn wait_open(&self, end: Option<Instant>) -> Result<(), CallError> {
-        let mut inner = lock(&self.inner);
-        while self.must_wait(&inner) {
-            inner = match end.map(|end| end.saturating_duration_since(Instant::now())) {
-                None => self.opened.wait(inner).unwrap_or_else(PoisonError::into_inner),
-                Some(Duration::ZERO) => return Err(CallError::TimedOut { name: self.name.clone() }),
-                Some(left) => self.opened.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0,
-            };
-        }
-        Ok(())
-    }
-
-    /// As [`wait_open`](Self::wait_open): `false` if there is something to wait for, and `waker` is woken then.
-    pub(crate) fn poll_open(&self, waker: &Waker) -> bool {
-        let mut inner = lock(&self.inner);
-        let waits = self.must_wait(&inner);
-        if waits && !inner.wakers.iter().any(|known| known.will_wake(waker)) {
-            inner.wakers.push(waker.clone());
-        }
-        !waits
-    }
-
-    fn must_wait(&self, inner: &Inner) -> bool {
-        self.puts_again() && inner.line.is_none() && !inner.over
+        self.callers.wake_all();
     }
 
     /// A new incarnation is ready for calls. If there is another one, that keeps those that it has.
@@ -493,6 +379,7 @@ impl Connection {
         }
         let pending: Vec<_> = inner.pending.extract_if(|_, (asked, _)| *asked == incarnation).collect();
         drop(inner);
+        self.callers.wake_all();
         for (_, (_, answer)) in pending {
             answer.give(Err(CallError::Died { name: self.name.clone(), how: how.clone() }));
         }

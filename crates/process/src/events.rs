@@ -16,6 +16,7 @@ use shm::wire::Packet;
 use crate::{
     CallError,
     connection::{Connection, lock},
+    wakers::{Place, Wakers},
 };
 
 /// What happens when a process says more than anybody reads.
@@ -42,6 +43,7 @@ pub(crate) struct EventQueue {
     overflow: Overflow,
     inner: Mutex<Inner>,
     came: Condvar,
+    wakers: Arc<Wakers>,
     listener: Mutex<Option<Listener>>,
 }
 
@@ -53,7 +55,6 @@ struct Inner {
     /// How many of an incarnation's were read that it hasn't been told of. Two at most have an entry.
     read: Vec<(u64, u64)>,
     over: bool,
-    wakers: Vec<Waker>,
 }
 
 impl Inner {
@@ -76,7 +77,8 @@ impl fmt::Debug for Listener {
 
 impl EventQueue {
     pub(crate) fn new(overflow: Overflow) -> Self {
-        Self { overflow, inner: Mutex::default(), came: Condvar::new(), listener: Mutex::default() }
+        let (inner, came, wakers, listener) = Default::default();
+        Self { overflow, inner, came, wakers, listener }
     }
 
     /// How many events a new incarnation may say before some are read. If `former` has ended, what it said and nobody has
@@ -136,19 +138,17 @@ impl EventQueue {
             _ => inner.events.push_back((incarnation, event)),
         }
         drop(listener);
-        let wakers = std::mem::take(&mut inner.wakers);
         self.came.notify_one();
         self.tell(inner, incarnation, connection);
-        wakers.into_iter().for_each(Waker::wake);
+        self.wakers.wake_all();
     }
 
     pub(crate) fn end(&self) {
         let mut inner = lock(&self.inner);
         inner.over = true;
-        let wakers = std::mem::take(&mut inner.wakers);
         drop(inner);
         self.came.notify_all();
-        wakers.into_iter().for_each(Waker::wake);
+        self.wakers.wake_all();
     }
 
     /// Tells an incarnation what was read of it, if it waits for that: not of each single one.
@@ -184,13 +184,15 @@ impl EventQueue {
     }
 
     /// Whether there is one, or never will be; else `waker` is woken when that changes.
-    pub(crate) fn poll(&self, waker: &Waker) -> bool {
-        let mut inner = lock(&self.inner);
-        let ready = !inner.events.is_empty() || inner.over;
-        if !ready && !inner.wakers.iter().any(|known| known.will_wake(waker)) {
-            inner.wakers.push(waker.clone());
+    pub(crate) fn poll(&self, place: &mut Place, waker: &Waker) -> bool {
+        let is_ready = || {
+            let inner = lock(&self.inner);
+            !inner.events.is_empty() || inner.over
+        };
+        is_ready() || {
+            place.take(&self.wakers, waker);
+            is_ready() // by now
         }
-        ready
     }
 }
 
@@ -229,7 +231,7 @@ impl<E: DeserializeOwned> Events<E> {
 
     /// Awaits the next event, under any runtime; `None` when there will never be another one. Dropping it loses none.
     pub fn next(&self) -> EventFuture<'_, E> {
-        EventFuture(self)
+        EventFuture { events: self, place: Place::default() }
     }
 
     /// How many events were dropped because nobody read them, by its parent or, where the line to it was full, by the
@@ -243,18 +245,22 @@ impl<E: DeserializeOwned> Events<E> {
 /// The next event, being awaited.
 #[derive(Debug)]
 #[must_use = "a future does nothing until it is awaited"]
-pub struct EventFuture<'e, E>(&'e Events<E>);
+pub struct EventFuture<'e, E> {
+    events: &'e Events<E>,
+    place: Place,
+}
 
 impl<E: DeserializeOwned> Future for EventFuture<'_, E> {
     type Output = Result<Option<E>, CallError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if !self.0.connection.events.poll(cx.waker()) {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let events = self.events;
+        if !events.connection.events.poll(&mut self.place, cx.waker()) {
             return Poll::Pending;
         }
-        match self.0.next_for(Duration::ZERO) {
+        match events.next_for(Duration::ZERO) {
             // Somebody else took it in between.
-            Ok(None) if !lock(&self.0.connection.events.inner).over => {
+            Ok(None) if !lock(&events.connection.events.inner).over => {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }

@@ -17,6 +17,7 @@ use crate::{
     events::Listener,
     supervisor::{Order, Which},
     system::GRACE,
+    wakers::Place,
 };
 
 /// A process under supervision, over all its incarnations. Clones are handles on the same one.
@@ -148,7 +149,7 @@ impl Handle {
     /// A future that is ready when it has ended for good, under any runtime. It can be dropped at any time.
     #[must_use]
     pub fn ended(&self) -> Ended {
-        Ended(self.connection.clone())
+        Ended { connection: self.connection.clone(), place: Place::default() }
     }
 
     /// Stops it for good: asks, sends SIGTERM to its process group after half of `grace`, and SIGKILL when it is
@@ -192,12 +193,16 @@ impl Handle {
 
 /// The end of a process, to be awaited ([`Handle::ended`]).
 #[derive(Debug)]
-pub struct Ended(Arc<Connection>);
+pub struct Ended {
+    connection: Arc<Connection>,
+    place: Place,
+}
 
 impl Future for Ended {
     type Output = Exit;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Exit> {
-        self.0.poll_end(cx.waker()).map_or(Poll::Pending, Poll::Ready)
+        let Self { connection, place } = self.get_mut();
+        connection.poll_end(place, cx.waker()).map_or(Poll::Pending, Poll::Ready)
     }
 }

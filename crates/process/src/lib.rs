@@ -92,6 +92,7 @@ mod supervisor;
 mod surroundings;
 mod system;
 pub mod systemd;
+mod wakers;
 
 pub use self::{
     call::{Call, CallError, CallFuture, DuringRestart},

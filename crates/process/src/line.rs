@@ -10,7 +10,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{
         Arc, Condvar, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -35,6 +35,8 @@ pub(crate) struct Line {
     given_back: Condvar,
     /// How many calls the child has answered.
     answered: AtomicU64,
+    /// Somebody awaits room for what the child is to be sent. It changes under the lock of `turn`.
+    wants_room: AtomicBool,
     watch: OnceLock<Watch>,
 }
 
@@ -108,8 +110,8 @@ pub(crate) struct Right {
 
 impl Line {
     pub(crate) fn new(socket: Socket) -> Arc<Self> {
-        let (turn, given_back, answered, watch) = Default::default();
-        Arc::new(Self { socket, turn, given_back, answered, watch })
+        let (turn, given_back, answered, wants_room, watch) = Default::default();
+        Arc::new(Self { socket, turn, given_back, answered, wants_room, watch })
     }
 
     /// The supervisor watches it from now on, for whatever comes.
@@ -140,7 +142,7 @@ impl Line {
             return None;
         }
         // A line that the supervisor doesn't watch any more is at its end.
-        self.watch.get().filter(|watch| watch.pause(&self.socket))?;
+        self.watch_for(Some(Reader::Caller)).then_some(())?;
         turn.reader = Some(Reader::Caller);
         drop(turn);
         Some(Right { line: self.clone(), reader: Reader::Caller, tells: false })
@@ -176,6 +178,42 @@ impl Line {
 }
 
 impl Line {
+    /// The child has left unread what fills its line: the supervisor is told as soon as it has read some of it.
+    pub(crate) fn want_room(&self) {
+        let turn = lock(&self.turn);
+        if !self.wants_room.swap(true, Ordering::Relaxed) {
+            // Where this fails the line is at its end, which wakes those who wait too.
+            self.watch_for(turn.reader);
+        }
+    }
+
+    /// Whether somebody waits for room, of which there was none and nobody was told since. Whoever is to be woken looks at
+    /// this after it has said so: by the lock under which that is done, either it sees what
+    /// [`room_came`](Self::room_came) did, or it is woken after that.
+    pub(crate) fn wants_room(&self) -> bool {
+        self.wants_room.load(Ordering::Relaxed)
+    }
+
+    /// The supervisor's, before it wakes those who wait for room.
+    pub(crate) fn room_came(&self) {
+        let turn = lock(&self.turn);
+        self.wants_room.store(false, Ordering::Relaxed);
+        self.watch_for(turn.reader);
+    }
+
+    /// What the supervisor is told of while `reader` has the right to read. The caller holds the lock of `turn`. Whether it
+    /// is told of anything.
+    fn watch_for(&self, reader: Option<Reader>) -> bool {
+        let messages = match reader {
+            // An end is always told: once, and not for as long as the caller takes to see it too.
+            Some(Reader::Caller) => epoll::EventFlags::ONESHOT,
+            // At once if there is anything.
+            Some(Reader::Supervisor) | None => epoll::EventFlags::IN,
+        };
+        let room = if self.wants_room() { epoll::EventFlags::OUT } else { epoll::EventFlags::empty() };
+        self.watch.get().is_some_and(|watch| watch.set(&self.socket, messages | room))
+    }
+
     /// Ends it for whoever waits to send something there: nobody reads it any more, though somebody may hold the other end.
     pub(crate) fn hang_up(&self) {
         let _ = shutdown(&self.socket, Shutdown::Both); // it fails if there is no line any more
@@ -189,17 +227,9 @@ impl AsFd for Line {
 }
 
 impl Watch {
-    /// The supervisor isn't told of messages for now. Whether it would have been.
-    fn pause(&self, socket: &Socket) -> bool {
-        // An end is always told: once, and not for as long as the caller takes to see it too.
-        let only_the_end = epoll::EventFlags::ONESHOT;
-        epoll::modify(&self.epoll, socket, epoll::EventData::new_u64(self.token), only_the_end).is_ok()
-    }
-
-    /// It is told again, and at once if there is anything.
-    fn resume(&self, socket: &Socket) {
-        // It fails if the supervisor has done with it.
-        let _ = epoll::modify(&self.epoll, socket, epoll::EventData::new_u64(self.token), epoll::EventFlags::IN);
+    /// What the supervisor is told of from now on. `false` if it has done with this line.
+    fn set(&self, socket: &Socket, flags: epoll::EventFlags) -> bool {
+        epoll::modify(&self.epoll, socket, epoll::EventData::new_u64(self.token), flags).is_ok()
     }
 
     fn tell(&self) {
@@ -277,8 +307,8 @@ impl Drop for Right {
         // The supervisor goes on by itself with what it hasn't heard yet.
         let mut tells = None;
         if let (Reader::Caller, Some(watch)) = (self.reader, self.line.watch.get()) {
-            // Under the lock: the next caller's pause must come after this.
-            watch.resume(&self.line.socket);
+            // Under the lock: what the next caller sets must come after this.
+            self.line.watch_for(None);
             tells = Some(watch).filter(|_| self.tells || !turn.left.is_empty());
         }
         let is_awaited = turn.is_awaited;

@@ -29,6 +29,7 @@ use crate::{
     changes::Stream,
     connection::{Connection, lock},
     far::after,
+    wakers::Place,
 };
 
 /// Waits for a hundred processes' answers, events and ends, for timers and for foreign descriptors, in one thread.
@@ -122,11 +123,24 @@ type AnyAnswer = Box<dyn Any + Send>;
 
 enum Source {
     Call { future: Pin<Box<dyn Future<Output = AnyAnswer> + Send>>, answer: Option<AnyAnswer> },
-    Events(Arc<Connection>),
-    End(Arc<Connection>),
-    Changes(Arc<Stream>),
+    Events(Arc<Connection>, Place),
+    End(Arc<Connection>, Place),
+    Changes(Arc<Stream>, Place),
     Descriptor(OwnedFd),
     Timer { at: Instant, every: Option<Duration> },
+}
+
+impl Source {
+    /// Whether it is; else `waker` is woken when it may be. Descriptors and timers are told otherwise.
+    fn is_ready(&mut self, waker: &Waker) -> bool {
+        match self {
+            Self::Call { answer, .. } => answer.is_some(),
+            Self::Events(connection, place) => connection.events.poll(place, waker),
+            Self::End(connection, place) => connection.poll_end(place, waker).is_some(),
+            Self::Changes(stream, place) => stream.poll(place, waker),
+            Self::Descriptor(_) | Self::Timer { .. } => false,
+        }
+    }
 }
 
 /// The tokens of our own descriptors; keys begin after them.
@@ -172,21 +186,21 @@ impl Select {
 
     /// Ready while there are events to read, and when there will never be any more: take it out then.
     pub fn events<E>(&mut self, events: &Events<E>) -> Key {
-        let key = self.insert(Source::Events(events.connection().clone()));
+        let key = self.insert(Source::Events(events.connection().clone(), Place::default()));
         self.wake(key);
         key
     }
 
     /// Ready when the process has ended for good, and from then on.
     pub fn end(&mut self, handle: &Handle) -> Key {
-        let key = self.insert(Source::End(handle.connection.clone()));
+        let key = self.insert(Source::End(handle.connection.clone(), Place::default()));
         self.wake(key);
         key
     }
 
     /// Ready while there is a change of some process to take.
     pub fn changes(&mut self, changes: &Changes) -> Key {
-        let key = self.insert(Source::Changes(changes.stream().clone()));
+        let key = self.insert(Source::Changes(changes.stream().clone(), Place::default()));
         self.wake(key);
         key
     }
@@ -326,23 +340,18 @@ impl Select {
         }
     }
 
-    fn ready_sources(&self) -> Vec<Key> {
-        self.sources.keys().copied().filter(|key| self.is_ready(*key)).collect()
-    }
-
-    fn is_ready(&self, key: Key) -> bool {
-        match self.sources.get(&key) {
-            Some(Source::Call { answer, .. }) => answer.is_some(),
-            Some(Source::Events(connection)) => connection.events.poll(&self.waker(key)),
-            Some(Source::End(connection)) => connection.poll_end(&self.waker(key)).is_some(),
-            Some(Source::Changes(stream)) => stream.poll(&self.waker(key)),
-            Some(Source::Descriptor(_) | Source::Timer { .. }) | None => false,
-        }
+    fn ready_sources(&mut self) -> Vec<Key> {
+        let wakers = &self.wakers;
+        let is_ready = |(key, source): (&Key, &mut Source)| {
+            let waker = wakers.get(key).unwrap_or(Waker::noop());
+            source.is_ready(waker).then_some(*key)
+        };
+        self.sources.iter_mut().filter_map(is_ready).collect()
     }
 
     fn stays_ready(&self, key: Key) -> bool {
         let source = self.sources.get(&key);
-        matches!(source, Some(Source::Call { .. } | Source::Events(_) | Source::End(_) | Source::Changes(_)))
+        matches!(source, Some(Source::Call { .. } | Source::Events(..) | Source::End(..) | Source::Changes(..)))
     }
 
     fn due_timers(&mut self) -> Result<Vec<Key>, SelectError> {

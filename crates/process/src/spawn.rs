@@ -385,6 +385,9 @@ impl<'s, P> Spawn<'s, P> {
         surroundings.original_open_files = self.system.original_open_files().filter(|_| !has_own);
         let (system, id) = (self.system.clone(), self.system.next_id());
         let connection = Connection::new(self.name.clone(), self.overflow, self.during_restart, self.witness);
+        if self.what == What::Foreign {
+            connection.takes_no_calls();
+        }
         let owner = Arc::new(Owner { system: system.clone(), id, connection: connection.clone() });
         let handle = Handle { system, connection: connection.clone(), status: status.clone(), owner };
         let (ready, is_ready) = mpsc::channel();

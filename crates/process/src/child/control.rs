@@ -19,7 +19,7 @@ use serde::Serialize;
 use shm::{
     doorbell::Doorbell,
     status::{Number, StatusPage},
-    wire::{Packet, ReceiveError, Socket},
+    wire::{Packet, ReceiveError, SendError, Socket},
 };
 
 use super::emit::Emitter;
@@ -136,7 +136,7 @@ impl Line {
     }
 
     /// Answers a call.
-    pub(crate) fn answer(&self, kind: Kind, id: u64, body: Packet) -> Result<(), shm::wire::SendError> {
+    pub(crate) fn answer(&self, kind: Kind, id: u64, body: Packet) -> Result<(), SendError> {
         self.0.send(&Message::wrap(kind, id, &body))
     }
 }
@@ -173,7 +173,7 @@ impl Inbox {
     fn take_in(&self, taken: impl Fn()) -> bool {
         for _ in 0..MESSAGES_A_TURN {
             match self.line.try_receive() {
-                Ok(Some(message)) => self.put(message, &taken),
+                Ok(Some(message)) => self.put(message, &taken).into_iter().for_each(|refused| self.refuse(refused)),
                 Ok(None) => return true,
                 Err(error) => self.line.has_ended(&*error),
             }
@@ -231,7 +231,19 @@ impl Inbox {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, message: Message, taken: impl Fn()) {
+    /// Answers a call for which there is no room, and waits while the parent doesn't read. Meanwhile this reads nothing, and
+    /// whoever sends on finds the line full. If the parent ends this ends too.
+    fn refuse(&self, id: u64) {
+        match Packet::encode(&too_many()).map(|why| self.line.answer(Kind::CallFailed, id, why)) {
+            // An end of the line is read next.
+            Ok(Ok(()) | Err(SendError::Gone)) => {}
+            Ok(Err(error)) => self.line.has_ended(&error),
+            Err(error) => self.line.has_ended(&error),
+        }
+    }
+
+    /// Puts it where it belongs. Gives a call that is to be refused.
+    fn put(&self, message: Message, taken: impl Fn()) -> Option<u64> {
         let mut queue = self.lock();
         match message.kind {
             Kind::Cancel => {
@@ -241,14 +253,17 @@ impl Inbox {
                 queue.cancelled |= queue.call == message.id;
                 // Only of calls that are begun, and of each once, so this list has their bound.
                 if !queue.begun.remove(&message.id) {
-                    return;
+                    return None;
                 }
                 queue.unwanted.push(message.id);
             }
-            Kind::Read => return self.emitter.more(message.id),
+            Kind::Read => {
+                self.emitter.more(message.id);
+                return None;
+            }
             Kind::Call if queue.messages.len() >= MAX_WAITING => {
                 self.taken(1);
-                self.line.say(Kind::CallFailed, message.id, &too_many());
+                return Some(message.id);
             }
             kind => {
                 queue.messages.push_back(message);
@@ -260,6 +275,7 @@ impl Inbox {
         }
         drop(queue);
         taken();
+        None
     }
 
     /// The control thread's: reads what comes while the event loop doesn't sleep.

@@ -187,6 +187,89 @@ fn a_caller_that_reads_is_sent_away_at_the_end_and_all_is_heard() {
     drop(other_end);
 }
 
+/// What the supervisor is told: of messages, or of room.
+fn told(test: &Test) -> Option<epoll::EventFlags> {
+    let (mut events, now) = ([std::mem::MaybeUninit::<epoll::Event>::uninit()], Timespec::default());
+    epoll::wait(&test.epoll, &mut events, Some(&now)).unwrap().0.first().map(|event| event.flags)
+}
+
+/// Fills the line with a call more than it has room for.
+fn fill(test: &Test) -> u64 {
+    let put = |id: &u64| {
+        let call = Message::wrap(Kind::Call, *id, &Packet::default());
+        test.connection.try_put(*id, &call, Arc::default()).is_err()
+    };
+    (100..).find(put).unwrap()
+}
+
+#[test]
+fn room_is_told_once_whoever_reads() {
+    for reads in [false, true] {
+        let test = Test::new();
+        let right = reads.then(|| test.ask(1).1.unwrap());
+        assert_eq!(told(&test), None, "there is room, and nobody waits for it");
+        fill(&test);
+        assert!(test.line.wants_room());
+        assert_eq!(told(&test), None);
+        while test.child.try_receive().is_ok() {}
+        assert_eq!(told(&test), Some(epoll::EventFlags::OUT));
+        test.line.room_came();
+        assert_eq!(told(&test), None, "once");
+        test.say(Kind::Event, 1);
+        assert_eq!(told(&test).is_none(), reads);
+        drop(right);
+        assert_eq!(told(&test), Some(epoll::EventFlags::IN));
+    }
+}
+
+#[test]
+fn room_is_told_though_a_reader_comes_or_goes_meanwhile() {
+    let test = Test::new();
+    let (_, right) = test.ask(1);
+    fill(&test);
+    drop(right);
+    let right = test.line.for_caller();
+    assert!(right.is_some() && told(&test).is_none());
+    while test.child.try_receive().is_ok() {}
+    assert_eq!(told(&test), Some(epoll::EventFlags::OUT));
+    // And its end, once that was told.
+    test.line.room_came();
+    let Test { child, .. } = test;
+    drop(child);
+    assert!(is_told(&test.epoll) && !is_told(&test.epoll));
+    drop(right);
+}
+
+#[test]
+fn who_waits_for_room_is_woken_by_whatever_makes_some() {
+    let makes: [fn(&Test); 3] = [
+        |test| {
+            test.line.room_came();
+            test.connection.has_room();
+        },
+        |test| test.connection.open(2, Line::new(Socket::pair().unwrap().0)),
+        |test| test.connection.close(1, &crate::Exit::Signal(9)),
+    ];
+    for make in makes {
+        let (test, flag) = (Test::new(), Arc::new(Flag::default()));
+        fill(&test);
+        let (mut place, waker) = (crate::wakers::Place::default(), Waker::from(flag.clone()));
+        assert!(test.connection.poll_ready(&mut place, &waker).is_pending());
+        make(&test);
+        assert!(flag.0.load(Ordering::Relaxed));
+        assert!(test.connection.poll_ready(&mut place, &waker).is_ready());
+    }
+}
+
+#[derive(Default)]
+struct Flag(std::sync::atomic::AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn an_end_is_told_once_while_a_caller_reads() {
     let test = Test::new();

@@ -23,6 +23,8 @@ pub(super) enum What {
     Message = 1,
     Stdout = 2,
     Stderr = 3,
+    /// Of the descriptor of messages: what is sent to it finds room again. Watched only while somebody waits for that.
+    Room,
 }
 
 const ALL: [What; 4] = [What::Ended, What::Message, What::Stdout, What::Stderr];
@@ -74,10 +76,16 @@ impl Watcher {
         let limit = limit.and_then(|limit| Timespec::try_from(limit.min(LONGEST_WAIT)).ok());
         // The only errors are an interruption and our own mistakes; both mean another turn.
         let Ok((events, _)) = epoll::wait(&self.epoll, &mut events, limit.as_ref()) else { return Vec::new() };
-        let seen = events.iter().map(|event| match event.data.u64() {
-            ORDERS => Seen::Orders,
-            token => Seen::Child { id: token / 8, slot: token / 4 % 2, what: ALL[token as usize % 4] },
+        let seen = events.iter().flat_map(|event| {
+            let (token, flags) = (event.data.u64(), event.flags);
+            if token == ORDERS {
+                return [Some(Seen::Orders), None];
+            }
+            let of = |what| Seen::Child { id: token / 8, slot: token / 4 % 2, what };
+            let has_room = flags.contains(epoll::EventFlags::OUT).then(|| of(What::Room));
+            let other = (flags != epoll::EventFlags::OUT).then(|| of(ALL[token as usize % 4]));
+            [has_room, other]
         });
-        seen.collect()
+        seen.flatten().collect()
     }
 }

@@ -3,12 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's unwrap is an assertion")]
 
+mod dropped;
 mod ends;
 mod heart;
 mod limit;
 mod meanwhile;
 mod overlap;
 mod pool;
+mod room;
 #[path = "../runner/mod.rs"]
 mod runner;
 mod subject;
@@ -27,7 +29,8 @@ use serde::de::DeserializeOwned;
 fn main() -> ExitCode {
     Program::new().process::<subject::Subject>().process::<wide::Wide>().run(|system| {
         limit::start(system, "warm-up");
-        runner::run(system, &[limit::TESTS, ends::TESTS, meanwhile::TESTS, heart::TESTS, overlap::TESTS, pool::TESTS])
+        let light = [limit::TESTS, ends::TESTS, meanwhile::TESTS, heart::TESTS];
+        runner::run(system, &[&light[..], &[overlap::TESTS, pool::TESTS, room::TESTS, dropped::TESTS]].concat())
     })
 }
 

@@ -30,13 +30,15 @@ impl Chance {
 type Held = Asked<Option<(u64, u64)>>;
 
 fn hold_all(wide: &WideHandle) -> Vec<(u64, Held)> {
-    let hold = |key| {
-        if key % 100 == 0 {
-            wide.running().wait().unwrap(); // it has read what was sent before: the next ones find room in the socket
+    let mut all: Vec<_> = (0..CALLS).map(|key| (key, ask(wide.hold(key)))).collect();
+    // Those for which there was no room at once are put when they are looked at again.
+    wait_until("all are under way", || {
+        for (_, asked) in &mut all {
+            assert!(asked.look().is_none());
         }
-        (key, ask(wide.hold(key)))
-    };
-    (0..CALLS).map(hold).collect()
+        wide.running().wait().unwrap() as u64 == CALLS
+    });
+    all
 }
 
 fn overlapping(system: &System) {

@@ -32,6 +32,7 @@ pub const TESTS: &[Test] = &[
     ("a_panics_trace_comes_back", a_trace),
     ("a_handler_sees_that_it_is_cancelled", a_handler_sees),
     ("calls_are_taken_and_refused_and_cancelled_while_a_handler_computes", while_it_computes),
+    ("a_refused_call_is_answered_though_the_parent_reads_late", refused),
     ("a_hundred_megabytes_there_and_back", a_hundred_megabytes),
 ];
 
@@ -184,25 +185,79 @@ fn while_it_computes(system: &System) {
     assert!(working.as_mut().poll(&mut context).is_pending());
     wait_until("it computes", || subject.status().view().get(Number::CallsTaken) == 1);
     let mut waiting = Vec::new();
-    wait_until("there is room for all", || {
-        while (waiting.len() as u64) < MOST {
-            let mut call = Box::pin(subject.add(1).into_future());
-            match call.as_mut().poll(&mut context) {
-                Poll::Pending => waiting.push(call),
-                // What it was sent isn't read yet.
-                Poll::Ready(Err(CallError::TimedOut { .. })) => return false,
-                Poll::Ready(answer) => panic!("it computes, and has answered {answer:?}"),
+    waiting.resize_with(MOST as usize, || Box::pin(subject.add(1).into_future()));
+    wait_until("the next one is refused", || {
+        for call in &mut waiting {
+            // Or it is put now: there wasn't room for all at once.
+            assert!(call.as_mut().poll(&mut context).is_pending(), "it computes, and has answered");
+        }
+        match subject.add(1_000_000).wait_for(Duration::from_millis(100)).unwrap_err() {
+            CallError::TimedOut { .. } => false,
+            told => {
+                assert!(
+                    matches!(&told, CallError::HandlerFailed { why, .. } if why.contains("4096 calls wait already")),
+                    "{told}"
+                );
+                true
             }
         }
-        true
     });
-    let told = subject.add(1_000_000).wait_for(LIMIT).unwrap_err();
-    assert!(matches!(&told, CallError::HandlerFailed { why, .. } if why.contains("4096 calls wait already")), "{told}");
     drop(working); // it hears of that while it computes, or this would take ten minutes
-    for (before, call) in (0..).zip(waiting) {
-        assert_eq!(futures::executor::block_on(call).unwrap(), before + 1, "in order, and each once");
-    }
+    let mut answers: Vec<u64> = waiting.into_iter().map(|call| futures::executor::block_on(call).unwrap()).collect();
+    assert!(answers[..200].is_sorted(), "those for which there was room at once are done in order: {answers:?}");
+    answers.sort_unstable();
+    assert!(answers.into_iter().eq(1..=MOST), "each once");
     assert!(subject.was_cancelled().wait().unwrap());
+    subject.stop(LIMIT);
+}
+
+/// The supervisor is held up, so nobody reads what the process says: it refuses more calls than its line has room for.
+fn refused(system: &System) {
+    const CALLS: usize = 6000;
+    let subject = start(system, "c.refused");
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let (begins, begun) = std::sync::mpsc::channel();
+    subject.on_event(move |_: u64| {
+        let _ = begins.send(());
+        let _ = held.recv();
+    });
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut computing = Box::pin(subject.say_and_work(1, 600_000).into_future());
+    assert!(computing.as_mut().poll(&mut context).is_pending());
+    begun.recv_timeout(LIMIT).unwrap();
+    let mut waiting: Vec<_> = (0..CALLS).map(|_| Box::pin(subject.checked_half(4).into_future())).collect();
+    let mut refused = 0;
+    let mut look = || {
+        waiting.retain_mut(|call| match call.as_mut().poll(&mut context) {
+            Poll::Pending => true,
+            Poll::Ready(answer) => {
+                let told = answer.unwrap_err();
+                assert!(
+                    matches!(&told, CallError::HandlerFailed { why, .. } if why.contains("ask more slowly")),
+                    "{told}"
+                );
+                refused += 1;
+                false
+            }
+        });
+        waiting.len()
+    };
+    look();
+    let end = Instant::now() + Duration::from_millis(300);
+    // As many as there is room for, in the process and on both ways; how long that takes nobody tells.
+    while Instant::now() < end {
+        look();
+    }
+    drop(release);
+    // Its own queue, and the 4,096 that are in it: all others are refused, and hear it.
+    wait_until("all others are refused", || look() == 4096);
+    assert_eq!(refused, CALLS - 4096);
+    subject.kill();
+    for call in waiting {
+        let told = futures::executor::block_on(call).unwrap_err();
+        assert!(matches!(told, CallError::Died { .. }), "{told}");
+    }
+    drop(computing);
     subject.stop(LIMIT);
 }
 

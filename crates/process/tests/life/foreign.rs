@@ -1,11 +1,12 @@
 //! Programs that aren't ours.
 
 use std::{
+    future::IntoFuture,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-use process::{BoxError, Exit, Limit, Restart, State, System};
+use process::{BoxError, CallError, DuringRestart, Exit, Limit, Restart, State, System};
 
 use super::{
     LIMIT, Test,
@@ -20,6 +21,7 @@ pub const TESTS: &[Test] = &[
     ("a_program_has_no_variable_that_it_was_not_given", cleared),
     ("a_program_is_started_again", started_again),
     ("a_program_is_ready_when_it_says_so", ready_line),
+    ("a_program_takes_no_calls_and_says_so", takes_no_calls),
     ("a_program_is_terminated_then_killed", terminated_then_killed),
     ("a_program_takes_its_limits_and_none_of_our_descriptors", limits),
     ("a_program_has_the_usual_limit_of_descriptors_whoever_starts_it", usual_limit),
@@ -115,6 +117,21 @@ fn usual_limit(_system: &System) {
     let mut application = Command::new("/bin/sh");
     let application = application.args(["-c", &script]).arg(std::env::current_exe().unwrap()).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&application.stdout), "100 100 200\n", "{application:?}");
+}
+
+fn takes_no_calls(system: &System) {
+    let command = shell("sleep 1000");
+    let told = |told: Result<(), CallError>| {
+        let told = told.unwrap_err();
+        assert!(matches!(&told, CallError::TakesNoCalls { .. }) && told.to_string().contains("foreign"), "{told}");
+    };
+    for during in [DuringRestart::Fail, DuringRestart::Wait] {
+        let program = system.spawn_program(&command).during_restart(during).start().unwrap();
+        told(program.call(&1).wait_for(LIMIT));
+        told(futures::executor::block_on(program.call(&1).into_future()));
+        program.stop(LIMIT);
+        told(program.call(&1).wait_for(LIMIT));
+    }
 }
 
 fn limits(system: &System) {

@@ -17,7 +17,7 @@ pub fn call(py: Python<'_>, error: CallError) -> PyErr {
     let text = format!("could not {error}");
     match error {
         CallError::Died { name, how } => make(py, "died", (text, name, describe(&how))),
-        CallError::NotRunning { name, .. } => make(py, "not_running", (text, name)),
+        CallError::NotRunning { name, .. } | CallError::TakesNoCalls { name } => make(py, "not_running", (text, name)),
         CallError::TimedOut { name } => make(py, "timed_out", (text, name)),
         CallError::HandlerFailed { name, why, trace } => make(py, "handler_failed", (text, name, why, trace)),
         CallError::NotSent { name, .. } | CallError::BadMessage { name, .. } => make(py, "not_sent", (text, name)),

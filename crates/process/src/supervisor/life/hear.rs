@@ -14,8 +14,30 @@ use crate::{
     },
 };
 
-/// As many messages are taken from one child in a round; then the others get their turn.
-const MESSAGES_A_ROUND: usize = 64;
+/// As much is taken from one child in a round; then the others get their turn. What is large is copied here, at some
+/// gigabytes a second: a round is a few milliseconds, and the largest single message some 100.
+const A_ROUND: Share = Share { messages: 64, bytes: 8 << 20 };
+/// All that there is, of one that says no more.
+const ALL: Share = Share { messages: usize::MAX, bytes: usize::MAX };
+
+/// How much may be taken still.
+#[derive(Clone, Copy, Debug)]
+struct Share {
+    messages: usize,
+    bytes: usize,
+}
+
+impl Share {
+    /// So much of it was taken.
+    fn take(&mut self, bytes: usize) {
+        self.messages = self.messages.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    fn is_left(self) -> bool {
+        self.messages > 0 && self.bytes > 0
+    }
+}
 
 impl Child {
     pub(in crate::supervisor) fn on_seen(&mut self, id: u64, slot: u64, what: What, watcher: &mut Watcher) {
@@ -25,6 +47,10 @@ impl Child {
         match what {
             What::Ended if is_at_work => self.ended(watcher),
             What::Ended => self.beside_ended(watcher),
+            What::Room => {
+                incarnation.launched.line.room_came();
+                self.plan.connection.has_room();
+            }
             What::Message => {
                 self.hear(slot, watcher);
                 self.finish_beside(Instant::now());
@@ -49,7 +75,7 @@ impl Child {
     pub(super) fn hear(&mut self, slot: u64, watcher: &mut Watcher) {
         let right = self.at(slot).and_then(|incarnation| incarnation.launched.line.for_supervisor());
         if let Some(mut right) = right {
-            self.hear_some(&mut right, slot, watcher, MESSAGES_A_ROUND);
+            self.hear_some(&mut right, slot, watcher, A_ROUND);
         }
     }
 
@@ -57,16 +83,18 @@ impl Child {
     pub(super) fn hear_last_words(&mut self, slot: u64, watcher: &mut Watcher) {
         let right = self.at(slot).map(|incarnation| incarnation.launched.line.for_last_words());
         if let Some(mut right) = right {
-            self.hear_some(&mut right, slot, watcher, usize::MAX);
+            self.hear_some(&mut right, slot, watcher, ALL);
             right.line().hang_up();
         }
     }
 
-    fn hear_some(&mut self, right: &mut Right, slot: u64, watcher: &mut Watcher, at_most: usize) {
+    fn hear_some(&mut self, right: &mut Right, slot: u64, watcher: &mut Watcher, mut share: Share) {
         let foreign = self.is_foreign();
-        for _ in 0..at_most {
+        while share.is_left() {
             let Some(incarnation) = self.at(slot) else { return };
-            match right.hear() {
+            let heard = right.hear();
+            share.take(if let Heard::Message(message) = &heard { message.body.bytes.len() } else { 0 });
+            match heard {
                 Heard::Nothing => return,
                 Heard::Message(message) => self.heard(slot, right, message),
                 Heard::NotAMessage(error) => later!(warn, process = self.name(), "could not {error}"),
@@ -149,5 +177,22 @@ impl Child {
         if !self.is_foreign() {
             self.plan.connection.open(number, line);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(mut share: Share, bytes: usize) -> usize {
+        (0..10_000).take_while(|_| share.is_left().then(|| share.take(bytes)).is_some()).count()
+    }
+
+    #[test]
+    fn a_round_ends_with_many_messages_or_many_bytes() {
+        assert_eq!(taken(A_ROUND, 100), 64);
+        assert_eq!(taken(A_ROUND, 1 << 20), 8);
+        assert_eq!(taken(A_ROUND, 256 << 20), 1, "one in any case");
+        assert_eq!(taken(ALL, 256 << 20), 10_000);
     }
 }
