@@ -74,17 +74,22 @@ impl Handle {
         Events::new(self.connection.clone())
     }
 
-    /// Has `hear` called with whatever it says unasked, also with what nobody has read yet, and over all its incarnations, in
-    /// place of [`events`](Self::events). It is called on the supervisor's thread, so it must not wait: put it into a channel.
+    /// Has `hear` called with whatever it says unasked, in order, also with what nobody has read yet, and over all its
+    /// incarnations, in place of [`events`](Self::events), and of who listened before. It is called on the supervisor's
+    /// thread, so it must not wait, nor [`stop`](Self::stop) anything, which would wait for that thread: put it into a channel.
+    ///
+    /// If `hear` panics, that is logged, and it is called with the next event as ever.
     pub fn on_event<E: DeserializeOwned>(&self, hear: impl Fn(E) + Send + 'static) {
         let name = self.name().to_owned();
         self.connection.events.listen(
             &self.connection,
-            Listener(Box::new(move |event| match event.decode() {
+            Listener::new(move |event| match event.decode() {
                 Ok(event) => hear(event),
                 Err(error) => tracing::warn!(process = name, "an event was dropped: could not {error}"),
-            })),
+            }),
         );
+        // What lies there already is heard on the supervisor's thread too, as all that comes.
+        self.system.give(Order::Hear(self.connection.clone()));
     }
 
     /// Where it is in its life.

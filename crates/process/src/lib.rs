@@ -91,6 +91,7 @@ mod supervisor;
 mod surroundings;
 mod system;
 pub mod systemd;
+mod word;
 
 pub use self::{
     call::{Call, CallError, CallFuture, DuringRestart},

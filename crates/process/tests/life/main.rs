@@ -20,6 +20,7 @@ mod recycling;
 mod runner;
 mod select;
 mod stop_order;
+mod stops;
 mod subject;
 mod unresponsive;
 

@@ -9,7 +9,10 @@ use std::{
 
 use process::{Blob, BoxError, Context, Process, commands};
 use serde::{Deserialize, Serialize};
-use shm::{status::Number, wire::Passed};
+use shm::{
+    status::Number,
+    wire::{Packet, Passed},
+};
 
 /// What it does at its start, and when it is asked to stop.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -21,6 +24,8 @@ pub enum Manner {
     ExitsAtStart,
     NeverReady,
     IgnoresStop,
+    /// Says so many events before it is ready.
+    Says(u64),
     /// While there is such a file.
     FailsWhileThere(PathBuf),
     WaitsWhileThere(PathBuf),
@@ -45,7 +50,7 @@ impl Process for Subject {
     type Config = Config;
     type Event = u64;
 
-    fn start(config: Config, _cx: &mut Context<Self>) -> Result<Self, BoxError> {
+    fn start(config: Config, cx: &mut Context<Self>) -> Result<Self, BoxError> {
         match config.manner {
             Manner::FailsToStart => return Err("the model isn't there".into()),
             Manner::PanicsAtStart => panic!("no start"),
@@ -60,6 +65,7 @@ impl Process for Subject {
                     std::thread::sleep(Duration::from_millis(1)); // sleep: nobody tells
                 }
             }
+            Manner::Says(count) => (1..=count).for_each(|number| cx.emit(&number)),
             Manner::Well | Manner::IgnoresStop | Manner::FailsWhileThere(_) => {}
         }
         Ok(Self { config, total: 0, inner: None, memory: Vec::new(), cancelled: false })
@@ -147,6 +153,14 @@ impl Subject {
     /// Says so many events.
     pub fn count(&mut self, to: u64, cx: &mut Context<Self>) {
         (1..=to).for_each(|number| cx.emit(&number));
+    }
+
+    /// Says so many events of so many bytes, if it must with no descriptor to be had.
+    pub fn count_large(&mut self, count: u64, bytes: usize, starves: bool, cx: &mut Context<Self>) {
+        let event = Packet::encode(&vec![200_u8; bytes]).unwrap();
+        let held: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok().filter(|_| starves)).collect();
+        (0..count).for_each(|_| cx.voice().emit(&event));
+        drop(held);
     }
 
     /// Says an event, then works for so long.

@@ -117,7 +117,7 @@ impl Child {
         let Some(why) = recycling.due(&service, now) else { return };
         let slot = self.slot ^ 1;
         self.plan.status.clear_part(slot);
-        match self.incarnate(id, slot, None, watcher) {
+        match self.incarnate(id, slot, Some(self.working), watcher) {
             Ok(incarnation) => {
                 let deadline = incarnation.begun + self.plan.ready_within;
                 self.beside = Some(Beside { incarnation, stage: Stage::Coming { why, deadline } });
