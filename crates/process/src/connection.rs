@@ -51,6 +51,8 @@ pub(crate) struct Connection {
 /// reads, by one thread or the other, unless it is stopped (SIGSTOP): that one isn't worth many wake-ups.
 const TELL_AGAIN_AFTER: Duration = Duration::from_millis(2);
 const TELL_AGAIN_WITHIN: Duration = Duration::from_secs(1);
+/// Of a stop: its time runs.
+const TELL_STOP_WITHIN: Duration = Duration::from_millis(20);
 
 /// What happens to a process, for its [`Witness`].
 #[derive(Debug)]
@@ -230,6 +232,14 @@ impl Connection {
         is_launched
     }
 
+    /// Asks an incarnation to stop, and sends it no further call; it is killed then. Calls that come now end as those do that
+    /// it has.
+    pub(crate) fn tell_stop(&self, incarnation: u64, kill_at: Option<Instant>) {
+        let inner = lock(&self.inner);
+        inner.line_of(incarnation).inspect(|line| line.hush());
+        self.tell_word(inner, incarnation, Word::Stop { kill_at });
+    }
+
     /// The incarnations that may be saying something: the one at work, the one that it has replaced, and one to come.
     pub(crate) fn speaking(&self) -> impl Iterator<Item = u64> + use<> {
         let inner = lock(&self.inner);
@@ -371,8 +381,8 @@ impl Connection {
             (Some((_, Word::Read(untold))), Word::Read(more)) => *untold = untold.saturating_add(more),
             _ => inner.untold.push_back((incarnation, word)),
         }
-        // While something waits to be told again there was no room just now.
-        if inner.tell_at.is_some() || Self::tell_untold(&mut inner) {
+        // While something waits to be told again there was no room just now; but a stop can't wait.
+        if inner.tell_at.is_some() && !word.is_stop() || Self::tell_untold(&mut inner) {
             return;
         }
         inner.tell_at = Some((Instant::now() + TELL_AGAIN_AFTER, TELL_AGAIN_AFTER));
@@ -393,9 +403,13 @@ impl Connection {
         let mut inner = lock(&self.inner);
         let before = inner.untold.len();
         let is_done = Self::tell_untold(&mut inner);
+        let within = match inner.untold.iter().any(|(_, word)| word.is_stop()) {
+            true => TELL_STOP_WITHIN,
+            false => TELL_AGAIN_WITHIN,
+        };
         let put_off = match inner.tell_at {
             // It has told none, so nothing was read.
-            Some((_, put_off)) if inner.untold.len() == before => (put_off * 2).min(TELL_AGAIN_WITHIN),
+            Some((_, put_off)) if inner.untold.len() == before => (put_off * 2).min(within),
             _ => TELL_AGAIN_AFTER,
         };
         inner.tell_at = (!is_done).then(|| (Instant::now() + put_off, put_off));
@@ -406,7 +420,7 @@ impl Connection {
     fn tell_untold(inner: &mut Inner) -> bool {
         let mut full = Vec::new();
         for (incarnation, word) in std::mem::take(&mut inner.untold) {
-            let is_full = |line: Arc<Line>| matches!(line.try_send(&word.message()), Err(SendError::Full));
+            let is_full = |line: Arc<Line>| matches!(line.tell(&word.message()), Err(SendError::Full));
             // One that has ended, or is dying, needn't be told.
             if full.contains(&incarnation) || inner.line_of(incarnation).is_some_and(is_full) {
                 full.push(incarnation);

@@ -16,7 +16,6 @@ use crate::{
     connection::Connection,
     events::Listener,
     supervisor::{Order, Which},
-    system::GRACE,
 };
 
 /// A process under supervision, over all its incarnations. Clones are handles on the same one.
@@ -45,7 +44,7 @@ impl Drop for Owner {
         self.system.give(if self.connection.is_detached() {
             Order::Disown(self.id)
         } else {
-            Order::Stop { which: Which::Ids(vec![self.id]), grace: GRACE, done: None }
+            Order::Stop { which: Which::Ids(vec![self.id]), grace: self.system.grace(), done: None }
         });
     }
 }
@@ -156,7 +155,7 @@ impl Handle {
         Ended(self.connection.clone())
     }
 
-    /// Stops it for good: asks, sends SIGTERM to its process group after half of `grace`, and SIGKILL when it is
+    /// Stops it for good: asks, sends SIGTERM to its process group after seven eighths of `grace`, and SIGKILL when it is
     /// over. (A program that isn't ours can't be asked, and gets SIGTERM at once.) Returns when it is gone.
     pub fn stop(&self, grace: Duration) {
         self.system.stop_which(Which::Ids(vec![self.owner.id]), grace);

@@ -72,6 +72,7 @@ mod events;
 mod executable;
 mod exit;
 mod foreign;
+mod grace;
 mod group;
 mod handle;
 mod launch;

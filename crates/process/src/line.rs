@@ -10,7 +10,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{
         Arc, Condvar, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -35,6 +35,8 @@ pub(crate) struct Line {
     given_back: Condvar,
     /// How many calls the child has answered.
     answered: AtomicU64,
+    /// The child was asked to stop: nothing further is asked of it.
+    hushed: AtomicBool,
     watch: OnceLock<Watch>,
 }
 
@@ -108,8 +110,8 @@ pub(crate) struct Right {
 
 impl Line {
     pub(crate) fn new(socket: Socket) -> Arc<Self> {
-        let (turn, given_back, answered, watch) = Default::default();
-        Arc::new(Self { socket, turn, given_back, answered, watch })
+        let (turn, given_back, answered, hushed, watch) = Default::default();
+        Arc::new(Self { socket, turn, given_back, answered, hushed, watch })
     }
 
     /// The supervisor watches it from now on, for whatever comes.
@@ -117,8 +119,20 @@ impl Line {
         let _ = self.watch.set(watch); // a line is watched once
     }
 
+    /// Sends a call. One that was asked to stop is as good as gone: it would leave it unread, and calls for which there is
+    /// no room would be in the way of the stop itself.
     pub(crate) fn try_send(&self, packet: &Packet) -> Result<(), SendError> {
+        if self.hushed.load(Ordering::Relaxed) { Err(SendError::Gone) } else { self.tell(packet) }
+    }
+
+    /// Sends what isn't a call.
+    pub(crate) fn tell(&self, packet: &Packet) -> Result<(), SendError> {
         self.socket.try_send(packet)
+    }
+
+    /// The child is asked to stop: no further call is sent, but for such as are under way in other threads.
+    pub(crate) fn hush(&self) {
+        self.hushed.store(true, Ordering::Relaxed);
     }
 
     /// How many calls were answered so far.

@@ -69,6 +69,7 @@ fn main() -> ExitCode {
             recycling::TESTS,
             changes::TESTS,
             stop_order::TESTS,
+            stops::TESTS,
             cgroup::TESTS,
             orphans::TESTS,
         ];

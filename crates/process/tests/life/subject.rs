@@ -24,6 +24,8 @@ pub enum Manner {
     ExitsAtStart,
     NeverReady,
     IgnoresStop,
+    /// Its `stop` takes so many milliseconds, and then makes this file.
+    StopsSlowly(u64, PathBuf),
     /// Says so many events before it is ready.
     Says(u64),
     /// While there is such a file.
@@ -66,14 +68,19 @@ impl Process for Subject {
                 }
             }
             Manner::Says(count) => (1..=count).for_each(|number| cx.emit(&number)),
-            Manner::Well | Manner::IgnoresStop | Manner::FailsWhileThere(_) => {}
+            Manner::Well | Manner::IgnoresStop | Manner::StopsSlowly(..) | Manner::FailsWhileThere(_) => {}
         }
         Ok(Self { config, total: 0, inner: None, memory: Vec::new(), cancelled: false })
     }
 
     fn stop(self) {
-        if matches!(self.config.manner, Manner::IgnoresStop) {
-            spin_for(Duration::from_secs(600));
+        match self.config.manner {
+            Manner::IgnoresStop => spin_for(Duration::from_secs(600)),
+            Manner::StopsSlowly(milliseconds, file) => {
+                std::thread::sleep(Duration::from_millis(milliseconds)); // sleep: that is what it is asked for
+                File::create(file).unwrap();
+            }
+            _ => {}
         }
     }
 }
@@ -155,6 +162,14 @@ impl Subject {
         (1..=to).for_each(|number| cx.emit(&number));
     }
 
+    /// Says so many events, and takes down after each how many they are.
+    pub fn count_aloud(&mut self, to: u64, cx: &mut Context<Self>) {
+        for number in 1..=to {
+            cx.emit(&number);
+            cx.status().set(Number::FramesIn, number);
+        }
+    }
+
     /// Says so many events of so many bytes, if it must with no descriptor to be had.
     pub fn count_large(&mut self, count: u64, bytes: usize, starves: bool, cx: &mut Context<Self>) {
         let event = Packet::encode(&vec![200_u8; bytes]).unwrap();
@@ -203,6 +218,12 @@ impl Subject {
             self.inner = Some(inner);
         }
         Ok(pids)
+    }
+
+    /// Starts a subject of its own whose `stop` takes so long and then makes a file.
+    pub fn nest_slow(&mut self, milliseconds: u64, file: PathBuf, cx: &mut Context<Self>) {
+        let config = Config { manner: Manner::StopsSlowly(milliseconds, file), file: None };
+        self.inner = Some(cx.system().unwrap().spawn::<Subject>(config).name("slow").start().unwrap());
     }
 
     /// What it was given: a variable, its working folder, nice value, number of processors, and limit of open files.

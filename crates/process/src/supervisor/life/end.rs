@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     Change, Exit, State,
+    grace::until_term,
     restart::Verdict,
     supervisor::{NotStarted, watch::Watcher},
     system::GRACE,
@@ -25,8 +26,8 @@ impl Child {
         let now = Instant::now();
         self.phase = match phase {
             Phase::Starting { incarnation, .. } | Phase::Ready { incarnation, .. } => {
-                ask_to_stop(&incarnation, foreign, grace);
-                let terminate_at = (!foreign).then(|| now + grace / 2);
+                ask_to_stop(&incarnation, foreign, grace, &self.plan.connection);
+                let terminate_at = (!foreign).then(|| now + until_term(grace));
                 Phase::Stopping { incarnation, terminate_at, kill_at: now + grace, pause: false }
             }
             Phase::Restarting { at } => {
@@ -37,7 +38,7 @@ impl Child {
             }
             // Whoever is in a greater hurry decides.
             Phase::Stopping { incarnation, terminate_at, kill_at, .. } => {
-                let terminate_at = terminate_at.map(|at| at.min(now + grace / 2));
+                let terminate_at = terminate_at.map(|at| at.min(now + until_term(grace)));
                 Phase::Stopping { incarnation, terminate_at, kill_at: kill_at.min(now + grace), pause: false }
             }
             other @ Phase::Over { .. } => other,
@@ -96,7 +97,7 @@ impl Child {
         match self.beside.take() {
             Some(mut beside) => {
                 if matches!(beside.stage, Stage::Coming { .. } | Stage::Finishing { .. }) {
-                    beside.stop(GRACE, is_foreign);
+                    beside.stop(GRACE, is_foreign, &self.plan.connection);
                 }
                 self.see_off(beside, false);
                 self.outcome = Some(outcome);
