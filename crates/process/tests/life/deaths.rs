@@ -25,21 +25,22 @@ pub const TESTS: &[Test] = &[
     ("nothing_is_left_of_a_hundred", a_hundred),
 ];
 
-fn in_manner(system: &System, manner: Manner) -> Result<(), StartError> {
+fn in_manner(system: &System, manner: Manner, ready_within: Duration) -> Result<(), StartError> {
     let config = Config { manner, file: None };
     let spawn = system.spawn::<Subject>(config).name("b").restart(Restart::always());
-    spawn.ready_within(Duration::from_millis(300)).start().map(drop)
+    spawn.ready_within(ready_within).start().map(drop)
 }
 
 fn a_start_that_fails_says_why(system: &System) {
-    let told = |manner| in_manner(system, manner).unwrap_err().to_string();
+    let told = |manner| in_manner(system, manner, LIMIT).unwrap_err().to_string();
     assert_eq!(told(Manner::FailsToStart), "start b: failed: the model isn't there");
     assert!(told(Manner::PanicsAtStart).contains("it panicked: no start"));
     assert_eq!(told(Manner::ExitsAtStart), "start b: lost before it was ready: exit code 3; it wrote: the last line");
 }
 
 fn a_start_that_takes_too_long(system: &System) {
-    assert_eq!(in_manner(system, Manner::NeverReady).unwrap_err().to_string(), "start b: not ready in time");
+    let told = in_manner(system, Manner::NeverReady, Duration::from_millis(300)).unwrap_err();
+    assert_eq!(told.to_string(), "start b: not ready in time");
 }
 
 fn two_of_one_name(system: &System) {
