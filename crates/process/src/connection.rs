@@ -13,10 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shm::{
-    doorbell::Doorbell,
-    wire::{Packet, SendError},
-};
+use shm::{doorbell::Doorbell, wire::SendError};
 
 use crate::{
     CallError, Change, DuringRestart, Exit, Overflow, State,
@@ -25,6 +22,7 @@ use crate::{
     line::Line,
     message::{Failure, Kind, Message},
     wakers::{Place, Wakers},
+    word::Word,
 };
 
 pub(crate) use self::send::NotPut;
@@ -48,14 +46,16 @@ pub(crate) struct Connection {
     witness: Option<Witness>,
     /// The supervisor's.
     bell: OnceLock<Doorbell>,
-    /// Whether there are cancellations that couldn't be told: so that asking costs no lock.
+    /// Whether there is something that couldn't be told: so that asking costs no lock.
     has_untold: AtomicBool,
 }
 
-/// When a cancellation is told again to a process that had no room for it; twice as long each time that nothing was
-/// read. It always reads, by one thread or the other, unless it is stopped (SIGSTOP): that one isn't worth many wake-ups.
+/// When a process that had no room for a [`Word`] is told it again; twice as long each time that nothing was read. It always
+/// reads, by one thread or the other, unless it is stopped (SIGSTOP): that one isn't worth many wake-ups.
 const TELL_AGAIN_AFTER: Duration = Duration::from_millis(2);
 const TELL_AGAIN_WITHIN: Duration = Duration::from_secs(1);
+/// Of a stop: its time runs.
+const TELL_STOP_WITHIN: Duration = Duration::from_millis(20);
 
 /// What happens to a process, for its [`Witness`].
 #[derive(Debug)]
@@ -105,10 +105,12 @@ struct Inner {
     sent: Arc<AtomicU64>,
     /// The one before, if it was replaced as planned and finishes what it has begun.
     retiring: Option<Retiring>,
+    /// The one that was launched last, which may not be ready yet.
+    latest: (u64, Weak<Line>),
     /// Calls in flight, each with the incarnation that has it.
     pending: HashMap<u64, (u64, Arc<Answer>)>,
-    /// Calls whose answers aren't wanted any more, of which their incarnations couldn't be told yet.
-    untold: VecDeque<(u64, u64)>,
+    /// What incarnations couldn't be told yet.
+    untold: VecDeque<(u64, Word)>,
     /// When they are told again, and how long that was put off.
     tell_at: Option<(Instant, Duration)>,
     last_exit: Option<Exit>,
@@ -142,6 +144,7 @@ impl Inner {
     fn line_of(&self, incarnation: u64) -> Option<Arc<Line>> {
         match &self.retiring {
             Some(retiring) if retiring.incarnation == incarnation => retiring.line.upgrade(),
+            _ if self.latest.0 == incarnation => self.latest.1.upgrade(),
             _ => self.line.clone().filter(|_| self.incarnation == incarnation),
         }
     }
@@ -210,26 +213,36 @@ impl Connection {
         lock(&self.inner).sent.load(Ordering::Relaxed) > taken
     }
 
-    /// How many events a new incarnation may say before some are read. What `former` has said, if that has ended, counts.
-    pub(crate) fn event_credit(&self, incarnation: u64, former: Option<u64>) -> Option<u64> {
-        self.events.credit(incarnation, former)
+    /// An incarnation was launched: it may be told things, and say events, before it is ready.
+    pub(crate) fn launched(&self, incarnation: u64, line: &Arc<Line>) {
+        lock(&self.inner).latest = (incarnation, Arc::downgrade(line));
+        self.events.launched(incarnation, self);
     }
 
-    /// Tells an incarnation that so many of its events were read. Gives whether it could be told.
+    /// Tells an incarnation that so many of its events were read. `false` if that isn't launched yet.
     pub(crate) fn tell_read(&self, incarnation: u64, count: u64) -> bool {
-        let read = Message::wrap(Kind::Read, count, &Packet::default());
         let inner = lock(&self.inner);
-        let (line, is_to_come) = (inner.line_of(incarnation), incarnation > inner.incarnation);
-        drop(inner);
-        // One that is gone wants to know nothing; one that isn't ready is told when it is.
-        line.map_or(!is_to_come, |line| !matches!(line.try_send(&read), Err(SendError::Full)))
+        let is_launched = incarnation <= inner.latest.0;
+        if is_launched {
+            self.tell_word(inner, incarnation, Word::Read(count));
+        }
+        is_launched
     }
 
-    /// The incarnations that may be saying something: the one at work, and the one that it has replaced.
+    /// Asks an incarnation to stop, and sends it no further call; it is killed then. Calls that come now end as those do that
+    /// it has.
+    pub(crate) fn tell_stop(&self, incarnation: u64, kill_at: Option<Instant>) {
+        let inner = lock(&self.inner);
+        inner.line_of(incarnation).inspect(|line| line.hush());
+        self.tell_word(inner, incarnation, Word::Stop { kill_at });
+    }
+
+    /// The incarnations that may be saying something: the one at work, the one that it has replaced, and one to come.
     pub(crate) fn speaking(&self) -> impl Iterator<Item = u64> + use<> {
         let inner = lock(&self.inner);
         let retiring = inner.retiring.as_ref().map(|retiring| retiring.incarnation);
-        [Some(inner.incarnation), retiring].into_iter().flatten()
+        let coming = Some(inner.latest.0).filter(|latest| *latest != inner.incarnation);
+        [Some(inner.incarnation), retiring, coming].into_iter().flatten()
     }
 
     /// Waits until it has ended for good, but not beyond `end`.
@@ -270,12 +283,22 @@ impl Connection {
     }
 
     /// The answer to `id` isn't wanted any more, and the process is told: an asynchronous command would otherwise go on
-    /// for nobody. This never waits. What can't be told at once the supervisor tells a little later.
+    /// for nobody.
     pub(crate) fn cancel(&self, id: u64) {
         let mut inner = lock(&self.inner);
         let Some((incarnation, _)) = inner.take_pending(id) else { return };
-        inner.untold.push_back((incarnation, id));
-        if inner.tell_at.is_some() || Self::tell_unwanted(&mut inner) {
+        self.tell_word(inner, incarnation, Word::Cancel(id));
+    }
+
+    /// Tells an incarnation something, now or a little later. This never waits.
+    fn tell_word(&self, mut inner: MutexGuard<'_, Inner>, incarnation: u64, word: Word) {
+        let former = inner.untold.iter_mut().find(|(of, known)| *of == incarnation && matches!(known, Word::Read(_)));
+        match (former, word) {
+            (Some((_, Word::Read(untold))), Word::Read(more)) => *untold = untold.saturating_add(more),
+            _ => inner.untold.push_back((incarnation, word)),
+        }
+        // While something waits to be told again there was no room just now; but a stop can't wait.
+        if inner.tell_at.is_some() && !word.is_stop() || Self::tell_untold(&mut inner) {
             return;
         }
         inner.tell_at = Some((Instant::now() + TELL_AGAIN_AFTER, TELL_AGAIN_AFTER));
@@ -295,31 +318,35 @@ impl Connection {
     pub(crate) fn tell_again(&self) {
         let mut inner = lock(&self.inner);
         let before = inner.untold.len();
-        let is_done = Self::tell_unwanted(&mut inner);
+        let is_done = Self::tell_untold(&mut inner);
+        let within = match inner.untold.iter().any(|(_, word)| word.is_stop()) {
+            true => TELL_STOP_WITHIN,
+            false => TELL_AGAIN_WITHIN,
+        };
         let put_off = match inner.tell_at {
             // It has told none, so nothing was read.
-            Some((_, put_off)) if inner.untold.len() == before => (put_off * 2).min(TELL_AGAIN_WITHIN),
+            Some((_, put_off)) if inner.untold.len() == before => (put_off * 2).min(within),
             _ => TELL_AGAIN_AFTER,
         };
         inner.tell_at = (!is_done).then(|| (Instant::now() + put_off, put_off));
         self.has_untold.store(!is_done, Ordering::Relaxed);
     }
 
-    /// Whether it was told of all.
-    fn tell_unwanted(inner: &mut Inner) -> bool {
-        while let Some((incarnation, id)) = inner.untold.front() {
-            let cancel = Message::wrap(Kind::Cancel, *id, &Packet::default());
+    /// Whether all was told. What one has no room for doesn't hold up another.
+    fn tell_untold(inner: &mut Inner) -> bool {
+        let mut full = Vec::new();
+        for (incarnation, word) in std::mem::take(&mut inner.untold) {
+            let is_full = |line: Arc<Line>| matches!(line.tell(&word.message()), Err(SendError::Full));
             // One that has ended, or is dying, needn't be told.
-            let line = inner.line_of(*incarnation);
-            if line.is_some_and(|line| matches!(line.try_send(&cancel), Err(SendError::Full))) {
-                return false;
+            if full.contains(&incarnation) || inner.line_of(incarnation).is_some_and(is_full) {
+                full.push(incarnation);
+                inner.untold.push_back((incarnation, word));
             }
-            inner.untold.pop_front();
         }
-        true
+        inner.untold.is_empty()
     }
 
-    /// Its supervisor's, to be rung by [`cancel`](Self::cancel).
+    /// Its supervisor's, to be rung when something couldn't be told.
     pub(crate) fn set_bell(&self, bell: &Doorbell) {
         let _ = self.bell.set(bell.clone()); // a process has one supervisor
     }
@@ -342,7 +369,6 @@ impl Connection {
         inner.sent = Arc::default();
         inner.last_exit = None;
         self.tell_waiting(inner);
-        self.events.opened(incarnation, self);
         self.tell(Life::Opened);
     }
 

@@ -1,8 +1,10 @@
 //! What a process says unasked, as its parent gets it.
 
+mod accounts;
+mod listener;
+
 use std::{
     collections::VecDeque,
-    fmt,
     marker::PhantomData,
     pin::Pin,
     sync::{Arc, Condvar, Mutex, PoisonError},
@@ -13,13 +15,19 @@ use std::{
 use serde::de::DeserializeOwned;
 use shm::wire::Packet;
 
+use self::accounts::Accounts;
+pub(crate) use self::listener::Listener;
 use crate::{
     CallError,
     connection::{Connection, lock},
     wakers::{Place, Wakers},
 };
 
-/// What happens when a process says more than anybody reads.
+/// What happens when a process says more than anybody reads. The number is at least 1; 0 is taken for that.
+///
+/// Where events are dropped, those that wait are bounded in memory too: by 64 MiB, where each descriptor in an event counts
+/// as 256 KiB. A single event that is larger is kept, alone. With [`Wait`](Self::Wait), the number and how large the
+/// process's events are is the bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overflow {
     /// Of so many unread events the oldest is dropped, and counted: for what is soon out of date.
@@ -27,8 +35,18 @@ pub enum Overflow {
     /// Of so many unread events the first ones stay; what comes then is dropped, and counted.
     DropNewest(usize),
     /// With so many unread events the process waits in [`Context::emit`](crate::Context::emit) until some are read, or
-    /// until it is to stop: for what mustn't be lost. Those of an incarnation that dies stay to be read.
+    /// until it is to stop: for what mustn't be lost. Those of an incarnation that dies stay to be read, and count for its
+    /// successor. One that says more in [`Process::start`](crate::Process::start) isn't ready until they are read.
     Wait(usize),
+}
+
+/// As much memory may wait to be read, whatever the number of events: they may be large ones.
+const UNREAD_BYTES: usize = 64 << 20;
+/// What a descriptor counts as: what it stands for isn't known, but a process can't have too many of them.
+const DESCRIPTOR_BYTES: usize = 256 << 10;
+
+fn weight(event: &Packet) -> usize {
+    event.bytes.len() + event.descriptors.len() * DESCRIPTOR_BYTES
 }
 
 impl Default for Overflow {
@@ -44,102 +62,132 @@ pub(crate) struct EventQueue {
     inner: Mutex<Inner>,
     came: Condvar,
     wakers: Arc<Wakers>,
-    listener: Mutex<Option<Listener>>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     /// Each with the incarnation that said it.
     events: VecDeque<(u64, Packet)>,
+    /// What they weigh.
+    bytes: usize,
     dropped: u64,
-    /// How many of an incarnation's were read that it hasn't been told of. Two at most have an entry.
-    read: Vec<(u64, u64)>,
+    /// Of a process that waits for them to be read by somebody who doesn't listen.
+    accounts: Accounts,
+    /// Who gets them in place of all who read. The supervisor has it hear them, and nobody else, so they are heard in order.
+    listener: Option<Arc<Listener>>,
     over: bool,
 }
 
 impl Inner {
-    fn owe(&mut self, incarnation: u64, count: u64) {
-        match self.read.iter_mut().find(|(of, _)| *of == incarnation) {
-            Some((_, read)) => *read += count,
-            None => self.read.push((incarnation, count)),
-        }
+    fn push(&mut self, incarnation: u64, event: Packet) {
+        self.bytes += weight(&event);
+        self.events.push_back((incarnation, event));
     }
-}
 
-/// Whoever gets a process's events as they come.
-pub(crate) struct Listener(pub Box<dyn Fn(Packet) + Send>);
+    fn pop(&mut self) -> Option<(u64, Packet)> {
+        let next = self.events.pop_front()?;
+        self.bytes -= weight(&next.1);
+        Some(next)
+    }
 
-impl fmt::Debug for Listener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Listener")
+    /// Whether there is one for those who read: they get none while somebody listens.
+    fn has_next(&self) -> bool {
+        self.listener.is_none() && !self.events.is_empty()
+    }
+
+    /// Whether there is no room for this one beside those that wait.
+    fn is_full_for(&self, event: &Packet, most: usize) -> bool {
+        !self.events.is_empty() && (self.events.len() >= most || self.bytes + weight(event) > UNREAD_BYTES)
     }
 }
 
 impl EventQueue {
     pub(crate) fn new(overflow: Overflow) -> Self {
-        let (inner, came, wakers, listener) = Default::default();
-        Self { overflow, inner, came, wakers, listener }
+        let overflow = match overflow {
+            Overflow::DropOldest(most) => Overflow::DropOldest(most.max(1)),
+            Overflow::DropNewest(most) => Overflow::DropNewest(most.max(1)),
+            Overflow::Wait(most) => Overflow::Wait(most.max(1)),
+        };
+        let (inner, came, wakers) = Default::default();
+        Self { overflow, inner, came, wakers }
     }
 
-    /// How many events a new incarnation may say before some are read. If `former` has ended, what it said and nobody has
-    /// read counts, and is given back as it is read; one that is only being replaced keeps a credit of its own.
-    pub(crate) fn credit(&self, incarnation: u64, former: Option<u64>) -> Option<u64> {
-        let Overflow::Wait(most) = self.overflow else { return None };
-        if lock(&self.listener).is_some() {
+    /// How many events may be unread before their process waits; `None`: it doesn't.
+    fn most_waited_for(&self) -> Option<u64> {
+        if let Overflow::Wait(most) = self.overflow { Some(most as u64) } else { None }
+    }
+
+    /// How many events a new incarnation may say before some are read. What those before it have said and nobody has read
+    /// counts, and is given back as it is read. Only one `besides` it may still live, and keeps a credit of its own.
+    pub(crate) fn credit(&self, incarnation: u64, besides: Option<u64>) -> Option<u64> {
+        let most = self.most_waited_for()?;
+        let mut inner = lock(&self.inner);
+        if inner.listener.is_some() {
             return Some(UNLIMITED);
         }
-        let mut inner = lock(&self.inner);
-        inner.read.retain(|(of, _)| Some(*of) != former);
-        let mut unread = 0;
-        for (of, _) in inner.events.iter_mut().filter(|(of, _)| Some(*of) == former) {
-            *of = incarnation;
-            unread += 1;
-        }
-        Some((most as u64).saturating_sub(unread))
+        let ended = inner.events.iter_mut().filter(|(of, _)| Some(*of) != besides);
+        ended.for_each(|(of, _)| *of = incarnation);
+        Some(inner.accounts.inherit(incarnation, besides, most))
     }
 
-    /// Whether the process may be waiting for somebody to read what it has said.
-    pub(crate) fn holds_up(&self) -> bool {
-        matches!(self.overflow, Overflow::Wait(most) if lock(&self.inner).events.len() >= most)
+    /// Whether this incarnation may be waiting for somebody to read what it has said.
+    pub(crate) fn holds_up(&self, incarnation: u64) -> bool {
+        self.most_waited_for().is_some_and(|most| lock(&self.inner).accounts.has_said_all(incarnation, most))
     }
 
-    /// From now on `hear` gets the events, beginning with those that nobody has read yet.
+    /// From now on `hear` gets the events, beginning with those that nobody has read yet. The supervisor is to be told
+    /// ([`hear_all`](Self::hear_all)).
     pub(crate) fn listen(&self, connection: &Connection, hear: Listener) {
-        let mut listener = lock(&self.listener);
-        // What came before; under the lock, so that what comes now comes after it.
-        let unread = std::mem::take(&mut lock(&self.inner).events);
-        unread.into_iter().for_each(|(_, event)| hear.0(event));
-        *listener = Some(hear);
-        drop(listener);
-        if matches!(self.overflow, Overflow::Wait(_)) {
-            // What is heard at once is never unread. If that can't be told now, nothing was said yet.
+        let mut inner = lock(&self.inner);
+        let former = inner.listener.replace(Arc::new(hear));
+        inner.accounts = Accounts::default();
+        if self.most_waited_for().is_some() {
+            // What is heard at once is never unread.
             for incarnation in connection.speaking() {
                 connection.tell_read(incarnation, UNLIMITED);
             }
         }
+        drop(inner);
+        drop(former); // other people's code, under no lock
     }
 
-    /// An event of an incarnation has come, after `lost` that didn't.
-    pub(crate) fn put(&self, incarnation: u64, event: Packet, lost: u64, connection: &Connection) {
-        let listener = lock(&self.listener);
-        if let Some(hear) = &*listener {
-            return hear.0(event);
+    /// The supervisor's: has the listener, if there is one, hear all that is there. No lock is held meanwhile, as it may ask
+    /// anything of the process.
+    pub(crate) fn hear_all(&self, process: &str) {
+        loop {
+            let mut inner = lock(&self.inner);
+            let Some(listener) = inner.listener.clone() else { return };
+            let Some((_, event)) = inner.pop() else { return };
+            drop(inner);
+            listener.hear(process, event);
         }
-        // Still under its lock: whoever begins to listen now gets this one too.
+    }
+
+    /// The supervisor's: an event of an incarnation has come, after `lost` that didn't.
+    pub(crate) fn put(&self, incarnation: u64, event: Packet, lost: u64, process: &str) {
         let mut inner = lock(&self.inner);
         inner.dropped = inner.dropped.saturating_add(lost); // it is the process that says so
-        match self.overflow {
-            Overflow::DropOldest(most) if inner.events.len() >= most => {
-                inner.events.pop_front();
-                inner.dropped += 1;
-                inner.events.push_back((incarnation, event));
-            }
-            Overflow::DropNewest(most) if inner.events.len() >= most => inner.dropped += 1,
-            _ => inner.events.push_back((incarnation, event)),
+        if inner.listener.is_some() {
+            inner.push(incarnation, event);
+            drop(inner);
+            return self.hear_all(process);
         }
-        drop(listener);
+        match self.overflow {
+            Overflow::DropOldest(most) => {
+                while inner.is_full_for(&event, most) && inner.pop().is_some() {
+                    inner.dropped += 1;
+                }
+            }
+            Overflow::DropNewest(most) if inner.is_full_for(&event, most) => {
+                inner.dropped += 1;
+                return;
+            }
+            Overflow::DropNewest(_) => {}
+            Overflow::Wait(_) => inner.accounts.came(incarnation),
+        }
+        inner.push(incarnation, event);
+        drop(inner);
         self.came.notify_one();
-        self.tell(inner, incarnation, connection);
         self.wakers.wake_all();
     }
 
@@ -151,35 +199,39 @@ impl EventQueue {
         self.wakers.wake_all();
     }
 
-    /// Tells an incarnation what was read of it, if it waits for that: not of each single one.
-    fn tell(&self, mut inner: std::sync::MutexGuard<'_, Inner>, incarnation: u64, connection: &Connection) {
-        let Overflow::Wait(most) = self.overflow else { return };
-        let Some(index) = inner.read.iter().position(|(of, _)| *of == incarnation) else { return };
-        let has_unread = |inner: &Inner| inner.events.iter().any(|(of, _)| *of == incarnation);
-        if (inner.read[index].1 as usize) < most / 2 && has_unread(&inner) {
+    /// An incarnation can be told now what was read before: of what its predecessors had said, or that somebody listens.
+    pub(crate) fn launched(&self, incarnation: u64, connection: &Connection) {
+        if self.most_waited_for().is_none() {
             return;
         }
-        let (_, read) = inner.read.swap_remove(index);
-        drop(inner);
-        if !connection.tell_read(incarnation, read) {
-            lock(&self.inner).owe(incarnation, read);
+        let mut inner = lock(&self.inner);
+        match inner.listener {
+            Some(_) => _ = connection.tell_read(incarnation, UNLIMITED),
+            None => self.tell(&mut inner, incarnation, connection),
         }
     }
 
-    /// An incarnation can be told now what was read of it before.
-    pub(crate) fn opened(&self, incarnation: u64, connection: &Connection) {
-        self.tell(lock(&self.inner), incarnation, connection);
+    /// Tells an incarnation what was read of it, if that is worth a message. Under the lock, so that nothing is told twice, or
+    /// between two chairs.
+    fn tell(&self, inner: &mut Inner, incarnation: u64, connection: &Connection) {
+        let due = self.most_waited_for().and_then(|most| inner.accounts.due(incarnation, most));
+        if due.is_some_and(|read| connection.tell_read(incarnation, read)) {
+            inner.accounts.told(incarnation);
+        }
     }
 
     fn take(&self, limit: Duration, connection: &Connection) -> Option<Packet> {
         let inner = lock(&self.inner);
-        let wait = |inner: &mut Inner| inner.events.is_empty() && !inner.over;
+        let wait = |inner: &mut Inner| !inner.has_next() && !inner.over;
         let (mut inner, _) = self.came.wait_timeout_while(inner, limit, wait).unwrap_or_else(PoisonError::into_inner);
-        let (incarnation, event) = inner.events.pop_front()?;
-        if matches!(self.overflow, Overflow::Wait(_)) {
-            inner.owe(incarnation, 1);
+        if !inner.has_next() {
+            return None;
         }
-        self.tell(inner, incarnation, connection);
+        let (incarnation, event) = inner.pop()?;
+        if self.most_waited_for().is_some() {
+            inner.accounts.read(incarnation);
+            self.tell(&mut inner, incarnation, connection);
+        }
         Some(event)
     }
 
@@ -187,7 +239,7 @@ impl EventQueue {
     pub(crate) fn poll(&self, place: &mut Place, waker: &Waker) -> bool {
         let is_ready = || {
             let inner = lock(&self.inner);
-            !inner.events.is_empty() || inner.over
+            inner.has_next() || inner.over
         };
         is_ready() || {
             place.take(&self.wakers, waker);
@@ -266,5 +318,37 @@ impl<E: DeserializeOwned> Future for EventFuture<'_, E> {
             }
             next => Poll::Ready(next),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(bytes: usize, descriptors: usize) -> Packet {
+        let null = shm::wire::Passed::new(std::fs::File::open("/dev/null").unwrap());
+        Packet { bytes: vec![0; bytes], descriptors: vec![null; descriptors] }
+    }
+
+    /// How many are kept of many such.
+    fn kept(overflow: Overflow, bytes: usize, descriptors: usize) -> (usize, u64) {
+        let queue = EventQueue::new(overflow);
+        (0..1000).for_each(|_| queue.put(1, event(bytes, descriptors), 0, "it"));
+        let inner = lock(&queue.inner);
+        assert_eq!(inner.bytes, inner.events.iter().map(|(_, event)| weight(event)).sum::<usize>());
+        (inner.events.len(), inner.dropped)
+    }
+
+    #[test]
+    fn what_is_unread_is_bounded_by_number_bytes_and_descriptors() {
+        for overflow in [Overflow::DropOldest, Overflow::DropNewest] {
+            assert_eq!(kept(overflow(100), 1, 0), (100, 900));
+            assert_eq!(kept(overflow(0), 1, 0), (1, 999));
+            assert_eq!(kept(overflow(5000), UNREAD_BYTES / 10, 0), (10, 990));
+            assert_eq!(kept(overflow(5000), 0, 4), (64, 936));
+            // Larger than all that may be, but it would never come otherwise.
+            assert_eq!(kept(overflow(5000), 0, 300), (1, 999));
+        }
+        assert_eq!(kept(Overflow::Wait(5000), 0, 4), (1000, 0), "none is lost");
     }
 }

@@ -16,7 +16,6 @@ use crate::{
     connection::Connection,
     events::Listener,
     supervisor::{Order, Which},
-    system::GRACE,
     wakers::Place,
 };
 
@@ -46,7 +45,7 @@ impl Drop for Owner {
         self.system.give(if self.connection.is_detached() {
             Order::Disown(self.id)
         } else {
-            Order::Stop { which: Which::Ids(vec![self.id]), grace: GRACE, done: None }
+            Order::Stop { which: Which::Ids(vec![self.id]), grace: self.system.grace(), done: None }
         });
     }
 }
@@ -75,17 +74,22 @@ impl Handle {
         Events::new(self.connection.clone())
     }
 
-    /// Has `hear` called with whatever it says unasked, also with what nobody has read yet, and over all its incarnations, in
-    /// place of [`events`](Self::events). It is called on the supervisor's thread, so it must not wait: put it into a channel.
+    /// Has `hear` called with whatever it says unasked, in order, also with what nobody has read yet, and over all its
+    /// incarnations, in place of [`events`](Self::events), and of who listened before. It is called on the supervisor's
+    /// thread, so it must not wait, nor [`stop`](Self::stop) anything, which would wait for that thread: put it into a channel.
+    ///
+    /// If `hear` panics, that is logged, and it is called with the next event as ever.
     pub fn on_event<E: DeserializeOwned>(&self, hear: impl Fn(E) + Send + 'static) {
         let name = self.name().to_owned();
         self.connection.events.listen(
             &self.connection,
-            Listener(Box::new(move |event| match event.decode() {
+            Listener::new(move |event| match event.decode() {
                 Ok(event) => hear(event),
                 Err(error) => crate::logs::later!(warn, process = name, "an event was dropped: could not {error}"),
-            })),
+            }),
         );
+        // What lies there already is heard on the supervisor's thread too, as all that comes.
+        self.system.give(Order::Hear(self.connection.clone()));
     }
 
     /// Where it is in its life.
@@ -152,7 +156,7 @@ impl Handle {
         Ended { connection: self.connection.clone(), place: Place::default() }
     }
 
-    /// Stops it for good: asks, sends SIGTERM to its process group after half of `grace`, and SIGKILL when it is
+    /// Stops it for good: asks, sends SIGTERM to its process group after seven eighths of `grace`, and SIGKILL when it is
     /// over. (A program that isn't ours can't be asked, and gets SIGTERM at once.) Returns when it is gone.
     pub fn stop(&self, grace: Duration) {
         self.system.stop_which(Which::Ids(vec![self.owner.id]), grace);

@@ -73,6 +73,7 @@ mod executable;
 mod exit;
 mod far;
 mod foreign;
+mod grace;
 mod group;
 mod handle;
 mod launch;
@@ -93,6 +94,7 @@ mod surroundings;
 mod system;
 pub mod systemd;
 mod wakers;
+mod word;
 
 pub use self::{
     call::{Call, CallError, CallFuture, DuringRestart},

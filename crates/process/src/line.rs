@@ -37,6 +37,8 @@ pub(crate) struct Line {
     answered: AtomicU64,
     /// Somebody awaits room for what the child is to be sent. It changes under the lock of `turn`.
     wants_room: AtomicBool,
+    /// The child was asked to stop: nothing further is asked of it.
+    hushed: AtomicBool,
     watch: OnceLock<Watch>,
 }
 
@@ -110,8 +112,8 @@ pub(crate) struct Right {
 
 impl Line {
     pub(crate) fn new(socket: Socket) -> Arc<Self> {
-        let (turn, given_back, answered, wants_room, watch) = Default::default();
-        Arc::new(Self { socket, turn, given_back, answered, wants_room, watch })
+        let (turn, given_back, answered, wants_room, hushed, watch) = Default::default();
+        Arc::new(Self { socket, turn, given_back, answered, wants_room, hushed, watch })
     }
 
     /// The supervisor watches it from now on, for whatever comes.
@@ -119,8 +121,20 @@ impl Line {
         let _ = self.watch.set(watch); // a line is watched once
     }
 
+    /// Sends a call. One that was asked to stop is as good as gone: it would leave it unread, and calls for which there is
+    /// no room would be in the way of the stop itself.
     pub(crate) fn try_send(&self, packet: &Packet) -> Result<(), SendError> {
+        if self.hushed.load(Ordering::Relaxed) { Err(SendError::Gone) } else { self.tell(packet) }
+    }
+
+    /// Sends what isn't a call.
+    pub(crate) fn tell(&self, packet: &Packet) -> Result<(), SendError> {
         self.socket.try_send(packet)
+    }
+
+    /// The child is asked to stop: no further call is sent, but for such as are under way in other threads.
+    pub(crate) fn hush(&self) {
+        self.hushed.store(true, Ordering::Relaxed);
     }
 
     /// How many calls were answered so far.

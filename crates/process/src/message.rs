@@ -23,7 +23,7 @@ pub(crate) enum Kind {
     Call = 3,
     /// The answer to this id isn't wanted any more.
     Cancel = 4,
-    /// Stop in order. The id is the time until SIGTERM, in nanoseconds.
+    /// Stop in order. The id is the time until SIGKILL, in nanoseconds.
     Stop = 5,
     /// So many events were read; the id is the number.
     Read = 6,

@@ -39,11 +39,13 @@ pub trait Process: Sized + 'static {
         Ok(Turn::Sleep)
     }
 
-    /// The last thing it does when it was asked to stop. It has as long as its stop was given.
+    /// The last thing it does when it was asked to stop, whatever it had to do just then (unless a handler doesn't return).
+    /// It has nearly as long as its stop was given: after seven eighths comes SIGTERM, at the end SIGKILL. Processes that
+    /// this one has started ([`Context::system`]) are stopped after it, in what it leaves of that time.
     ///
-    /// By then no call is taken any more, and none runs: `async` commands had a quarter of the grace to end by
-    /// themselves (half of what there is until SIGTERM), and those that hadn't were dropped. Whoever called those hears of
-    /// the process's end.
+    /// By then no call is taken any more, and none runs. Calls that had come before the stop, and `async` commands that ran,
+    /// had a quarter of the grace; those that weren't done by then were dropped, and whoever called hears of the process's
+    /// end.
     fn stop(self) {}
 }
 

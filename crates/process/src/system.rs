@@ -46,6 +46,8 @@ struct Inner {
     tree: Option<Tree>,
     /// What systemd left open for us.
     inherited: Inherited,
+    /// We are a process that was asked to stop: those that we have started are to be gone by then.
+    ends_at: OnceLock<Instant>,
 }
 
 impl System {
@@ -63,7 +65,8 @@ impl System {
         logs::start();
         let (open_files, inherited) = (raise_descriptor_limit(), Inherited::take());
         let (orders, launchers, next_id) = (supervisor::start(tree.clone())?, Launchers::default(), AtomicU64::new(0));
-        Ok(Self(Arc::new(Inner { orders, table, launchers, next_id, open_files, tree, inherited })))
+        let ends_at = OnceLock::new();
+        Ok(Self(Arc::new(Inner { orders, table, launchers, next_id, open_files, tree, inherited, ends_at })))
     }
 
     pub(crate) fn tree(&self) -> Option<&Tree> {
@@ -142,7 +145,7 @@ impl System {
         changes
     }
 
-    /// Stops these processes for good, all at once: asks, sends SIGTERM to their groups after half of `grace`, and
+    /// Stops these processes for good, all at once: asks, sends SIGTERM to their groups after seven eighths of `grace`, and
     /// SIGKILL when it is over. Returns when they are gone.
     pub fn stop(&self, names: &[&str], grace: Duration) {
         self.stop_which(Which::Names(names.iter().map(|name| (*name).to_owned()).collect()), grace);
@@ -153,7 +156,7 @@ impl System {
     ///
     /// All stop at once, but for what was said of their order: one that was spawned [`after`](Spawn::after) another is gone
     /// before that is asked to stop, and a [group](System::group) stops in its own order. Each has `grace` from when it is
-    /// asked: SIGTERM follows after half of it, SIGKILL when it is over.
+    /// asked: SIGTERM follows after seven eighths of it, SIGKILL when it is over.
     ///
     /// Whoever is in a hurry (a second SIGTERM) calls this again, with less grace: all that are left are stopped at once then,
     /// and with none they are killed.
@@ -180,6 +183,16 @@ impl System {
         let (done, all_gone) = mpsc::channel();
         self.give(Order::Stop { which, grace, done: Some(done) });
         let _ = all_gone.recv(); // an error is the supervisor's end, and with it everybody's
+    }
+
+    /// Whatever is stopped without a word of how long it has, has until then.
+    pub(crate) fn ends_at(&self, at: Instant) {
+        let _ = self.0.ends_at.set(at); // a process is stopped once
+    }
+
+    /// How long a process has to stop, if nothing else is said.
+    pub(crate) fn grace(&self) -> Duration {
+        self.0.ends_at.get().map_or(GRACE, |at| at.saturating_duration_since(Instant::now()))
     }
 
     pub(crate) fn give(&self, order: Order) {

@@ -6,6 +6,7 @@ use std::{
     marker::PhantomData,
     os::fd::{AsFd, OwnedFd},
     sync::{Arc, OnceLock},
+    time::Instant,
 };
 
 use rustix::event::epoll;
@@ -21,7 +22,7 @@ use super::{
     emit::Emitter,
     event_loop,
 };
-use crate::{BoxError, Process, System, program::Table};
+use crate::{BoxError, Process, System, grace::for_children, program::Table};
 
 type Callback<P> = Arc<dyn Fn(&mut P, &mut Context<P>) -> Result<(), BoxError>>;
 
@@ -135,7 +136,8 @@ impl<P: Process> Context<P> {
     }
 
     /// The processes that this one starts: children of a child, under a supervisor of its own, made on first use. They
-    /// are stopped after [`Process::stop`], and die with this process however that dies.
+    /// are stopped after [`Process::stop`], within what is left of the time that this process was given for its own stop, and die
+    /// with this process however that dies.
     ///
     /// # Errors
     ///
@@ -148,9 +150,17 @@ impl<P: Process> Context<P> {
         self.children.get().ok_or_else(|| io::Error::other("no system"))
     }
 
+    /// This process was asked to stop, and gets SIGTERM then: its children have what is left until then.
+    pub(super) fn ends_at(&self, term_at: Instant) {
+        if let Some(children) = self.children.get() {
+            let now = Instant::now();
+            children.ends_at(now + for_children(term_at.saturating_duration_since(now)));
+        }
+    }
+
     pub(super) fn stop_children(&self) {
         if let Some(children) = self.children.get() {
-            children.stop_all(crate::system::GRACE);
+            children.stop_all(children.grace());
         }
     }
 

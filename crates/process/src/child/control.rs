@@ -8,6 +8,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
     thread,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -24,7 +25,7 @@ use shm::{
 
 use super::emit::Emitter;
 use crate::{
-    BoxError,
+    BoxError, grace,
     message::{Failure, Kind, Message},
 };
 
@@ -55,6 +56,25 @@ struct Queue {
     begun: HashSet<u64>,
     /// Those of them that aren't wanted any more, and the event loop doesn't know yet.
     unwanted: Vec<u64>,
+    /// A stop has come; the event loop may not have come to it yet.
+    stop: Option<Stop>,
+}
+
+/// Until when there is time for what, once a stop has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stop {
+    /// For calls that run, and for those that came before the stop and wait.
+    pub calls_until: Instant,
+    /// SIGTERM. `None`: never.
+    pub term_at: Option<Instant>,
+}
+
+impl Stop {
+    fn within(grace: Duration) -> Self {
+        let now = Instant::now();
+        let (calls, term) = (grace::for_calls(grace), grace::until_term(grace));
+        Self { calls_until: now.checked_add(calls).unwrap_or(now), term_at: now.checked_add(term) }
+    }
 }
 
 /// The line to the parent. Clones are the same line.
@@ -184,6 +204,9 @@ impl Inbox {
     /// The next message, in order.
     pub(crate) fn next(&self) -> Option<Message> {
         let mut queue = self.lock();
+        if queue.stop.is_some_and(|stop| stop.calls_until <= Instant::now()) {
+            self.drop_calls(&mut queue, |_| true);
+        }
         let message = queue.messages.pop_front()?;
         if message.kind == Kind::Call {
             (queue.call, queue.cancelled) = (message.id, false);
@@ -222,6 +245,18 @@ impl Inbox {
         std::mem::take(&mut self.lock().unwanted)
     }
 
+    /// The stop that has come.
+    pub(super) fn stop(&self) -> Option<Stop> {
+        self.lock().stop
+    }
+
+    /// Calls that wait aren't done.
+    fn drop_calls(&self, queue: &mut Queue, which: impl Fn(u64) -> bool) {
+        let before = queue.messages.len();
+        queue.messages.retain(|waiting| waiting.kind != Kind::Call || !which(waiting.id));
+        self.taken(before - queue.messages.len());
+    }
+
     /// Tells the supervisor, without a message, that so many more calls don't wait to be looked at.
     fn taken(&self, count: usize) {
         self.status.add(Number::CallsTaken, count as u64);
@@ -247,9 +282,7 @@ impl Inbox {
         let mut queue = self.lock();
         match message.kind {
             Kind::Cancel => {
-                let before = queue.messages.len();
-                queue.messages.retain(|waiting| waiting.kind != Kind::Call || waiting.id != message.id);
-                self.taken(before - queue.messages.len());
+                self.drop_calls(&mut queue, |id| id == message.id);
                 queue.cancelled |= queue.call == message.id;
                 // Only of calls that are begun, and of each once, so this list has their bound.
                 if !queue.begun.remove(&message.id) {
@@ -266,11 +299,12 @@ impl Inbox {
                 return Some(message.id);
             }
             kind => {
-                queue.messages.push_back(message);
                 if kind == Kind::Stop {
+                    queue.stop = Some(Stop::within(Duration::from_nanos(message.id)));
                     // A handler that waits for its events to be read must come to hear of it.
                     self.emitter.end();
                 }
+                queue.messages.push_back(message);
             }
         }
         drop(queue);

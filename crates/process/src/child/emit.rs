@@ -37,7 +37,10 @@ impl Emitter {
         // The lock goes first: with a credit this may wait for the parent, while the control thread brings more.
         drop(state);
         if !self.line.try_event(lost, event, waits) {
-            self.state.lock().unwrap_or_else(PoisonError::into_inner).lost += lost + 1;
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.lost += lost + 1;
+            // Nobody will read it, so nobody would give back what it took.
+            state.credit = state.credit.map(|credit| credit.saturating_add(1));
         }
     }
 

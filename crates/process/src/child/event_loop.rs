@@ -65,6 +65,8 @@ pub(super) fn run<P: Commands>(process: P, cx: Context<P>, inbox: &Inbox) -> Res
     // Asynchronous commands are gone, and their destructors have run. Where else somebody keeps a `Shared` it is empty.
     let Some((process, cx)) = shared.take() else { return done };
     if done.is_ok() {
+        // Its children may be stopped by handles that are dropped in here.
+        inbox.stop().and_then(|stop| stop.term_at).inspect(|at| cx.ends_at(*at));
         process.stop();
         cx.stop_children();
     }
@@ -125,9 +127,8 @@ impl<'l, P: Commands> Loop<'l, P> {
             self.shared.with_context(|_, cx| cx.progress());
             match message.kind {
                 Kind::Stop => {
-                    // Half of the time that there is: `Process::stop` needs some too.
-                    let now = Instant::now();
-                    self.stop_at = Some(now.checked_add(Duration::from_nanos(message.id / 2)).unwrap_or(now));
+                    // Calls that came before it have had some of their time already.
+                    self.stop_at = Some(self.inbox.stop().map_or_else(Instant::now, |stop| stop.calls_until));
                     self.calls.drop_waiting();
                 }
                 Kind::Call => self.answer(&message)?,

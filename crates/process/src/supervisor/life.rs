@@ -140,7 +140,8 @@ impl Child {
         let connection = &self.plan.connection;
         let beat = self.plan.status.view().get(Number::Heartbeat);
         let taken = self.plan.status.view().get(Number::CallsTaken);
-        let has_something_to_do = (beat % 2 == 1 || connection.has_untaken(taken)) && !connection.events.holds_up();
+        let has_something_to_do =
+            (beat % 2 == 1 || connection.has_untaken(taken)) && !connection.events.holds_up(self.working);
         let heart = matches!(self.phase, Phase::Ready { .. }) && !self.is_foreign();
         let heart = heart.then_some((beat, has_something_to_do));
         Standing { id, name: self.name().to_owned(), state: self.state(), heart }
@@ -189,7 +190,7 @@ impl Child {
 
     /// When it is told again what it had no room for.
     fn tell_at(&self) -> Option<Instant> {
-        matches!(self.phase, Phase::Ready { .. }).then(|| self.plan.connection.tell_at()).flatten()
+        self.plan.connection.tell_at()
     }
 
     fn beat_at(&self) -> Option<Instant> {
@@ -259,8 +260,9 @@ impl Child {
 
     pub(super) fn launch(&mut self, id: u64, watcher: &mut Watcher) {
         self.plan.status.set(Number::Part, self.slot);
-        // What its predecessor has said and nobody has read counts.
-        match self.incarnate(id, self.slot, Some(self.working), watcher) {
+        // Of all that have said something that nobody has read, one may still live.
+        let besides = self.beside.as_ref().map(|beside| beside.incarnation.number);
+        match self.incarnate(id, self.slot, besides, watcher) {
             Ok(incarnation) => {
                 self.working = incarnation.number;
                 self.phase =
@@ -287,18 +289,23 @@ impl Child {
         &mut self,
         id: u64,
         slot: u64,
-        former: Option<u64>,
+        besides: Option<u64>,
         watcher: &mut Watcher,
     ) -> Result<Incarnation, Exit> {
         self.launched += 1;
         let number = self.launched;
         let group = self.own_group();
         self.plan.blueprint.surroundings.status_part = slot;
-        let credit = self.plan.connection.event_credit(number, former);
+        let credit = self.plan.connection.events.credit(number, besides);
         let launched = launch(&self.plan.blueprint, &self.plan.status, credit).and_then(|launched| {
             let calls = self.plan.recycle.and_then(Recycle::calls);
             match watcher.add(id, slot, calls, &launched) {
-                Ok(()) => Ok(launched),
+                Ok(()) => {
+                    if !self.is_foreign() {
+                        self.plan.connection.launched(number, &launched.line);
+                    }
+                    Ok(launched)
+                }
                 Err(error) => {
                     watcher.remove(&launched);
                     launched.reap();

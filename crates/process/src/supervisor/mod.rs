@@ -245,6 +245,7 @@ impl Supervisor {
             }
             Order::Stacks { id, pid, lines } => self.with(id, |child, _| child.has_stacks(pid, lines)),
             Order::Signal { id, signal } => self.with(id, |child, _| child.signal(signal)),
+            Order::Hear(connection) => connection.events.hear_all(&connection.name),
             Order::Look { id, slot } => {
                 self.with(id, |child, watcher| child.on_seen(id, slot, What::Message, watcher));
             }

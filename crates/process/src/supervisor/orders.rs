@@ -43,6 +43,8 @@ pub(crate) enum Order {
     Signal { id: u64, signal: Signal },
     /// A caller has read something of an incarnation that is to be looked at.
     Look { id: u64, slot: u64 },
+    /// Have a process's new listener hear the events that nobody has read.
+    Hear(Arc<Connection>),
     /// Tell of every change from now on.
     Watch(Weak<Stream>),
     /// Ring with every change from now on.

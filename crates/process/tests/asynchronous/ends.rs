@@ -172,7 +172,7 @@ fn a_stop_drops(system: &System) {
     let begun = Instant::now();
     subject.stop(grace);
     assert!(begun.elapsed() >= grace / 4, "they had their time");
-    assert_eq!(subject.exit(), Some(Exit::Code(0)), "by itself, and not by SIGTERM at half of the grace");
+    assert_eq!(subject.exit(), Some(Exit::Code(0)), "by itself, and not by SIGTERM");
     for asked in asked {
         let told = asked.wait().unwrap_err();
         assert!(matches!(told, CallError::Died { how: Exit::Code(0), .. }), "{told}");

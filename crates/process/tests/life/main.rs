@@ -22,6 +22,7 @@ mod recycling;
 mod runner;
 mod select;
 mod stop_order;
+mod stops;
 mod subject;
 mod unresponsive;
 
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
             recycling::TESTS,
             changes::TESTS,
             stop_order::TESTS,
+            stops::TESTS,
             cgroup::TESTS,
             orphans::TESTS,
             far::TESTS,

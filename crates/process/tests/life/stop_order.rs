@@ -108,7 +108,7 @@ fn hurry(system: &System) -> Result<(), BoxError> {
 }
 
 fn slow(system: &System) -> Result<(), BoxError> {
-    let config = Config { manner: Manner::StopsSlowly, file: None };
+    let config = Config { manner: Manner::TakesASecondToStop, file: None };
     let subject = system.spawn::<Subject>(config).name("slow").start()?;
     let patient = system.clone();
     thread::spawn(move || patient.stop_all(LIMIT));

@@ -9,7 +9,10 @@ use std::{
 
 use process::{Blob, BoxError, Context, Process, commands};
 use serde::{Deserialize, Serialize};
-use shm::{status::Number, wire::Passed};
+use shm::{
+    status::Number,
+    wire::{Packet, Passed},
+};
 
 /// What it does at its start, and when it is asked to stop.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -22,7 +25,11 @@ pub enum Manner {
     NeverReady,
     IgnoresStop,
     /// It takes a second to stop.
-    StopsSlowly,
+    TakesASecondToStop,
+    /// Its `stop` takes so many milliseconds, and then makes this file.
+    StopsSlowly(u64, PathBuf),
+    /// Says so many events before it is ready.
+    Says(u64),
     /// While there is such a file.
     FailsWhileThere(PathBuf),
     WaitsWhileThere(PathBuf),
@@ -47,7 +54,7 @@ impl Process for Subject {
     type Config = Config;
     type Event = u64;
 
-    fn start(config: Config, _cx: &mut Context<Self>) -> Result<Self, BoxError> {
+    fn start(config: Config, cx: &mut Context<Self>) -> Result<Self, BoxError> {
         match config.manner {
             Manner::FailsToStart => return Err("the model isn't there".into()),
             Manner::PanicsAtStart => panic!("no start"),
@@ -62,7 +69,12 @@ impl Process for Subject {
                     std::thread::sleep(Duration::from_millis(1)); // sleep: nobody tells
                 }
             }
-            Manner::Well | Manner::IgnoresStop | Manner::StopsSlowly | Manner::FailsWhileThere(_) => {}
+            Manner::Says(count) => (1..=count).for_each(|number| cx.emit(&number)),
+            Manner::Well
+            | Manner::IgnoresStop
+            | Manner::TakesASecondToStop
+            | Manner::StopsSlowly(..)
+            | Manner::FailsWhileThere(_) => {}
         }
         Ok(Self { config, total: 0, inner: None, memory: Vec::new(), cancelled: false })
     }
@@ -70,7 +82,11 @@ impl Process for Subject {
     fn stop(self) {
         match self.config.manner {
             Manner::IgnoresStop => spin_for(Duration::from_secs(600)),
-            Manner::StopsSlowly => spin_for(Duration::from_secs(1)),
+            Manner::TakesASecondToStop => spin_for(Duration::from_secs(1)),
+            Manner::StopsSlowly(milliseconds, file) => {
+                std::thread::sleep(Duration::from_millis(milliseconds)); // sleep: that is what it is asked for
+                File::create(file).unwrap();
+            }
             _ => {}
         }
     }
@@ -158,6 +174,22 @@ impl Subject {
         (1..=to).for_each(|number| cx.emit(&number));
     }
 
+    /// Says so many events, and takes down after each how many they are.
+    pub fn count_aloud(&mut self, to: u64, cx: &mut Context<Self>) {
+        for number in 1..=to {
+            cx.emit(&number);
+            cx.status().set(Number::FramesIn, number);
+        }
+    }
+
+    /// Says so many events of so many bytes, if it must with no descriptor to be had.
+    pub fn count_large(&mut self, count: u64, bytes: usize, starves: bool, cx: &mut Context<Self>) {
+        let event = Packet::encode(&vec![200_u8; bytes]).unwrap();
+        let held: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok().filter(|_| starves)).collect();
+        (0..count).for_each(|_| cx.voice().emit(&event));
+        drop(held);
+    }
+
     /// Says an event, then works for so long.
     pub fn say_and_work(&mut self, event: u64, milliseconds: u64, cx: &mut Context<Self>) {
         cx.emit(&event);
@@ -198,6 +230,12 @@ impl Subject {
             self.inner = Some(inner);
         }
         Ok(pids)
+    }
+
+    /// Starts a subject of its own whose `stop` takes so long and then makes a file.
+    pub fn nest_slow(&mut self, milliseconds: u64, file: PathBuf, cx: &mut Context<Self>) {
+        let config = Config { manner: Manner::StopsSlowly(milliseconds, file), file: None };
+        self.inner = Some(cx.system().unwrap().spawn::<Subject>(config).name("slow").start().unwrap());
     }
 
     /// What it was given: a variable, its working folder, nice value, number of processors, and limit of open files.

@@ -15,6 +15,7 @@ pub const TESTS: &[Test] = &[
     ("unresponsive_a_handler_that_never_ends", never_ends),
     ("unresponsive_a_process_that_is_stopped", is_stopped),
     ("unresponsive_is_none_that_sleeps_plods_or_waits", none_of_these),
+    ("unresponsive_is_none_whose_events_are_read_now_and_then", read_now_and_then),
 ];
 
 const WITHIN: Duration = Duration::from_millis(200);
@@ -54,5 +55,17 @@ fn none_of_these(system: &System) {
     std::thread::sleep(WITHIN * 2); // sleep: it waits for its events to be read meanwhile
     let events = subject.events::<u64>();
     (1..=10).for_each(|number| assert_eq!(events.next_for(LIMIT).unwrap(), Some(number)));
+    assert_eq!((subject.restarts(), subject.add(1).wait().unwrap()), (0, 1));
+}
+
+/// It waits until half of its events were read, also when some of them were.
+fn read_now_and_then(system: &System) {
+    let spawn = system.spawn::<Subject>(Config::default()).name("u.unread").restart(Restart::on_failure());
+    let subject = spawn.responsive_within(WITHIN).overflow(Overflow::Wait(10)).start().unwrap();
+    let events = subject.events::<u64>();
+    subject.count(30).detach();
+    (1..=3).for_each(|number| assert_eq!(events.next_for(LIMIT).unwrap(), Some(number)));
+    std::thread::sleep(WITHIN * 4); // sleep: nothing may come of it
+    (4..=30).for_each(|number| assert_eq!(events.next_for(LIMIT).unwrap(), Some(number)));
     assert_eq!((subject.restarts(), subject.add(1).wait().unwrap()), (0, 1));
 }

@@ -15,14 +15,15 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use shm::{clock::monotonic_ns, status::Number, wire::Packet};
+use shm::{clock::monotonic_ns, status::Number};
 
 use super::{Child, KILL_AGAIN_AFTER, Phase, chance, incarnation::Incarnation};
 use crate::{
     Due, Exit,
+    connection::Connection,
     far::after,
+    grace::until_term,
     logs::later,
-    message::{Kind, Message},
     recycle::{Recycling, Service},
     supervisor::{Change, Replacement, State, watch::Watcher},
     system::GRACE,
@@ -61,7 +62,7 @@ impl Beside {
     }
 
     /// It is to be gone within `grace`: asked, then by signals.
-    pub(super) fn stop(&mut self, grace: Duration, is_foreign: bool) {
+    pub(super) fn stop(&mut self, grace: Duration, is_foreign: bool, connection: &Connection) {
         let now = Instant::now();
         self.stage = match self.stage {
             Stage::Coming { .. } => {
@@ -69,15 +70,15 @@ impl Beside {
                 Stage::Unwanted { kill_at: now + KILL_AGAIN_AFTER }
             }
             Stage::Finishing { .. } => {
-                ask_to_stop(&self.incarnation, is_foreign, grace);
+                ask_to_stop(&self.incarnation, is_foreign, grace, connection);
                 Stage::Stopping {
-                    terminate_at: (!is_foreign).then(|| after(now, grace / 2)),
+                    terminate_at: (!is_foreign).then(|| after(now, until_term(grace))),
                     kill_at: after(now, grace),
                 }
             }
             // Whoever is in a greater hurry decides.
             Stage::Stopping { terminate_at, kill_at } => Stage::Stopping {
-                terminate_at: terminate_at.map(|at| at.min(after(now, grace / 2))),
+                terminate_at: terminate_at.map(|at| at.min(after(now, until_term(grace)))),
                 kill_at: kill_at.min(after(now, grace)),
             },
             unwanted @ Stage::Unwanted { .. } => unwanted,
@@ -85,15 +86,13 @@ impl Beside {
     }
 }
 
-/// The first step of a stop: half of `grace` later comes the signal.
-pub(super) fn ask_to_stop(incarnation: &Incarnation, is_foreign: bool, grace: Duration) {
+/// The first step of a stop; [`until_term`] later comes the signal.
+pub(super) fn ask_to_stop(incarnation: &Incarnation, is_foreign: bool, grace: Duration, connection: &Connection) {
     if is_foreign {
         // It can't be asked but by the signal.
         return incarnation.launched.signal(Signal::TERM);
     }
-    // A queue that is full belongs to a process that doesn't read; the signals are for that one.
-    let until_term_ns = u64::try_from((grace / 2).as_nanos()).unwrap_or(u64::MAX);
-    let _ = incarnation.launched.line.try_send(&Message::wrap(Kind::Stop, until_term_ns, &Packet::default()));
+    connection.tell_stop(incarnation.number, Instant::now().checked_add(grace));
 }
 
 impl Child {
@@ -122,7 +121,7 @@ impl Child {
         let Some(why) = recycling.due(&service, now) else { return };
         let slot = self.slot ^ 1;
         self.plan.status.clear_part(slot);
-        match self.incarnate(id, slot, None, watcher) {
+        match self.incarnate(id, slot, Some(self.working), watcher) {
             Ok(incarnation) => {
                 let deadline = after(incarnation.begun, self.plan.ready_within);
                 self.beside = Some(Beside { incarnation, stage: Stage::Coming { why, deadline } });
@@ -170,11 +169,9 @@ impl Child {
         let (until, connection) = (*until, &self.plan.connection);
         if is_foreign || now >= until || connection.is_drained(incarnation.number, &incarnation.launched.line) {
             let left = until.saturating_duration_since(now).max(GRACE);
-            ask_to_stop(incarnation, is_foreign, left);
-            *stage = Stage::Stopping {
-                terminate_at: (!is_foreign).then(|| after(now, left / 2)),
-                kill_at: after(now, left),
-            };
+            ask_to_stop(incarnation, is_foreign, left, connection);
+            let terminate_at = (!is_foreign).then(|| after(now, until_term(left)));
+            *stage = Stage::Stopping { terminate_at, kill_at: after(now, left) };
         } else {
             *look_at = until.min(now + LOOK_EVERY);
         }
@@ -209,7 +206,7 @@ impl Child {
         let is_foreign = self.is_foreign();
         let Some(beside) = &mut self.beside else { return };
         let was_coming = matches!(beside.stage, Stage::Coming { .. });
-        beside.stop(grace, is_foreign);
+        beside.stop(grace, is_foreign, &self.plan.connection);
         if was_coming {
             self.note_replacement(Replacement::NotWanted, None);
         }

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     Change, Exit, State,
     far::after,
+    grace::until_term,
     restart::Verdict,
     supervisor::{NotStarted, watch::Watcher},
     system::GRACE,
@@ -26,8 +27,8 @@ impl Child {
         let now = Instant::now();
         self.phase = match phase {
             Phase::Starting { incarnation, .. } | Phase::Ready { incarnation, .. } => {
-                ask_to_stop(&incarnation, foreign, grace);
-                let terminate_at = (!foreign).then(|| after(now, grace / 2));
+                ask_to_stop(&incarnation, foreign, grace, &self.plan.connection);
+                let terminate_at = (!foreign).then(|| after(now, until_term(grace)));
                 Phase::Stopping { incarnation, terminate_at, kill_at: after(now, grace), pause: false }
             }
             Phase::Restarting { at } => {
@@ -39,7 +40,7 @@ impl Child {
             }
             // Whoever is in a greater hurry decides.
             Phase::Stopping { incarnation, terminate_at, kill_at, .. } => {
-                let terminate_at = terminate_at.map(|at| at.min(after(now, grace / 2)));
+                let terminate_at = terminate_at.map(|at| at.min(after(now, until_term(grace))));
                 Phase::Stopping { incarnation, terminate_at, kill_at: kill_at.min(after(now, grace)), pause: false }
             }
             other @ Phase::Over { .. } => other,
@@ -105,7 +106,7 @@ impl Child {
         match self.beside.take() {
             Some(mut beside) => {
                 if matches!(beside.stage, Stage::Coming { .. } | Stage::Finishing { .. }) {
-                    beside.stop(GRACE, is_foreign);
+                    beside.stop(GRACE, is_foreign, &self.plan.connection);
                 }
                 self.see_off(beside, false);
                 self.outcome = Some(outcome);

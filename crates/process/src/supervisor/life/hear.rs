@@ -132,8 +132,8 @@ impl Child {
             Kind::Ready if is_foreign => incarnation.announced = true,
             Kind::Ready => self.is_ready(slot),
             Kind::Event => {
-                let (number, connection) = (incarnation.number, &self.plan.connection);
-                connection.events.put(number, message.body, message.id, connection);
+                let number = incarnation.number;
+                self.plan.connection.events.put(number, message.body, message.id, &name);
             }
             Kind::Log => match message.read() {
                 Ok(record) => logs::relay(&name, record),

@@ -32,7 +32,7 @@ impl Child {
     pub(super) fn look_at_heart(&mut self, id: u64, orders: &Orders, now: Instant) {
         let Some(limit) = self.plan.responsive_within else { return };
         let beat = self.plan.status.view().get(Number::Heartbeat);
-        let may_wait = self.plan.connection.events.holds_up();
+        let may_wait = self.plan.connection.events.holds_up(self.working);
         let taken = self.plan.status.view().get(Number::CallsTaken);
         let has_something_to_do = beat % 2 == 1 || self.plan.connection.has_untaken(taken);
         let Some(incarnation) = self.incarnation() else { return };
