@@ -109,7 +109,7 @@ def block(
 
     It returns what it found: a box (`Box`, or a dict with `x`, `y`, `w`, `h`), a list of them, or a dict with such a
     list as `boxes`. All else that it returns is passed on as JSON: dicts, lists, dataclasses, texts and numbers, also
-    numpy's.
+    numpy's; at most 1 MiB of it.
 
     Args:
         work: The function or class.
