@@ -169,8 +169,8 @@ def _json(plain: Any) -> str:
         raise _Wrong(f"has no JSON: {error}") from None
     if size > _LARGEST:
         raise _Wrong(
-            f"has {size / (1 << 20):.1f} MiB as JSON, and 1 MiB is the most: give a smaller or coarser one, or write it "
-            "to a file and give that one's name"
+            f"has {size / (1 << 20):.1f} MiB as JSON, and 1 MiB is the most: give a smaller or coarser one, or write "
+            "it to a file and give that one's name"
         )
     return text
 
