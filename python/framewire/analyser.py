@@ -11,6 +11,7 @@ import inspect
 import json
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -19,7 +20,6 @@ from types import ModuleType, TracebackType
 from typing import Any
 
 from framewire import _analyser_file, _core
-from framewire._patience import Patience
 from framewire._troubles import Troubles
 from framewire.blocks import MARK, Manifest, PictureInfo, manifest_of
 from framewire.findings import Drawn, convert
@@ -27,6 +27,10 @@ from framewire.parameters import typed
 
 _analyser_file.find_in_children()
 
+TRACE = signal.SIGRTMAX - 3
+"""The signal at which the process writes where in Python its threads are; not SIGUSR1, which may be the file's."""
+
+_STDERR = 2
 _OWN_FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -39,9 +43,7 @@ class Runner:
 
     manifest: Manifest
 
-    def __init__(
-        self, block: str, file: str, name: str | None, parameters: dict[str, str], limit: float | None = None
-    ) -> None:
+    def __init__(self, block: str, file: str, name: str | None, parameters: dict[str, str]) -> None:
         """Loads the file and starts what is in it.
 
         Args:
@@ -49,7 +51,6 @@ class Runner:
             file: The Python file.
             name: The function or class in it; `None` for the only one.
             parameters: Keyword arguments for it, as they were written on the command line.
-            limit: So many seconds may it look at one picture; if it takes nearly as long, its stack is written.
 
         Raises:
             NoBlock: There is no such block, or it can't be called as one.
@@ -60,7 +61,6 @@ class Runner:
         self.manifest = manifest_of(work)
         self._block = block
         self._troubles = Troubles()
-        self._patience = Patience(limit)
         arguments = typed(block, work, parameters)
         self._instance: Any = None
         if self.manifest.kind == "class":
@@ -82,8 +82,7 @@ class Runner:
         Returns:
             What is to be drawn, and what it returned as JSON.
         """
-        with self._patience:
-            result = self._call(picture) if info is None else self._call(picture, info)
+        result = self._call(picture) if info is None else self._call(picture, info)
         return convert(result, block=self._block, unit=self.manifest.boxes, width=width, height=height)
 
     def well(self, camera: str) -> str | None:
@@ -166,8 +165,9 @@ def _prepare(file: Path) -> None:
     """Makes the process as if the file had been started by itself, but for its log, which goes where ours goes."""
     sys.argv = [str(file)]
     sys.excepthook = _complain
-    # Where in Python a crash was: not in sys.stderr, which may be anything by then.
-    faulthandler.enable(file=2)
+    # Where in Python a crash was, or what takes so long: not in sys.stderr, which may be anything by then.
+    faulthandler.enable(file=_STDERR)
+    faulthandler.register(TRACE, file=_STDERR)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_ToEngine()])
     logging.captureWarnings(True)
 

@@ -54,23 +54,23 @@ impl Block for PythonBlock {
     fn start(config: AnalyserConfig, cx: &mut BlockContext) -> Result<Self, BoxError> {
         let output = cx.output(Analyser::FOUND, RingOptions { depth: DEPTH, frame_bytes: FOUND_BYTES })?;
         let AnalyserConfig { block: name, file, name: work, parameters, responsive_within } = config;
-        let limit = responsive_within.map(|limit| limit.as_secs_f64());
         let started = Python::attach(|py| -> Result<_, String> {
             let start = || -> PyResult<_> {
                 py.import("numpy")?;
                 let analyser = py.import("framewire.analyser")?;
                 let file = file.to_string_lossy();
-                let runner = analyser.getattr("Runner")?.call1((&name, file, work, parameters, limit))?;
+                let runner = analyser.getattr("Runner")?.call1((&name, file, work, parameters))?;
                 let view: String = runner.getattr("manifest")?.call_method0("view")?.extract()?;
                 let wants_info = runner.getattr("wants_info")?.extract()?;
-                Ok((runner.unbind(), view, wants_info))
+                let trace = analyser.getattr("TRACE")?.extract()?;
+                Ok((runner.unbind(), view, wants_info, trace))
             };
             start().map_err(|error| format!("could not start {}\n{}", file.display(), explain(py, &error)))
         });
-        let (runner, view, wants_info) = started?;
+        let (runner, view, wants_info, trace) = started?;
         cx.wish(&Analyser::PICTURES, &view);
         cx.status().set_text(Text::Detail, &view);
-        let watch = Watch::begin(cx.status().clone(), responsive_within)?;
+        let watch = Watch::begin(cx.status().clone(), responsive_within, trace)?;
         watch.show(String::new());
         Ok(Self { name, runner, wants_info, output, kept: Kept::default(), watch })
     }

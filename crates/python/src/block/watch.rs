@@ -7,6 +7,7 @@ use std::{
 };
 
 use graph::{BoxError, StatusPage, Text};
+use signal_hook::low_level::raise;
 
 /// A second look at whoever looks at pictures.
 pub(super) struct Watch {
@@ -21,24 +22,29 @@ struct State {
     /// What else is wrong, to be shown again when it goes on.
     trouble: String,
     told: bool,
+    traced: bool,
 }
 
 /// After this part of what it may take, it is said that it takes long.
 const LONG: u32 = 4;
 
+/// And after three of four it is likely to be killed: then it is written where it is.
+const TOO_LONG: f64 = 0.75;
+
 /// How often it is looked at. It costs some microseconds.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 impl Watch {
-    /// Begins to watch; `limit` is how long a picture may take, before the process is taken for one that hangs.
-    pub(super) fn begin(page: Arc<StatusPage>, limit: Option<Duration>) -> Result<Self, BoxError> {
+    /// Begins to watch; `limit` is how long a picture may take, before the process is taken for one that hangs. At `trace`, a
+    /// signal, the interpreter writes where in Python all threads are (`faulthandler.register`).
+    pub(super) fn begin(page: Arc<StatusPage>, limit: Option<Duration>, trace: i32) -> Result<Self, BoxError> {
         let state = Arc::new(Mutex::new(State::default()));
         if let Some(limit) = limit {
             let (state, page) = (state.clone(), page.clone());
             thread::Builder::new().name("watch".to_owned()).spawn(move || {
                 loop {
                     thread::sleep(LOOK_EVERY.min(limit / LONG)); // sleep: nobody tells it, so that a picture costs no wake-up
-                    look(&state, &page, limit);
+                    look(&state, &page, limit, trace);
                 }
             })?;
         }
@@ -49,7 +55,7 @@ impl Watch {
     pub(super) fn at(&self, camera: &str) -> Looking {
         let mut state = lock(&self.state);
         state.at = Some((camera.to_owned(), Instant::now()));
-        state.told = false;
+        (state.told, state.traced) = (false, false);
         Looking(self.state.clone(), self.page.clone())
     }
 
@@ -74,7 +80,7 @@ impl Drop for Looking {
     }
 }
 
-fn look(state: &Mutex<State>, page: &StatusPage, limit: Duration) {
+fn look(state: &Mutex<State>, page: &StatusPage, limit: Duration, trace: i32) {
     let mut state = lock(state);
     let Some((camera, since)) = &state.at else { return };
     let (camera, long) = (camera.clone(), since.elapsed());
@@ -90,6 +96,13 @@ fn look(state: &Mutex<State>, page: &StatusPage, limit: Duration) {
     page.set_text(Text::Trouble, &says);
     if !std::mem::replace(&mut state.told, true) {
         tracing::warn!("{says}");
+    }
+    if long >= limit.mul_f64(TOO_LONG) && !std::mem::replace(&mut state.traced, true) {
+        drop(state);
+        // To this very thread: it has no Python in it, so nothing is interrupted, and the handler needs no GIL.
+        if let Err(error) = raise(trace) {
+            tracing::warn!("could not write where it is: {error}");
+        }
     }
 }
 
