@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import json
@@ -10,13 +11,14 @@ import pickle
 import runpy
 import sys
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from framewire._failures import SpawnError
 
 __all__ = [
     "import_main",
+    "importing_analyser",
     "is_found",
     "is_importing_main",
     "make",
@@ -32,6 +34,7 @@ _MAIN = "__mp_main__"
 _MAIN_NAME = "__main__"
 
 is_importing_main = False
+_is_importing_analyser = False
 _imported_main: tuple[str, str] | None = None
 
 
@@ -90,6 +93,11 @@ def refuse() -> None:
         raise SpawnError(
             "could not spawn a process: the main module is just being imported in a child, which would spawn its own "
             'children for ever; put what starts processes under `if __name__ == "__main__":`'
+        )
+    if _is_importing_analyser:
+        raise SpawnError(
+            "could not spawn a process: the analyser's file is just being imported in a child, which would spawn its "
+            "own children for ever; start processes in the `start` of a class, not where the file is imported"
         )
     if getattr(sys, "frozen", False):
         raise SpawnError(
@@ -193,6 +201,20 @@ def import_main(place: Sequence[str] | None) -> None:
         sys.modules["__main__"] = sys.modules[_MAIN] = main
     finally:
         is_importing_main = False
+
+
+@contextlib.contextmanager
+def importing_analyser() -> Iterator[None]:
+    """An analyser's file is being imported in a child, and may start no processes, nor `multiprocessing`'s."""
+    global _is_importing_analyser
+    process = sys.modules.get("multiprocessing.process")
+    current: Any = process.current_process() if process is not None else types.SimpleNamespace()
+    before, _is_importing_analyser = _is_importing_analyser, True
+    inherits, current._inheriting = getattr(current, "_inheriting", False), True
+    try:
+        yield
+    finally:
+        _is_importing_analyser, current._inheriting = before, inherits
 
 
 def find(target: str) -> Any:

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import faulthandler
 import functools
-import importlib.util
 import inspect
 import json
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -18,11 +19,18 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
-from framewire import _core
+from framewire import _analyser_file, _core
+from framewire._troubles import Troubles
 from framewire.blocks import MARK, Manifest, PictureInfo, manifest_of
 from framewire.findings import Drawn, convert
 from framewire.parameters import typed
 
+_analyser_file.find_in_children()
+
+TRACE = signal.SIGRTMAX - 3
+"""The signal at which the process writes where in Python its threads are; not SIGUSR1, which may be the file's."""
+
+_STDERR = 2
 _OWN_FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -45,22 +53,26 @@ class Runner:
             parameters: Keyword arguments for it, as they were written on the command line.
 
         Raises:
-            NoBlock: There is no such block.
+            NoBlock: There is no such block, or it can't be called as one.
             BadParameter: It has no such parameter, or can't take that.
             Exception: Whatever the file itself raises.
         """
         work = load(Path(file), name)
         self.manifest = manifest_of(work)
         self._block = block
+        self._troubles = Troubles()
         arguments = typed(block, work, parameters)
         self._instance: Any = None
         if self.manifest.kind == "class":
             self._instance = work(**arguments)
             self._call = _method(self._instance)
+            for method in (self._call, *(getattr(self._instance, name, None) for name in ("start", "stop"))):
+                _refuse_what_only_begins(method)
             start = getattr(self._instance, "start", None)
             if callable(start):
                 start()
         else:
+            _refuse_what_only_begins(work)
             self._call = functools.partial(work, **arguments) if arguments else work
         self.wants_info = _takes_two(self._call)
 
@@ -72,6 +84,18 @@ class Runner:
         """
         result = self._call(picture) if info is None else self._call(picture, info)
         return convert(result, block=self._block, unit=self.manifest.boxes, width=width, height=height)
+
+    def well(self, camera: str) -> str | None:
+        """A picture went well; gives what is wrong with others, if that is something else than before."""
+        return self._troubles.well(camera)
+
+    def failed(self, camera: str, why: str) -> tuple[str | None, str, bool]:
+        """One didn't; gives what is to be told, what is wrong, and whether that is too much to go on."""
+        return self._troubles.failed(camera, why)
+
+    def passed_over(self, camera: str, why: str) -> tuple[str | None, str]:
+        """One wasn't looked at, since too many are held; gives what is to be told, and what is wrong."""
+        return self._troubles.passed_over(camera, why, "held")
 
     def stop(self) -> None:
         """Lets it stop."""
@@ -141,6 +165,9 @@ def _prepare(file: Path) -> None:
     """Makes the process as if the file had been started by itself, but for its log, which goes where ours goes."""
     sys.argv = [str(file)]
     sys.excepthook = _complain
+    # Where in Python a crash was, or what takes so long: not in sys.stderr, which may be anything by then.
+    faulthandler.enable(file=_STDERR)
+    faulthandler.register(TRACE, file=_STDERR)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_ToEngine()])
     logging.captureWarnings(True)
 
@@ -161,18 +188,9 @@ def _complain(_kind: type[BaseException], error: BaseException, _trace: Tracebac
 
 
 def _import(file: Path) -> ModuleType:
-    # As `python FILE` does, so that it finds what lies beside it.
-    folder = str(file.resolve().parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    # Not its own name: a file called `cv2.py` mustn't stand in the way of what it imports.
-    name = f"framewire_analyser_{file.stem}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
+    module = _analyser_file.run(file)
+    if module is None:
         raise NoBlock(f"{file} is no Python file: its name is to end in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
     return module
 
 
@@ -199,6 +217,22 @@ def _method(instance: Any) -> Callable[..., Any]:
         call: Callable[..., Any] = instance
         return call
     raise NoBlock(f"{type(instance).__name__} has neither a method `frame` nor `__call__`: pictures go there")
+
+
+def _refuse_what_only_begins(call: Any) -> None:
+    """Raises for a function whose call doesn't run it: what it gives would have to be awaited, or iterated over."""
+    if not callable(call):
+        return
+    # An object that is called has it in its class.
+    kinds = (call, type(call).__call__)
+    name = getattr(call, "__qualname__", type(call).__qualname__)
+    if any(inspect.iscoroutinefunction(it) or inspect.isasyncgenfunction(it) for it in kinds):
+        raise NoBlock(
+            f"{name} is an `async def`, and a block is called without an event loop: write it as `def`, and run what "
+            "is asynchronous in it by asyncio.run(…)"
+        )
+    if any(inspect.isgeneratorfunction(it) for it in kinds):
+        raise NoBlock(f"{name} has a `yield`, so calling it only makes a generator: return a list of what it finds")
 
 
 def _takes_two(call: Callable[..., Any]) -> bool:

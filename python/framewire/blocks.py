@@ -19,7 +19,7 @@ Unit = Literal["pixels", "fractions"]
 FORMATS: tuple[Format, ...] = ("rgb24", "bgr24", "gray8", "i420")
 UNITS: tuple[Unit, ...] = ("pixels", "fractions")
 MARK = "__framewire_block__"
-_MAX_SIDE = 16_384
+_MIN_SIDE, _MAX_SIDE = 2, 16_384
 
 _B = TypeVar("_B", bound=Callable[..., Any])
 
@@ -102,19 +102,23 @@ def block(
 
     A function is called with each picture: a read-only `numpy` array in shared memory. A class is made once,
     `start()` is called, then its instance (or its method `frame`) with each picture, then `stop()`; `start` and `stop`
-    may be missing. If the function or method takes a second argument, that is a `PictureInfo`.
+    may be missing. If the function or method takes a second argument, that is a `PictureInfo`. None may be `async def`,
+    or have a `yield`.
+
+    It may keep three pictures of each camera beside the one that it is given; of what it keeps for longer, or more of,
+    it keeps a `frame.copy()`. If it keeps more, further pictures are passed over.
 
     Its other keyword arguments are its parameters, and so are those of a class: `--set threshold=0.5` gives one, as the
     type of its annotation, or else of its default.
 
     It returns what it found: a box (`Box`, or a dict with `x`, `y`, `w`, `h`), a list of them, or a dict with such a
     list as `boxes`. All else that it returns is passed on as JSON: dicts, lists, dataclasses, texts and numbers, also
-    numpy's.
+    numpy's; at most 1 MiB of it.
 
     Args:
         work: The function or class.
-        size: The largest width and height in pixels. Pictures fit inside and keep their shape; none is made larger.
-            Without: as the camera has it.
+        size: The largest width and height in pixels, each 2 or more. Pictures fit inside and keep their shape; none is
+            made larger. Without: as the camera has it.
         format: How pixels are stored.
         fps: The most pictures a second; all without. A block that is slower gets the newest, and skips the rest.
         boxes: What its boxes are in: `"pixels"` of the picture that it got, or `"fractions"` of its width and height.
@@ -141,12 +145,12 @@ def manifest_of(work: Any) -> Manifest:
 
 def _check(size: Any, format: Any, fps: Any, boxes: Any) -> None:
     def is_side(side: Any) -> bool:
-        return isinstance(side, int) and not isinstance(side, bool) and 1 <= side <= _MAX_SIDE
+        return isinstance(side, int) and not isinstance(side, bool) and _MIN_SIDE <= side <= _MAX_SIDE
 
     is_size = isinstance(size, tuple | list) and len(size) == 2 and all(map(is_side, size))
     if size is not None and not is_size:
         raise ValueError(
-            f"size is {size!r}: give width and height in pixels, from 1 to {_MAX_SIDE}, such as (640, 360)"
+            f"size is {size!r}: give width and height in pixels, from {_MIN_SIDE} to {_MAX_SIDE}, such as (640, 360)"
         )
     if format not in FORMATS:
         raise ValueError(f"format is {format!r}: there are {', '.join(FORMATS)}")

@@ -9,7 +9,7 @@ import types
 from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import PurePath
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _NOTHING = inspect.Parameter.empty
@@ -85,6 +85,8 @@ def _wanted(parameter: inspect.Parameter) -> Any:
 def _converted(text: str, wanted: Any) -> Any:
     """The value of a text; what it is to be instead is the error."""
     origin, inner = get_origin(wanted), get_args(wanted)
+    if origin is Annotated:
+        return _converted(text, inner[0])
     if origin is Literal:
         return _one_of({str(it): it for it in inner}, text)
     if origin in (Union, types.UnionType):

@@ -1,8 +1,10 @@
 """Blocks as their author writes them: what they say of themselves, how they are found in a file, how they are run."""
 
 import json
+import re
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +56,7 @@ def test_a_class_that_inherits_from_a_block_is_another_one():
     ("wrong", "says"),
     [
         ({"size": 416}, r"size is 416: .*\(640, 360\)"),
-        ({"size": (0, 5)}, "from 1 to 16384"),
+        ({"size": (1, 5)}, "from 2 to 16384"),
         ({"size": (640.0, 360)}, "size is"),
         ({"format": "rgb"}, "there are rgb24, bgr24, gray8, i420"),
         ({"fps": 0}, "fps is 0"),
@@ -184,3 +186,136 @@ def test_by_hand_it_becomes_no_process(tmp_path):
     started = describe(str(file(tmp_path, "def look(frame): pass")), "run")
     assert started.returncode == 2
     assert "usage" in started.stderr
+
+
+STARTS_PROCESSES = """
+import concurrent.futures, multiprocessing, framewire
+
+def mean(array):
+    return float(array.mean())
+
+class Means(framewire.Process):
+    @framewire.command
+    def mean(self, array):
+        return mean(array)
+
+class Block:
+    def start(self):
+        self.means = Means.spawn()
+        self.pool = framewire.Pool(1)
+        context = multiprocessing.get_context("spawn")
+        self.executor = concurrent.futures.ProcessPoolExecutor(1, mp_context=context)
+    def frame(self, frame):
+        return [self.means.mean(frame).wait(), *self.pool.map(mean, [frame]), *self.executor.map(mean, [frame])]
+    def stop(self):
+        self.means.stop()
+        self.pool.terminate()
+        self.executor.shutdown()
+"""
+
+AS_ITS_PROCESS = """
+import sys, numpy as np
+from framewire import analyser
+sys.modules["__main__"] = analyser  # as `python -m framewire.analyser`
+sys.argv = [sys.argv[1]]
+runner = analyser.Runner("x", sys.argv[0], "Block", {})
+print(runner.look(np.full((2, 2), 3, np.uint8), None, 2, 2)[1])
+runner.stop()
+"""
+
+
+def as_its_process(path: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", AS_ITS_PROCESS, str(path)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_what_is_in_the_file_is_known_in_the_processes_that_it_starts(tmp_path):
+    done = as_its_process(file(tmp_path, STARTS_PROCESSES, "my blocks.v2.py"))
+    assert (done.stdout, done.returncode) == ("[3.0,3.0,3.0]\n", 0), done.stderr
+
+
+def test_a_file_that_starts_a_process_of_its_own_where_it_is_imported_is_no_bomb(tmp_path):
+    text = STARTS_PROCESSES.replace("class Block:", "MEANS = Means.spawn()\nclass Block:")
+    done = as_its_process(file(tmp_path, text))
+    assert done.returncode == 1
+    assert "could not spawn a process: the analyser's file is just being imported in a child" in done.stderr
+
+
+def test_what_only_begins_when_it_is_called_is_refused_with_what_to_write(tmp_path):
+    def refused(text):
+        with pytest.raises(analyser.NoBlock) as raised:
+            analyser.Runner("x", str(file(tmp_path, text)), None, {})
+        return str(raised.value)
+
+    assert refused("async def look(frame): return 1").startswith("look is an `async def`")
+    assert refused("def look(frame): yield 1").startswith("look has a `yield`, so calling it only makes a generator")
+    assert refused("async def look(frame): yield 1").startswith("look is an `async def`")
+    for method in ("frame", "start", "stop"):
+        rest = "" if method == "frame" else "\n    def frame(self, frame): pass"
+        said = refused(f"class Look:\n    async def {method}(self, *frame): pass{rest}")
+        assert said.startswith(f"Look.{method} is an `async def`"), said
+        assert "asyncio.run" in said
+    assert "is an `async def`" in refused("class Look:\n    async def __call__(self, frame): pass")
+
+
+def test_a_relative_import_is_told_how_it_is_written(tmp_path):
+    with pytest.raises(ImportError) as raised:
+        analyser.load(file(tmp_path, "from .other import something\ndef look(frame): pass"), None)
+    text = analyser.explain(raised.value)
+    assert "found.py is run by itself and is in no package" in text
+    assert "`from other import something`" in text
+
+
+TAKES_LONG = """
+import ctypes, threading
+libc = ctypes.PyDLL(None)  # with the GIL
+def look(frame, *, how):
+    if how == "crash":
+        ctypes.string_at(0)
+    libc.usleep(600_000)
+"""
+
+LOOKS = """
+import ctypes, os, sys
+from pathlib import Path
+from framewire import analyser
+path, how = sys.argv[1:]
+analyser._prepare(Path(path))
+runner = analyser.Runner("x", path, None, {"how": how})
+if how == "long":
+    # The engine does so by a thread without Python. Here it is another process: no thread of Python's runs meanwhile.
+    libc = ctypes.CDLL(None)
+    timer = os.fork()
+    if timer == 0:
+        libc.usleep(200_000)
+        os.kill(os.getppid(), analyser.TRACE)
+        os._exit(0)
+runner.look(None, None, 1, 1)
+print("it went on")
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "says", "then"),
+    [
+        ("long", r'Current thread .*\n  File ".*found\.py", line 7 in look\n', "it went on\n"),
+        ("crash", r'Segmentation fault\n(.*\n)*  File ".*found\.py", line 6 in look\n', ""),
+    ],
+)
+def test_where_it_takes_too_long_or_crashes_is_written(tmp_path, how, says, then):
+    """Also while a library holds the GIL."""
+    path = str(file(tmp_path, TAKES_LONG))
+    command = [sys.executable, "-c", LOOKS, path, how]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert re.search(says, done.stderr), done.stderr
+    assert done.stdout == then
+
+
+def test_the_package_is_the_program():
+    said = subprocess.run([sys.executable, "-m", "framewire", "--version"], capture_output=True, text=True, timeout=60)
+    program = Path(sysconfig.get_path("scripts"), "framewire")
+    if program.is_file():
+        assert (said.returncode, said.stdout.split()[0]) == (0, "framewire")
+    else:
+        assert said.returncode == 1
+        assert f"could not run {program}" in said.stderr

@@ -2,7 +2,7 @@
 
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal, Optional
+from typing import Annotated, Any, Literal, Optional
 
 import pytest
 
@@ -33,6 +33,8 @@ def block(
     either: int | str = 0,
     more: dict[str, Any] = {},  # noqa: B006
     parts=(1, 2),
+    share: Annotated[float, "0 to 1"] = 0.5,
+    shares: list[Annotated[int, "%"]] | None = None,
     theirs: "NoSuchType" = 3,  # noqa: F821
 ):
     pass
@@ -62,6 +64,8 @@ def block(
         ("either", "seven", "seven"),
         ("more", '{"a": [1]}', {"a": [1]}),
         ("parts", "3,x", (3, "x")),
+        ("share", "0.7", 0.7),
+        ("shares", "1,2", [1, 2]),
         ("net", "tiny", "tiny"),
         ("net", "[1]", [1]),
     ],
@@ -109,6 +113,7 @@ def test_an_annotation_that_cannot_be_read_leaves_the_default():
         ("size", "640,x", "a whole number"),
         ("limit", "x", "a whole number or none"),
         ("more", "x", "a dict, as JSON"),
+        ("share", "much", r"can't have share='much': it is to be a number\. It has"),
     ],
 )
 def test_what_is_none_or_cannot_be_is_told_with_what_there_is(name, text, says):

@@ -1,6 +1,6 @@
 //! A block that somebody wrote in Python, as the rest of the graph knows it.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use graph::{Block, BlockContext, BoxError, InputPort, OutputPort};
 use serde::{Deserialize, Serialize};
@@ -24,11 +24,16 @@ pub struct AnalyserConfig {
     /// Keyword arguments for it, as texts; Python makes of each what its annotation, or else its default, says.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
+    /// How long it may work on one picture, as its spawn has it; it says so when it takes long.
+    #[serde(default)]
+    pub responsive_within: Option<Duration>,
 }
 
 impl Analyser {
     /// The kind's name, on both sides.
     pub const KIND: &'static str = "analyser";
+    /// So many pictures of each camera may it hold at once, that which it looks at among them: to compare it with those before.
+    pub const LEASES: u32 = 4;
     /// What it looks at, as the view that it wishes for.
     pub const PICTURES: InputPort<Picture> = InputPort::new("pictures");
     /// What it finds, in pictures of all cameras.

@@ -89,8 +89,8 @@ impl Plan {
 /// An analyser may load a large model, from a disk that is cold.
 const ANALYSER_READY_WITHIN: Duration = Duration::from_secs(120);
 
-/// An analyser may keep some pictures, to compare the next one with them.
-const ANALYSER_LEASES: u32 = 4;
+/// One more than it may keep: with that one it sees that it has too many, and says who holds them.
+const ANALYSER_LEASES: u32 = Analyser::LEASES + 1;
 
 /// All that it takes to watch these sources.
 pub fn watch(Watch { sources, analyses, listener, token, json_lines }: Watch) -> Result<(Graph, Analysers), BoxError> {
@@ -163,7 +163,8 @@ impl Plan {
             let (process, page) = (format!("{block}.analyser"), Arc::new(StatusPage::create()?));
             self.list(&process, Analyser::KIND, None, &page)?;
             let Analysis { file, name, parameters } = analysis;
-            let config = AnalyserConfig { block, file: file.clone(), name, parameters };
+            let responsive = Some(responsive_within);
+            let config = AnalyserConfig { block, file: file.clone(), name, parameters, responsive_within: responsive };
             // -P: what is in the working folder isn't what is installed. -u: lines come as they are printed.
             let run = Executable::new(python.program()).args(["-P", "-u", "-m", "framewire.analyser"]);
             let (run, its_page) = (run.args([&file]), page.clone());

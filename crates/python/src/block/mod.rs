@@ -1,7 +1,9 @@
 //! A block whose work is done by a Python function or class: the process that `python -m framewire.analyser` becomes.
 
+mod kept;
 mod log;
 mod picture;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -14,7 +16,7 @@ use pyo3::{
     prelude::*,
 };
 
-use crate::ring::Leases;
+use self::{kept::Kept, watch::Watch};
 
 /// Adds what Python calls.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -36,16 +38,8 @@ struct PythonBlock {
     runner: Py<PyAny>,
     wants_info: bool,
     output: Output<Found>,
-    leases: Leases,
-    failures: Failures,
-}
-
-/// What went wrong with the last pictures.
-#[derive(Debug, Default)]
-struct Failures {
-    in_a_row: u32,
-    /// The last one, with its traceback.
-    last: String,
+    kept: Kept,
+    watch: Watch,
 }
 
 /// A result is small, as a rule; a larger one makes the ring grow.
@@ -53,51 +47,57 @@ const FOUND_BYTES: usize = 4096;
 /// Whoever draws them should get them all, also of many cameras.
 const DEPTH: u32 = 128;
 
-/// One bad picture is nothing. After so many in a row it may be the process that is broken: a lost device, a full memory.
-const MAX_FAILURES: u32 = 10;
-
 impl Block for PythonBlock {
     const KIND: &'static str = Analyser::KIND;
     type Config = AnalyserConfig;
 
     fn start(config: AnalyserConfig, cx: &mut BlockContext) -> Result<Self, BoxError> {
         let output = cx.output(Analyser::FOUND, RingOptions { depth: DEPTH, frame_bytes: FOUND_BYTES })?;
-        let AnalyserConfig { block: name, file, name: work, parameters } = config;
+        let AnalyserConfig { block: name, file, name: work, parameters, responsive_within } = config;
         let started = Python::attach(|py| -> Result<_, String> {
             let start = || -> PyResult<_> {
                 py.import("numpy")?;
                 let analyser = py.import("framewire.analyser")?;
-                let runner = analyser.getattr("Runner")?.call1((&name, file.to_string_lossy(), work, parameters))?;
+                let file = file.to_string_lossy();
+                let runner = analyser.getattr("Runner")?.call1((&name, file, work, parameters))?;
                 let view: String = runner.getattr("manifest")?.call_method0("view")?.extract()?;
                 let wants_info = runner.getattr("wants_info")?.extract()?;
-                Ok((runner.unbind(), view, wants_info))
+                let trace = analyser.getattr("TRACE")?.extract()?;
+                Ok((runner.unbind(), view, wants_info, trace))
             };
             start().map_err(|error| format!("could not start {}\n{}", file.display(), explain(py, &error)))
         });
-        let (runner, view, wants_info) = started?;
+        let (runner, view, wants_info, trace) = started?;
         cx.wish(&Analyser::PICTURES, &view);
         cx.status().set_text(Text::Detail, &view);
-        cx.status().set_text(Text::Trouble, "");
-        Ok(Self { name, runner, wants_info, output, leases: Leases::default(), failures: Failures::default() })
+        let watch = Watch::begin(cx.status().clone(), responsive_within, trace)?;
+        watch.show(String::new());
+        Ok(Self { name, runner, wants_info, output, kept: Kept::default(), watch })
     }
 
-    fn frame(&mut self, from: Arrived<'_>, picture: Frame, cx: &mut BlockContext) -> Result<(), BoxError> {
+    fn frame(&mut self, from: Arrived<'_>, picture: Frame, _cx: &mut BlockContext) -> Result<(), BoxError> {
         let (info, sequence) = (*picture.info(), picture.sequence());
-        let looked = Python::attach(|py| {
-            self.look(py, from.label, picture).map_err(|error| {
-                let ends = error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py);
-                (explain(py, &error), ends)
-            })
+        let camera = from.label;
+        let looking = self.watch.at(camera);
+        let looked = Python::attach(|py| match self.look(py, camera, picture) {
+            Ok(looked) => looked,
+            // It wants to end; that is no picture's fault.
+            Err(error) if ends(py, &error) => Looked::TooMuch(explain(py, &error)),
+            Err(error) => self.failed(py, camera, &error),
         });
+        drop(looking);
         match looked {
-            Ok((boxes, result)) => {
-                self.failures.over(cx);
-                let (camera, block, result) = (from.label.to_owned(), self.name.clone(), Some(result));
+            Looked::Well { boxes, result, trouble } => {
+                trouble.into_iter().for_each(|trouble| self.watch.show(trouble));
+                let (camera, block, result) = (camera.to_owned(), self.name.clone(), Some(result));
                 Found { camera, block, sequence, boxes, result }.publish(&mut self.output, &info)
             }
-            // It wants to end; that is no picture's fault.
-            Err((why, true)) => Err(why.into()),
-            Err((why, false)) => self.failures.count(from.label, why, cx),
+            Looked::Wrong { told, trouble } => {
+                told.into_iter().for_each(|told| tracing::error!("{told}"));
+                self.watch.show(trouble);
+                Ok(())
+            }
+            Looked::TooMuch(why) => Err(why.into()),
         }
     }
 
@@ -113,16 +113,57 @@ impl Block for PythonBlock {
 /// Where a box is drawn, as `framewire.findings` has it.
 type Drawn = (f32, f32, f32, f32, String, f32);
 
+/// What came of a picture.
+enum Looked {
+    Well {
+        boxes: Vec<Region>,
+        /// As JSON.
+        result: String,
+        /// What is wrong with other pictures, if that is something else than before.
+        trouble: Option<String>,
+    },
+    Wrong {
+        /// In the terminal.
+        told: Option<String>,
+        /// On the page.
+        trouble: String,
+    },
+    /// The process is to end.
+    TooMuch(String),
+}
+
 impl PythonBlock {
-    fn look(&self, py: Python<'_>, camera: &str, picture: Frame) -> PyResult<(Vec<Region>, String)> {
+    fn look(&mut self, py: Python<'_>, camera: &str, picture: Frame) -> PyResult<Looked> {
+        let leases = self.kept.of(camera, &picture);
+        let runner = self.runner.bind(py);
+        if !self.kept.have_room(py, &leases)? {
+            let why = kept::no_room(camera, &leases);
+            let (told, trouble) = runner.call_method1(intern!(py, "passed_over"), (camera, why))?.extract()?;
+            return Ok(Looked::Wrong { told, trouble });
+        }
         let info = *picture.info();
         let about = if self.wants_info { Some(about(py, camera, &picture)?) } else { None };
-        let array = picture::array(py, picture, &self.leases)?;
-        let looked = self.runner.bind(py).call_method1(intern!(py, "look"), (array, about, info.width, info.height))?;
+        let array = picture::array(py, picture, &leases)?;
+        let looked = runner.call_method1(intern!(py, "look"), (array, about, info.width, info.height))?;
         let (drawn, result): (Vec<Drawn>, String) = looked.extract()?;
+        let trouble = runner.call_method1(intern!(py, "well"), (camera,))?.extract()?;
         let region = |(x, y, w, h, label, score)| Region { x, y, w, h, label, score };
-        Ok((drawn.into_iter().map(region).collect(), result))
+        Ok(Looked::Well { boxes: drawn.into_iter().map(region).collect(), result, trouble })
     }
+
+    fn failed(&self, py: Python<'_>, camera: &str, error: &PyErr) -> Looked {
+        let why = explain(py, error);
+        let failed = self.runner.bind(py).call_method1(intern!(py, "failed"), (camera, &why));
+        match failed.and_then(|failed| failed.extract::<(Option<String>, String, bool)>()) {
+            Ok((told, trouble, false)) => Looked::Wrong { told, trouble },
+            Ok((_, why, true)) => Looked::TooMuch(why),
+            Err(_) => Looked::TooMuch(why),
+        }
+    }
+}
+
+fn ends(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py)
 }
 
 /// A `framewire.PictureInfo`.
@@ -131,35 +172,6 @@ fn about<'py>(py: Python<'py>, camera: &str, picture: &Frame) -> PyResult<Bound<
     let kind = py.import(intern!(py, "framewire.blocks"))?.getattr(intern!(py, "PictureInfo"))?;
     let captured_ms = info.wall_ns as f64 / 1e6;
     kind.call1((camera, picture.sequence(), info.pts_ns, captured_ms, info.has(Info::FLAG_DAMAGED)))
-}
-
-impl Failures {
-    /// A picture went well.
-    fn over(&mut self, cx: &BlockContext) {
-        if std::mem::take(self).in_a_row > 0 {
-            cx.status().set_text(Text::Trouble, "");
-        }
-    }
-
-    /// Another one didn't. The traceback is logged when it is another than before.
-    fn count(&mut self, camera: &str, why: String, cx: &BlockContext) -> Result<(), BoxError> {
-        self.in_a_row += 1;
-        let count = self.in_a_row;
-        if count == MAX_FAILURES {
-            return Err(format!("{count} pictures in a row went wrong, the last one of {camera} so:\n{why}").into());
-        }
-        if self.last == why {
-            tracing::warn!("it went wrong again, {count} times in a row now");
-        } else {
-            tracing::error!("it went wrong with a picture of {camera}:\n{why}");
-        }
-        let heading = format!("{count} in a row went wrong, the last one of {camera}:\n");
-        let room = Text::Trouble.capacity() - heading.len().min(Text::Trouble.capacity());
-        let from = why.ceil_char_boundary(why.len().saturating_sub(room));
-        cx.status().set_text(Text::Trouble, &format!("{heading}{}", &why[from..]));
-        self.last = why;
-        Ok(())
-    }
 }
 
 /// The traceback, as far as it concerns whoever wrote the file.

@@ -28,8 +28,13 @@ impl Leases {
         Noted(self.clone(), sequence)
     }
 
-    /// What to tell one who wants one more than `leases`.
-    pub(super) fn error(&self, leases: u32) -> PyErr {
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// All of them, as text: their numbers, who took them, and how long ago.
+    pub(crate) fn listed(&self) -> String {
         let now = Instant::now();
         let held: Vec<_> = self
             .lock()
@@ -38,12 +43,17 @@ impl Leases {
                 format!("frame {sequence} by thread {thread} for {:.1} s", (now - *since).as_secs_f64())
             })
             .collect();
+        held.join(", ")
+    }
+
+    /// What to tell one who wants one more than `leases`.
+    pub(super) fn error(&self, leases: u32) -> PyErr {
         Class::LeasesError.says(format!(
             "could not read the ring: all {leases} frames that this reader may hold are held, in process {}: {}; leave their \
              `with`, call `release()` or drop them and all arrays made from them, take a `copy()` of what is kept for long, or \
              ask for more leases",
             std::process::id(),
-            held.join(", ")
+            self.listed()
         ))
     }
 

@@ -240,12 +240,14 @@ fn a_picture_that_goes_wrong_shows_why_and_ten_in_a_row_end_the_process() {
         "weak.py",
         &format!(
             "import os, logging\nlogging.warning('it says %s', 'much')\nprint('and prints')\ncount = 0\ndef weak(frame):\n    global count\n    count += 1\n    \
-             if os.path.exists({broken:?}) or count % 20 == 1:\n        return frame.no_such_attribute\n"
+             if os.path.exists({broken:?}) or count == 5:\n        return frame.no_such_attribute\n"
         ),
     );
     let program = run(&["--analyse", &file]);
     let name = "weak.analyser";
-    // One now and then: it goes on, and says so while it lasts.
+    // A single one: it goes on, and says so for some seconds.
+    let trouble = row(&program, name, |row| works(row) && !row["trouble"].is_null());
+    assert!(trouble["trouble"].as_str().unwrap().starts_with("demo: a picture went wrong:\n"), "{trouble}");
     row(&program, name, |row| works(row) && row["trouble"].is_null());
     wait_for("the traceback in the terminal", || {
         let output = program.output();
@@ -261,6 +263,87 @@ fn a_picture_that_goes_wrong_shows_why_and_ten_in_a_row_end_the_process() {
     assert!(after["trouble"].as_str().unwrap().contains("no attribute 'no_such_attribute'"), "{after}");
     fs::remove_file(&broken).unwrap();
     row(&program, name, |row| works(row) && row["trouble"].is_null());
+    assert_eq!(program.stop(Signal::INT).1, Some(0));
+}
+
+#[test]
+#[ignore = "needs the Python package; `cargo xtask test e2e` runs it"]
+fn who_keeps_too_many_pictures_is_told_which_and_goes_on() {
+    let files = Files::new("keeps");
+    let lets_go = files.path("lets-go");
+    let hoards = files.write(
+        "hoards.py",
+        &format!(
+            "import os, threading, time\nkept = []\ndef _free():\n    while not os.path.exists({lets_go:?}):\n        \
+             time.sleep(0.05)\n    while True:\n        kept.clear()\n        time.sleep(0.01)\n\
+             threading.Thread(target=_free, daemon=True).start()\ndef hoards(frame):\n    kept.append(frame[1:])\n"
+        ),
+    );
+    let cycles = files.write(
+        "cycles.py",
+        "import gc\ngc.disable()\ndef cycles(frame):\n    try:\n        raise ValueError\n    except ValueError as error:\n        \
+         kept = error\n",
+    );
+    let program = run(&["--json", "--analyse", &hoards, "--analyse", &cycles]);
+    let trouble = row(&program, "hoards.analyser", |row| !row["trouble"].is_null());
+    let said = trouble["trouble"].as_str().unwrap();
+    for part in ["all 4 pictures of demo", " by thread MainThread for ", "frame.copy()"] {
+        assert!(said.starts_with("demo: ") && said.contains(part), "{said}");
+    }
+    wait_for("it in the terminal", || program.output().contains("all 4 pictures of demo").then_some(()));
+    let results = |block: &str| printed(&program).iter().filter(|line| line["block"] == block).count();
+    wait_for("pictures enough to hold too many", || (results("cycles") >= 25).then_some(()));
+    assert_eq!(results("hoards"), 4);
+    assert!(program.output().contains("objects that hold each other"));
+    fs::write(&lets_go, "").unwrap();
+    wait_for("it to go on", || (results("hoards") >= 10).then_some(()));
+    for name in ["hoards.analyser", "cycles.analyser"] {
+        let row = row(&program, name, |row| works(row) && row["trouble"].is_null());
+        assert_eq!(row["restarts"], 0, "{row}");
+    }
+    assert_eq!(program.stop(Signal::INT).1, Some(0));
+}
+
+#[test]
+#[ignore = "needs the Python package; `cargo xtask test e2e` runs it"]
+fn what_goes_wrong_again_and_again_is_told_now_and_then_and_stands() {
+    let files = Files::new("again");
+    let file = files.write(
+        "odd.py",
+        "count = 0\ndef odd(frame):\n    global count\n    count += 1\n    if count % 2:\n        raise ValueError('odd picture')\n",
+    );
+    let program = run(&["--json", "--analyse", &file]);
+    let results = || printed(&program).len();
+    wait_for("the first results", || (results() >= 2).then_some(()));
+    let before = results();
+    while results() < before + 25 {
+        let row = row(&program, "odd.analyser", |_| true);
+        assert!(row["trouble"].as_str().is_some_and(|trouble| trouble.ends_with("ValueError: odd picture")), "{row}");
+    }
+    let tracebacks = program.output().matches("ValueError: odd picture").count();
+    assert!((1..10).contains(&tracebacks), "{tracebacks} for {} pictures", 2 * results());
+    assert_eq!(program.stop(Signal::INT).1, Some(0));
+}
+
+#[test]
+#[ignore = "needs the Python package; `cargo xtask test e2e` runs it"]
+fn where_it_hangs_is_said_before_it_is_killed() {
+    let files = Files::new("hangs");
+    let file = files.write(
+        "hangs.py",
+        "import ctypes\ncount = 0\ndef hangs(frame):\n    global count\n    count += 1\n    if count == 5:\n        \
+         ctypes.PyDLL(None).sleep(1000)\n",
+    );
+    let program = run(&["--responsive-within", "2", "--analyse", &file]);
+    let at_it = row(&program, "hangs.analyser", |row| {
+        row["trouble"].as_str().is_some_and(|trouble| trouble.starts_with("it has been at one picture of demo for "))
+    });
+    assert!(at_it["trouble"].as_str().unwrap().ends_with("--responsive-within"), "{at_it}");
+    assert_eq!(at_it["restarts"], 0);
+    row(&program, "hangs.analyser", |row| row["restarts"].as_u64() > Some(0));
+    let output = program.output();
+    assert!(output.contains("hangs.py\", line 7 in hangs"), "{output}");
+    assert!(output.contains("after 2.0 s it counts as hanging"), "{output}");
     assert_eq!(program.stop(Signal::INT).1, Some(0));
 }
 
