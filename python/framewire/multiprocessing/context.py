@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from collections.abc import Callable, Iterable
 from multiprocessing import context as standard
-from multiprocessing import process
+from multiprocessing import process, util
 from multiprocessing.sharedctypes import Array as _Array
 from multiprocessing.sharedctypes import Value as _Value
 from typing import Any, ClassVar
 
 import framewire
+import framewire.process
 from framewire.multiprocessing import pickling
 from framewire.multiprocessing.chosen import chosen
 
 METHOD = "framewire"
 
 pickling.install()
+
+# What is registered last is called first: the standard library waits for processes that are no daemons, and then
+# Framewire stops what is left.
+_join_processes: Any = vars(util)["_exit_function"]  # the type checker's stubs lack it
+atexit.unregister(_join_processes)
+atexit.register(_join_processes)
 
 
 class Process(process.BaseProcess):
