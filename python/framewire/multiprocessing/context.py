@@ -84,12 +84,12 @@ class Context(standard.BaseContext):
         return framewire.Condition(framewire.RLock() if lock is None else lock)
 
     def Semaphore(self, value: int = 1) -> framewire.Semaphore:  # type: ignore[override]
-        """A semaphore; a killed holder's permits are given back."""
-        return framewire.Semaphore(value)
+        """A semaphore, for counting too; a permit of a process killed within `with semaphore` comes back."""
+        return framewire.Semaphore(value, robust=False)
 
     def BoundedSemaphore(self, value: int = 1) -> framewire.BoundedSemaphore:  # type: ignore[override]
         """A semaphore that can't be released more often than it was taken."""
-        return framewire.BoundedSemaphore(value)
+        return framewire.BoundedSemaphore(value, robust=False)
 
     def Event(self) -> framewire.Event:  # type: ignore[override]
         """A flag that processes wait for."""
