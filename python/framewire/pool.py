@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import os
 import pickle
+import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableSet, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
+from weakref import WeakSet
 
 from framewire import _core, _preparation
 from framewire._failures import PoolNotRunningError
@@ -127,6 +129,9 @@ class Pool:
             },
         )
         self._callbacks = Callbacks()
+        # Those whose input isn't read to its end: it may be, also when the pool is closed.
+        self._reading: MutableSet[IMapIterator[Any]] = WeakSet()
+        self._closing = threading.RLock()
         self._state = _RUN  # last: what isn't whole needn't be closed
 
     def map(
@@ -178,6 +183,7 @@ class Pool:
         progress: Progress,
         return_exceptions: bool,
     ) -> list[R]:
+        self._check()
         items = list(iterable)
         shown = Shown(len(items), progress)
         whole, group = pickled(function, wrapper), _core.Group()
@@ -216,11 +222,14 @@ class Pool:
         """As `map`, giving results in order while later items are still being read and done.
 
         The input may have no end: it is read only so far ahead of the results that were taken, on the caller's thread.
+        It goes on when the pool is closed; what is unread then, `join` reads, as long as the iterator is there.
         """
+        self._check()
         return IMapIterator(self, pickled(function), iterable, ordered=True)
 
     def imap_unordered(self, function: Callable[[T], R], iterable: Iterable[T], chunksize: int = 1) -> IMapIterator[R]:
         """As `imap`, giving each result as soon as it is there."""
+        self._check()
         return IMapIterator(self, pickled(function), iterable, ordered=False)
 
     def apply(self, function: Callable[..., R], args: Sequence[Any] = (), kwds: Mapping[str, Any] | None = None) -> R:
@@ -279,6 +288,7 @@ class Pool:
         error_callback: Callable[[BaseException], object] | None,
         return_exceptions: bool = False,
     ) -> AsyncResult[Any]:
+        self._check()
         group = _core.Group()
         result: AsyncResult[Any] = AsyncResult(self, group, single, callback, error_callback, return_exceptions)
         if callback is None and error_callback is None:
@@ -294,10 +304,30 @@ class Pool:
         return result
 
     def close(self) -> None:
-        """No more tasks. What was taken is done; then the workers stop."""
-        self._core.close()
-        if self._state == _RUN:
-            self._state = _CLOSE
+        """No more tasks. What was taken is done, and what an `imap` reads; then the workers stop."""
+        with self._closing:
+            if self._state == _RUN:
+                self._state = _CLOSE
+            if not self._reading:
+                self._core.close()
+
+    def _check(self) -> None:
+        if self._state == _CLOSE:
+            raise PoolNotRunningError("Pool not running: could not give it a task, since it was closed")
+
+    def _reads(self, results: IMapIterator[Any]) -> None:
+        with self._closing:
+            self._reading.add(results)
+
+    def _has_read(self, results: IMapIterator[Any]) -> None:
+        """Close, if that was put off for this one's sake."""
+        with self._closing:
+            if results not in self._reading:
+                return
+            self._reading.discard(results)
+            is_last = self._state == _CLOSE and not self._reading
+        if is_last:
+            self._core.close()
 
     def terminate(self) -> None:
         """End everything now: tasks without a result raise `PoolNotRunningError`, and the workers are killed."""
@@ -307,12 +337,18 @@ class Pool:
     def join(self, timeout: float | None = None) -> bool:
         """Wait until the workers are gone and all callbacks have returned, `timeout` seconds at most; whether it is so.
 
+        An `imap` that wasn't taken to its end is done first, as long as its iterator is there.
+
         Raises:
             PoolNotRunningError: The pool was neither closed nor terminated. It is a `ValueError`.
 
         """
         end = None if timeout is None else time.monotonic() + timeout
-        return self._core.join(timeout) and self._callbacks.join(
+        while self._state == _CLOSE and self._reading:
+            for results in list(self._reading):
+                if not results._read_to_end(end):
+                    return False
+        return self._core.join(None if end is None else max(0.0, end - time.monotonic())) and self._callbacks.join(
             None if end is None else max(0.0, end - time.monotonic())
         )
 

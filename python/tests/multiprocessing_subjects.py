@@ -28,6 +28,28 @@ def hold_and_wait(lock, held):
     time.sleep(1000)
 
 
+def hold_in_block(semaphore, held):
+    with semaphore:
+        held.set()
+        time.sleep(1000)
+
+
+def produce(empty, full):
+    for _ in range(5):
+        empty.acquire()
+        full.release()
+
+
+def consume(empty, full):
+    for _ in range(5):
+        full.acquire()
+        empty.release()
+
+
+def take(semaphore):
+    semaphore.acquire()
+
+
 def get_and_wait(queue, got):
     queue.get()
     got.set()
@@ -57,6 +79,15 @@ def attach(name, queue):
     block.buf[0] = 7
     block.close()
     queue.put(resource_tracker._resource_tracker._pid)
+
+
+def keep(queue):
+    global kept
+    kept = queue
+
+
+def put_kept(item):
+    kept.put(item)
 
 
 def die_at(number):

@@ -82,6 +82,31 @@ def test_a_killed_owner_gives_its_lock_back():
     process.join(LIMIT)
 
 
+def test_a_semaphore_counts_what_one_makes_and_another_takes():
+    empty, full = mp.Semaphore(5), mp.Semaphore(0)
+    for work, left in [(subjects.produce, (0, 5)), (subjects.consume, (5, 0))]:
+        started(work, empty, full).join(LIMIT)
+        assert (empty.get_value(), full.get_value()) == left
+    bounded = mp.BoundedSemaphore(2)
+    started(subjects.take, bounded).join(LIMIT)
+    assert bounded.get_value() == 1
+    bounded.release()
+    with pytest.raises(ValueError, match="2"):
+        bounded.release()
+
+
+@pytest.mark.parametrize("kind", [mp.Semaphore, mp.BoundedSemaphore])
+def test_a_permit_comes_back_from_who_is_killed_within_a_block(kind):
+    semaphore, held = kind(1), mp.Event()
+    process = started(subjects.hold_in_block, semaphore, held)
+    assert held.wait(LIMIT)
+    assert not semaphore.acquire(timeout=0.05)
+    process.kill()
+    assert semaphore.acquire(timeout=LIMIT)
+    process.join(LIMIT)
+    assert semaphore.get_value() == 0
+
+
 def test_a_killed_consumer_gives_its_task_back():
     queue, got = mp.JoinableQueue(), mp.Event()
     queue.put("task")
@@ -174,6 +199,15 @@ def test_a_pool_has_what_programs_look_up():
         assert mp.pool.ThreadPool(1).apply(abs, (-1,)) == 1
     with pytest.raises(ValueError, match="Pool not running"), pool:
         pass
+
+
+def test_an_imap_that_nobody_takes_is_done_by_join():
+    done = mp.Queue()
+    pool = mp.Pool(2, subjects.keep, (done,))
+    pool.imap_unordered(subjects.put_kept, range(1000))
+    pool.close()
+    pool.join()
+    assert sorted(done.get(timeout=LIMIT) for _ in range(1000)) == list(range(1000))
 
 
 def test_a_pool_and_shared_numbers():

@@ -63,6 +63,8 @@ class Pool(_Pool):
         """Start the workers, as the context says, or as was chosen."""
         method = chosen.choice.method if context is None else context.get_start_method()
         super().__init__(processes, initializer, initargs, maxtasksperchild, preload=chosen.modules(method))
+        # As there: also what an `imap` has yet to read whose iterator was dropped is done.
+        self._reading: set[IMapIterator[Any]] = set()
 
     # Private there too, and yet looked at by many programs.
     @property
