@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import pty
+import signal
 import subprocess
 import sys
 import textwrap
+import time
+
+import pytest
 
 LIMIT = 60
 
@@ -50,3 +55,140 @@ def test_processes_that_are_no_daemons_are_waited_for_at_the_end(tmp_path):
         """,
     )
     assert (done.stdout, done.stderr, done.returncode) == ("done\n", "", 0)
+
+
+# Its input becomes the session's terminal, and it becomes the program.
+IN_TERMINAL = """
+import os, sys
+os.close(os.open(os.ttyname(0), os.O_RDWR))
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+WORK = """
+def work(inner=False):
+    child = None
+    if inner:
+        child = mp.Process(target=work)
+        child.start()
+    try:
+        if not inner:
+            print("child working", flush=True)
+        time.sleep(1000)
+    except KeyboardInterrupt:
+        if child is not None:
+            child.join()
+        print("child saves", flush=True)
+"""
+
+
+def in_terminal(folder, text: str, send: bytes | signal.Signals) -> str:
+    """Run a program in a terminal of its own and send something once a child works; gives what it wrote."""
+    terminal, end = pty.openpty()
+    program = write(folder, WORK + textwrap.dedent(text))
+    running = subprocess.Popen(
+        [sys.executable, "-c", IN_TERMINAL, program],
+        stdin=end,
+        stdout=end,
+        stderr=end,
+        start_new_session=True,
+        env=environment(),
+    )
+    os.close(end)
+    told, begun = b"", time.monotonic()
+    try:
+        os.set_blocking(terminal, False)
+        is_sent = False
+        while running.poll() is None and time.monotonic() - begun < LIMIT:
+            try:
+                told += os.read(terminal, 4096)
+            except OSError:  # nothing yet, or nobody any more
+                time.sleep(0.01)
+            if not is_sent and b"child working" in told:
+                is_sent = True
+                if isinstance(send, bytes):
+                    os.write(terminal, send)
+                else:
+                    running.send_signal(send)
+        assert running.poll() is not None, f"it didn't end: {told!r}"
+        try:
+            while more := os.read(terminal, 4096):
+                told += more
+        except OSError:
+            pass
+    finally:
+        running.kill()
+        running.wait()
+        os.close(terminal)
+    return told.decode().replace("\r\n", "\n").replace("^C", "")
+
+
+JOIN = """
+if __name__ == "__main__":
+    import signal
+    {before}
+    process = mp.Process(target=work, args=({inner},))
+    process.start()
+    {after}
+    try:
+        process.join()
+    except KeyboardInterrupt:
+        process.join()
+        print("parent joined", process.exitcode)
+"""
+OWN = "signal.signal(signal.SIGINT, lambda *_: print('own', flush=True))"
+
+
+@pytest.mark.parametrize(
+    ("before", "inner", "after", "told"),
+    [
+        ("", False, "", "child saves\nparent joined 0\n"),
+        ("", True, "", "child saves\nchild saves\nparent joined 0\n"),
+        (OWN, False, "", "own\nchild saves\n"),
+        ("", False, OWN, "own\nchild saves\n"),
+    ],
+    ids=["child", "grandchild", "own handler before", "own handler afterwards"],
+)
+def test_a_terminals_interrupt_reaches_children(tmp_path, before, inner, after, told):
+    heard = in_terminal(tmp_path, JOIN.format(before=before, inner=inner, after=after), b"\x03")
+    assert sorted(heard.partition("child working\n")[2].splitlines()) == sorted(told.splitlines())
+
+
+def test_a_terminals_interrupt_isnt_heard_by_children_of_who_ignored_it(tmp_path):
+    ignoring = """
+    if __name__ == "__main__":
+        import signal
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        process = mp.Process(target=work)
+        process.start()
+        signal.signal(signal.SIGINT, before)
+        try:
+            process.join()
+        except KeyboardInterrupt:
+            process.join(1)
+            print("parent joined", process.exitcode)
+            process.kill()
+    """
+    assert in_terminal(tmp_path, ignoring, b"\x03") == "child working\nparent joined None\n"
+
+
+def test_an_interrupt_of_one_process_alone_is_for_that_one(tmp_path):
+    script = """
+    def work():
+        try:
+            time.sleep(2)
+        except KeyboardInterrupt:
+            print("child saves", flush=True)
+
+    if __name__ == "__main__":
+        import signal
+        process = mp.Process(target=work)
+        process.start()
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            process.join()
+        except KeyboardInterrupt:
+            process.join()
+            print("parent joined", process.exitcode)
+    """
+    done = run(tmp_path, script, start_new_session=True)
+    assert (done.stdout, done.stderr) == ("parent joined 0\n", "")

@@ -9,9 +9,11 @@ import signal
 import sys
 import time
 from multiprocessing import process, resource_tracker, spawn, util
+from types import FrameType
 from typing import Any
 
 from framewire import _core
+from framewire.multiprocessing import interrupts
 from framewire.multiprocessing.chosen import Choice, chosen
 from framewire.process import GRACE, Handle, Process, default_system
 
@@ -40,8 +42,13 @@ class Runner(Process):
         streams: tuple[_core.Descriptor | None, _core.Descriptor | None],
         tracker: _core.Descriptor | None,
         choice: Choice,
+        group: int,
+        ignores_interrupts: bool,
     ) -> None:
         """Take everything along; it begins as soon as the parent knows that it can."""
+        self._ignores_interrupts, self._was_interrupted = ignores_interrupts, False
+        signal.signal(signal.SIGINT, self._interrupted_early)
+        interrupts.of_group(group)
         chosen.take(choice)
         for stream, number in zip(streams, (1, 2), strict=True):
             if stream is not None:
@@ -59,16 +66,21 @@ class Runner(Process):
         self._now = os.eventfd(1)
         self.context.watch(self._now, self._run)
 
+    def _interrupted_early(self, _number: int, _frame: FrameType | None) -> None:
+        self._was_interrupted = True
+
     def _run(self) -> None:
         # What follows is the program's, as if it were the main thread's only work.
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, signal.SIG_IGN if self._ignores_interrupts else signal.default_int_handler)
         try:
             parent = os.pidfd_open(self._parent)
         except OSError:
             os._exit(1)  # it is gone, and we are about to be
         code: Any = 1
         try:
+            if self._was_interrupted and not self._ignores_interrupts:
+                raise KeyboardInterrupt
             code = self._object._bootstrap(parent_sentinel=parent)  # type: ignore[attr-defined]
         finally:
             with contextlib.suppress(Exception):
@@ -87,10 +99,20 @@ class Popen:
         self._pid: int | None = None
         preparation = spawn.get_preparation_data(process_object._name)  # type: ignore[attr-defined]
         preparation = {key: value for key, value in preparation.items() if key not in _NOT_NEEDED}
-        config = (process_object, preparation, os.getpid(), (_copy(1), _copy(2)), _tracker(), chosen.choice)
+        config = (
+            process_object,
+            preparation,
+            os.getpid(),
+            (_copy(1), _copy(2)),
+            _tracker(),
+            chosen.choice,
+            interrupts.group(),
+            interrupts.are_ignored(),
+        )
         options = {"preload": chosen.modules(method)}
         self.handle: Handle[Any] = default_system()._begin(Runner, config, {}, _name(process_object), options).handle
         self.sentinel = self.handle.fileno()
+        interrupts.listen(self)
         _ = self.pid  # it is known from now on, however soon it ends
 
     @property
@@ -109,6 +131,7 @@ class Popen:
     def wait(self, timeout: float | None = None) -> int | None:
         """Wait for its end, `timeout` seconds at most."""
         if self.returncode is None:
+            interrupts.listen(self)
             exit = self.handle.join(None if timeout is None else max(timeout, 0.0))
             if exit is None:
                 return None
