@@ -192,3 +192,49 @@ def test_an_interrupt_of_one_process_alone_is_for_that_one(tmp_path):
     """
     done = run(tmp_path, script, start_new_session=True)
     assert (done.stdout, done.stderr) == ("parent joined 0\n", "")
+
+
+def test_a_start_may_take_as_long_as_it_takes(tmp_path):
+    script = """
+    if __name__ == "__mp_main__":
+        time.sleep(1.5)  # a heavy import
+
+    def load():
+        time.sleep(1)
+
+    def tell():
+        print("ran", flush=True)
+
+    if __name__ == "__main__":
+        # The limits of those who say nothing, for this test.
+        from framewire import pool, process
+        process._OPTIONS["ready_within"] = 0.5
+        pool.Pool.__init__.__kwdefaults__["ready_within"] = 0.5
+        child = mp.Process(target=tell)
+        child.start()
+        child.join()
+        print(child.exitcode, flush=True)
+        with mp.Pool(1, load) as workers:
+            print(workers.apply(abs, (-1,)))
+    """
+    done = run(tmp_path, script)
+    assert (done.stdout, done.stderr) == ("ran\n0\n1\n", "")
+
+
+def test_a_child_that_is_killed_before_it_began_says_why(tmp_path):
+    script = """
+    import signal
+
+    if __name__ == "__mp_main__":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if __name__ == "__main__":
+        child = mp.Process(target=print)
+        child.start()
+        child.join()
+        print(child.exitcode)
+    """
+    done = run(tmp_path, script)
+    assert done.stdout == "-9\n"
+    assert "could not start Process-1" in done.stderr
+    assert "SIGKILL" in done.stderr

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from framewire._failures import RemoteTraceback
 from framewire._imap import IMapIterator
 from framewire._results import AsyncResult
-from framewire.multiprocessing.chosen import chosen
+from framewire.multiprocessing.chosen import READY_WITHIN, chosen
 from framewire.multiprocessing.context import Context
 from framewire.pool import Pool as _Pool
 
@@ -62,7 +62,14 @@ class Pool(_Pool):
     ) -> None:
         """Start the workers, as the context says, or as was chosen."""
         method = chosen.choice.method if context is None else context.get_start_method()
-        super().__init__(processes, initializer, initargs, maxtasksperchild, preload=chosen.modules(method))
+        super().__init__(
+            processes,
+            initializer,
+            initargs,
+            maxtasksperchild,
+            ready_within=READY_WITHIN,
+            preload=chosen.modules(method),
+        )
         # As there: also what an `imap` has yet to read whose iterator was dropped is done.
         self._reading: set[IMapIterator[Any]] = set()
 

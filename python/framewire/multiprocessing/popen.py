@@ -14,7 +14,7 @@ from typing import Any
 
 from framewire import _core
 from framewire.multiprocessing import interrupts
-from framewire.multiprocessing.chosen import Choice, chosen
+from framewire.multiprocessing.chosen import READY_WITHIN, Choice, chosen
 from framewire.process import GRACE, Handle, Process, default_system
 
 __all__ = ["Popen"]
@@ -97,6 +97,7 @@ class Popen:
         util._flush_std_streams()  # type: ignore[attr-defined]
         self.returncode: int | None = None
         self._pid: int | None = None
+        self._was_signalled = False
         preparation = spawn.get_preparation_data(process_object._name)  # type: ignore[attr-defined]
         preparation = {key: value for key, value in preparation.items() if key not in _NOT_NEEDED}
         config = (
@@ -109,7 +110,7 @@ class Popen:
             interrupts.group(),
             interrupts.are_ignored(),
         )
-        options = {"preload": chosen.modules(method)}
+        options = {"preload": chosen.modules(method), "ready_within": READY_WITHIN}
         self.handle: Handle[Any] = default_system()._begin(Runner, config, {}, _name(process_object), options).handle
         self.sentinel = self.handle.fileno()
         interrupts.listen(self)
@@ -135,21 +136,24 @@ class Popen:
             exit = self.handle.join(None if timeout is None else max(timeout, 0.0))
             if exit is None:
                 return None
-            if exit.kind in _NEVER_BEGAN and (exit.code is None or exit.code >= 0):
+            if exit.kind in _NEVER_BEGAN and not self._was_signalled:
                 print(f"could not start {self.handle.name}: {exit}", file=sys.stderr)
             self.returncode = exit.code if exit.code is not None else 1
         return self.returncode
 
     def terminate(self) -> None:
         """Send SIGTERM to it and what it has started."""
+        self._was_signalled = True
         self.handle.terminate()
 
     def kill(self) -> None:
         """Send SIGKILL to it and what it has started."""
+        self._was_signalled = True
         self.handle.kill()
 
     def interrupt(self) -> None:
         """Send SIGINT to it."""
+        self._was_signalled = True
         self.handle.interrupt()
 
     def close(self) -> None:
