@@ -161,7 +161,7 @@ class Pool:
             Exception: What `function` raised.
 
         """
-        return self._map(function, None, iterable, progress, return_exceptions)
+        return self._map(function, None, iterable, chunksize, progress, return_exceptions)
 
     def starmap(
         self,
@@ -173,13 +173,14 @@ class Pool:
         return_exceptions: bool = False,
     ) -> list[R]:
         """As `map`, with each item's parts as arguments."""
-        return self._map(function, Star, iterable, progress, return_exceptions)
+        return self._map(function, Star, iterable, chunksize, progress, return_exceptions)
 
     def _map(
         self,
         function: Callable[..., R],
         wrapper: Callable[[Callable[..., Any]], Any] | None,
         iterable: Iterable[Any],
+        chunksize: int | None,
         progress: Progress,
         return_exceptions: bool,
     ) -> list[R]:
@@ -224,13 +225,15 @@ class Pool:
         The input may have no end: it is read only so far ahead of the results that were taken, on the caller's thread.
         It goes on when the pool is closed; what is unread then, `join` reads, as long as the iterator is there.
         """
-        self._check()
-        return IMapIterator(self, pickled(function), iterable, ordered=True)
+        return self._imap(function, iterable, chunksize, True)
 
     def imap_unordered(self, function: Callable[[T], R], iterable: Iterable[T], chunksize: int = 1) -> IMapIterator[R]:
         """As `imap`, giving each result as soon as it is there."""
+        return self._imap(function, iterable, chunksize, False)
+
+    def _imap(self, function: Callable[..., Any], iterable: Iterable[Any], chunksize: int, ordered: bool) -> Any:
         self._check()
-        return IMapIterator(self, pickled(function), iterable, ordered=False)
+        return IMapIterator[Any](self, pickled(function), iterable, ordered=ordered)
 
     def apply(self, function: Callable[..., R], args: Sequence[Any] = (), kwds: Mapping[str, Any] | None = None) -> R:
         """Do one task and wait for its result."""
@@ -264,7 +267,7 @@ class Pool:
         return_exceptions: bool = False,
     ) -> AsyncResult[list[R]]:
         """As `map`, without waiting."""
-        return self._async(pickled(function), list(iterable), False, callback, error_callback, return_exceptions)
+        return self._map_async(function, None, iterable, chunksize, callback, error_callback, return_exceptions)
 
     def starmap_async(
         self,
@@ -277,7 +280,20 @@ class Pool:
         return_exceptions: bool = False,
     ) -> AsyncResult[list[R]]:
         """As `starmap`, without waiting."""
-        return self._async(pickled(function, Star), list(iterable), False, callback, error_callback, return_exceptions)
+        return self._map_async(function, Star, iterable, chunksize, callback, error_callback, return_exceptions)
+
+    def _map_async(
+        self,
+        function: Callable[..., Any],
+        wrapper: Callable[[Callable[..., Any]], Any] | None,
+        iterable: Iterable[Any],
+        chunksize: int | None,
+        callback: Callable[[list[Any]], object] | None,
+        error_callback: Callable[[BaseException], object] | None,
+        return_exceptions: bool,
+    ) -> AsyncResult[list[Any]]:
+        given = pickled(function, wrapper)
+        return self._async(given, list(iterable), False, callback, error_callback, return_exceptions)
 
     def _async(
         self,
@@ -287,10 +303,13 @@ class Pool:
         callback: Callable[[Any], object] | None,
         error_callback: Callable[[BaseException], object] | None,
         return_exceptions: bool = False,
+        in_chunks: bool = False,
     ) -> AsyncResult[Any]:
         self._check()
         group = _core.Group()
-        result: AsyncResult[Any] = AsyncResult(self, group, single, callback, error_callback, return_exceptions)
+        result: AsyncResult[Any] = AsyncResult(
+            self, group, single, callback, error_callback, return_exceptions, in_chunks
+        )
         if callback is None and error_callback is None:
             self._core.submit(group, 0, pickled, items)
             return result

@@ -81,6 +81,14 @@ def attach(name, queue):
     queue.put(resource_tracker._resource_tracker._pid)
 
 
+def square_and_pid(number):
+    return number * number, os.getpid()
+
+
+def invert(number):
+    return 1 / number
+
+
 def keep(queue):
     global kept
     kept = queue

@@ -210,6 +210,30 @@ def test_an_imap_that_nobody_takes_is_done_by_join():
     assert sorted(done.get(timeout=LIMIT) for _ in range(1000)) == list(range(1000))
 
 
+def test_maxtasksperchild_counts_chunks():
+    items = range(40)
+    expected = [number * number for number in items]
+    with mp.Pool(2, maxtasksperchild=1) as pool:
+        done = pool.map(subjects.square_and_pid, items, chunksize=20)
+        assert ([square for square, _ in done], len({pid for _, pid in done})) == (expected, 2)
+        done = pool.map(subjects.square_and_pid, items)  # 8 chunks, as there
+        assert ([square for square, _ in done], len({pid for _, pid in done})) == (expected, 8)
+        done = pool.map_async(subjects.square_and_pid, items, chunksize=20).get(LIMIT)
+        assert ([square for square, _ in done], len({pid for _, pid in done})) == (expected, 2)
+        done = pool.starmap(subjects.square_and_pid, zip(items), chunksize=40)
+        assert ([square for square, _ in done], len({pid for _, pid in done})) == (expected, 1)
+        for order in (pool.imap, pool.imap_unordered):
+            done = list(order(subjects.square_and_pid, items, chunksize=20))
+            assert (sorted(square for square, _ in done), len({pid for _, pid in done})) == (expected, 2)
+        with pytest.raises(ZeroDivisionError):
+            pool.map(subjects.invert, [1, 0, 2], chunksize=2)
+        both = pool.map(subjects.invert, [1, 0], chunksize=2, return_exceptions=True)
+        assert (both[0], type(both[1])) == (1, ZeroDivisionError)
+        with pytest.raises(ValueError, match="hunksize"):
+            pool.map(abs, [1], chunksize=0)
+        assert pool.map(abs, []) == []
+
+
 def test_a_pool_and_shared_numbers():
     with mp.Pool(2) as pool:
         assert pool.map(abs, range(-3, 3)) == [3, 2, 1, 0, 1, 2]
