@@ -14,6 +14,8 @@ many before it.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import pickle
 import threading
@@ -43,6 +45,8 @@ _SHOW_EVERY = 0.1
 _RUN, _CLOSE, _TERMINATE = "RUN", "CLOSE", "TERMINATE"
 
 _WORKER = "framewire.pool:_Worker"
+
+_pools: WeakSet[Pool] = WeakSet()
 
 
 class _Worker(Process):
@@ -132,6 +136,7 @@ class Pool:
         # Those whose input isn't read to its end: it may be, also when the pool is closed.
         self._reading: MutableSet[IMapIterator[Any]] = WeakSet()
         self._closing = threading.RLock()
+        _pools.add(self)
         self._state = _RUN  # last: what isn't whole needn't be closed
 
     def map(
@@ -225,11 +230,11 @@ class Pool:
         The input may have no end: it is read only so far ahead of the results that were taken, on the caller's thread.
         It goes on when the pool is closed; what is unread then, `join` reads, as long as the iterator is there.
         """
-        return self._imap(function, iterable, chunksize, True)
+        return cast(IMapIterator[R], self._imap(function, iterable, chunksize, True))
 
     def imap_unordered(self, function: Callable[[T], R], iterable: Iterable[T], chunksize: int = 1) -> IMapIterator[R]:
         """As `imap`, giving each result as soon as it is there."""
-        return self._imap(function, iterable, chunksize, False)
+        return cast(IMapIterator[R], self._imap(function, iterable, chunksize, False))
 
     def _imap(self, function: Callable[..., Any], iterable: Iterable[Any], chunksize: int, ordered: bool) -> Any:
         self._check()
@@ -398,3 +403,13 @@ class Pool:
 
     def __reduce__(self) -> Any:
         raise NotImplementedError("a pool can't be passed between processes or pickled")
+
+
+def _end_all() -> None:
+    """End what was left open, at the interpreter's exit: before its supervisor, which would take that for failures."""
+    for pool in list(_pools):
+        with contextlib.suppress(Exception):  # a forked child's copy
+            pool._core.terminate()
+
+
+atexit.register(_end_all)

@@ -238,3 +238,27 @@ def test_a_child_that_is_killed_before_it_began_says_why(tmp_path):
     assert done.stdout == "-9\n"
     assert "could not start Process-1" in done.stderr
     assert "SIGKILL" in done.stderr
+
+
+def test_a_pool_that_is_left_open_raises_no_alarm(tmp_path):
+    script = """
+    import framewire
+
+    if __name__ == "__main__":
+        pools = [framewire.Pool(2), mp.Pool(2)]
+        print([pool.map(abs, [-1]) for pool in pools])
+    """
+    done = run(tmp_path, script)
+    assert (done.stdout, done.stderr, done.returncode) == ("[[1], [1]]\n", "", 0)
+
+
+def test_a_program_ends_though_nobody_takes_what_it_has_put(tmp_path):
+    script = """
+    if __name__ == "__main__":
+        queue = mp.Queue()
+        for number in range(10_000):
+            queue.put(number)
+        print("put")
+    """
+    done = run(tmp_path, script)
+    assert (done.stdout, done.stderr, done.returncode) == ("put\n", "", 0)
