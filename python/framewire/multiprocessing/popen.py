@@ -13,9 +13,10 @@ from types import FrameType
 from typing import Any
 
 from framewire import _core
-from framewire.multiprocessing import interrupts
+from framewire._failures import StartError
+from framewire.multiprocessing import interrupts, pickling
 from framewire.multiprocessing.chosen import READY_WITHIN, Choice, chosen
-from framewire.process import GRACE, Handle, Process, default_system
+from framewire.process import GRACE, Handle, Process, Starting, default_system
 
 __all__ = ["Popen"]
 
@@ -26,6 +27,9 @@ _NOT_NEEDED = ("init_main_from_name", "init_main_from_path", "start_method", "sy
 
 # How a process ends whose work hasn't begun.
 _NEVER_BEGAN = ("failed", "lost_before_ready", "not_ready_in_time")
+
+# A child is sent 253 descriptors at most; a queue has five.
+_MANY = 48
 
 
 class Runner(Process):
@@ -111,7 +115,12 @@ class Popen:
             interrupts.are_ignored(),
         )
         options = {"preload": chosen.modules(method), "ready_within": READY_WITHIN}
-        self.handle: Handle[Any] = default_system()._begin(Runner, config, {}, _name(process_object), options).handle
+        with pickling.counting() as count:
+            starting = default_system()._begin(Runner, config, {}, _name(process_object), options)
+            is_heavy = (count.shared or 0) >= _MANY
+        self.handle: Handle[Any] = starting.handle
+        if is_heavy:
+            _wait(starting)
         self.sentinel = self.handle.fileno()
         interrupts.listen(self)
         _ = self.pid  # it is known from now on, however soon it ends
@@ -160,6 +169,15 @@ class Popen:
         """Let go of it."""
         if self.returncode is None:
             self.handle.stop(GRACE)
+
+
+def _wait(starting: Starting[Any]) -> None:
+    """Wait until the child has what it is given, which is more than fits, perhaps."""
+    try:
+        starting.wait()
+    except StartError as error:
+        error.add_note("A queue has 5 descriptors, and a lock, an event and the like 1: give it fewer of them.")
+        raise
 
 
 def _name(process_object: process.BaseProcess) -> str:
