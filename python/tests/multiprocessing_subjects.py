@@ -81,6 +81,38 @@ def attach(name, queue):
     queue.put(resource_tracker._resource_tracker._pid)
 
 
+def sum_up(tasks, results):
+    results.put(list(iter(tasks.get, None)))
+
+
+def put_many(queue, count, forsakes=False):
+    for number in range(count):
+        queue.put(number)
+    if forsakes:
+        queue.cancel_join_thread()
+
+
+def put_and_close(queue):
+    queue.put(0)
+    queue.close()
+    queue.join_thread()
+
+
+def tell_class(given, results):
+    results.put(f"{type(given).__module__}.{type(given).__qualname__}")
+
+
+def get_and_fail(queue):
+    queue.get()
+    sys.stderr.close()  # its traceback is of no interest
+    raise LookupError
+
+
+def put_in_each(queues):
+    for number, queue in enumerate(queues):
+        queue.put(number)
+
+
 def square_and_pid(number):
     return number * number, os.getpid()
 

@@ -10,11 +10,11 @@ from multiprocessing import context as standard
 from multiprocessing import process, util
 from multiprocessing.sharedctypes import Array as _Array
 from multiprocessing.sharedctypes import Value as _Value
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import framewire
 import framewire.process
-from framewire.multiprocessing import pickling
+from framewire.multiprocessing import pickling, queues
 from framewire.multiprocessing.chosen import chosen
 
 METHOD = "framewire"
@@ -59,6 +59,20 @@ class ForkServerProcess(Process):
         return _start(process_obj, "forkserver")
 
 
+class _BoundedSemaphore(framewire.BoundedSemaphore):
+    """For the standard library's own queues, which `concurrent.futures` makes with it and counts by it."""
+
+    @property
+    def _semlock(self) -> Self:
+        return self
+
+    def _get_value(self) -> int:
+        return self.get_value()
+
+    def _is_zero(self) -> bool:
+        return self.get_value() == 0
+
+
 def _start(process_obj: process.BaseProcess, method: str) -> Any:
     from framewire.multiprocessing.popen import Popen
 
@@ -89,7 +103,7 @@ class Context(standard.BaseContext):
 
     def BoundedSemaphore(self, value: int = 1) -> framewire.BoundedSemaphore:  # type: ignore[override]
         """A semaphore that can't be released more often than it was taken."""
-        return framewire.BoundedSemaphore(value, robust=False)
+        return _BoundedSemaphore(value, robust=False)
 
     def Event(self) -> framewire.Event:  # type: ignore[override]
         """A flag that processes wait for."""
@@ -102,16 +116,16 @@ class Context(standard.BaseContext):
         return framewire.Barrier(parties, action, timeout)
 
     def Queue(self, maxsize: int = 0) -> Any:
-        """A queue without a feeder thread: `put` returns when the item is in it."""
-        return framewire.Queue(maxsize)
+        """A queue: `put` returns when the item is in it, or, if there is no room, waits in this process."""
+        return queues.Queue(maxsize)
 
     def JoinableQueue(self, maxsize: int = 0) -> Any:
         """A queue whose :meth:`join` waits until each item is done; a killed consumer's come back."""
-        return framewire.JoinableQueue(maxsize)
+        return queues.JoinableQueue(maxsize)
 
     def SimpleQueue(self) -> Any:
         """A queue with `get`, `put`, `empty` and `close`."""
-        return framewire.SimpleQueue()
+        return queues.SimpleQueue()
 
     def Pool(
         self,
