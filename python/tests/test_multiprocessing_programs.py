@@ -262,3 +262,16 @@ def test_a_program_ends_though_nobody_takes_what_it_has_put(tmp_path):
     """
     done = run(tmp_path, script)
     assert (done.stdout, done.stderr, done.returncode) == ("put\n", "", 0)
+
+
+def test_a_program_may_have_more_than_the_ordinary_limit_of_descriptors(tmp_path):
+    script = """
+    import resource
+
+    if __name__ == "__main__":
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        shared = [kind() for kind in (mp.Lock, mp.RLock, mp.Semaphore, mp.Event, mp.Queue) for _ in range(50)]
+        print(len(shared))
+    """
+    done = run(tmp_path, script)
+    assert (done.stdout, done.stderr) == ("250\n", "")

@@ -16,6 +16,7 @@ import framewire
 import framewire.process
 from framewire.multiprocessing import pickling, queues
 from framewire.multiprocessing.chosen import chosen
+from framewire.multiprocessing.making import made
 
 METHOD = "framewire"
 
@@ -87,33 +88,33 @@ class Context(standard.BaseContext):
 
     def Lock(self) -> framewire.Lock:  # type: ignore[override]
         """A lock that any process may release; a killed owner's is free again."""
-        return framewire.Lock()
+        return made(lambda: framewire.Lock())
 
     def RLock(self) -> framewire.RLock:  # type: ignore[override]
         """A lock that its owner may take again."""
-        return framewire.RLock()
+        return made(lambda: framewire.RLock())
 
     def Condition(self, lock: framewire.Lock | framewire.RLock | None = None) -> framewire.Condition:  # type: ignore[override]
         """A condition, over an :class:`RLock` of its own if no lock is given."""
-        return framewire.Condition(framewire.RLock() if lock is None else lock)
+        return made(lambda: framewire.Condition(framewire.RLock() if lock is None else lock))
 
     def Semaphore(self, value: int = 1) -> framewire.Semaphore:  # type: ignore[override]
         """A semaphore, for counting too; a permit of a process killed within `with semaphore` comes back."""
-        return framewire.Semaphore(value, robust=False)
+        return made(lambda: framewire.Semaphore(value, robust=False))
 
     def BoundedSemaphore(self, value: int = 1) -> framewire.BoundedSemaphore:  # type: ignore[override]
         """A semaphore that can't be released more often than it was taken."""
-        return _BoundedSemaphore(value, robust=False)
+        return made(lambda: _BoundedSemaphore(value, robust=False))
 
     def Event(self) -> framewire.Event:  # type: ignore[override]
         """A flag that processes wait for."""
-        return framewire.Event()
+        return made(lambda: framewire.Event())
 
     def Barrier(  # type: ignore[override]
         self, parties: int, action: Callable[[], object] | None = None, timeout: float | None = None
     ) -> framewire.Barrier:
         """A meeting point, broken for all if one of them is killed."""
-        return framewire.Barrier(parties, action, timeout)
+        return made(lambda: framewire.Barrier(parties, action, timeout))
 
     def Queue(self, maxsize: int = 0) -> Any:
         """A queue: `put` returns when the item is in it, or, if there is no room, waits in this process."""

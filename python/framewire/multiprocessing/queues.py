@@ -6,13 +6,13 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Callable
 from multiprocessing import util
 from queue import Empty, Full
 from typing import Any, ClassVar
 
 import framewire
 from framewire.multiprocessing.backlog import Backlog
+from framewire.multiprocessing.making import made
 
 __all__ = ["Empty", "Full", "JoinableQueue", "Queue", "SimpleQueue"]
 
@@ -75,7 +75,7 @@ class SimpleQueue:
     def __init__(self, *, ctx: Any = None) -> None:
         """Make one; `ctx` is of no use."""
         self._closed = False
-        self._core: Any = _made(lambda: framewire.SimpleQueue(descriptor_slots=_SLOTS))
+        self._core: Any = made(lambda: framewire.SimpleQueue(descriptor_slots=_SLOTS))
 
     def put(self, obj: Any) -> None:
         """Put an object, and wait for room."""
@@ -124,7 +124,7 @@ class Queue:
     def __init__(self, maxsize: int = 0, *, ctx: Any = None, **options: Any) -> None:
         """Make one for so many items, 0 for as many as there is memory for; `ctx` is of no use."""
         options.setdefault("descriptor_slots", _SLOTS if maxsize <= 0 else min(maxsize, _SLOTS))
-        self._begin(_made(lambda: self._kind(min(maxsize, _MOST), **options)), maxsize)
+        self._begin(made(lambda: self._kind(min(maxsize, _MOST), **options)), maxsize)
 
     def _begin(self, core: Any, maxsize: int) -> None:
         self._core: Any = core
@@ -274,17 +274,6 @@ def _acknowledge(core: Any) -> None:
     with contextlib.suppress(Exception):
         while True:
             core.task_done()  # a ValueError, when there is nothing more
-
-
-def _made(make: Callable[[], Any]) -> Any:
-    try:
-        return make()
-    except OSError:
-        # A supervisor raises this process's limit of open files.
-        from framewire.process import default_system
-
-        default_system()
-        return make()
 
 
 def _of_core(queue: SimpleQueue | Queue, name: str) -> Any:
