@@ -50,6 +50,19 @@ def test_terminate_kill_and_interrupt():
     assert process.exitcode == 42
 
 
+def test_the_handler_of_interrupts_is_there_while_children_are():
+    own = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        processes = [started(time.sleep, 1000) for _ in range(2)]
+        assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        for process in processes:
+            process.kill()
+            process.join(LIMIT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, own)
+
+
 def test_a_pipe_ends_when_its_other_end_does():
     here, there = mp.Pipe()
     process = started(subjects.double, there)

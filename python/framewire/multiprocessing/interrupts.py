@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from framewire.multiprocessing.popen import Popen
 
-__all__ = ["are_ignored", "group", "listen", "of_group"]
+__all__ = ["are_ignored", "group", "is_over", "listen", "of_group"]
 
 # Whatever process group it is.
 _ANY = 0
@@ -32,13 +32,13 @@ class _Forward:
     """Tells the children, and then whoever was told before."""
 
     def __init__(self, then: Callable[[int, FrameType | None], Any]) -> None:
-        self._then = then
+        self.then = then
 
     def __call__(self, number: int, frame: FrameType | None) -> Any:
         with contextlib.suppress(Exception):
             if _is_for_all():
                 _tell()
-        return self._then(number, frame)
+        return self.then(number, frame)
 
 
 def listen(child: Popen) -> None:
@@ -51,6 +51,16 @@ def listen(child: Popen) -> None:
     present = signal.getsignal(signal.SIGINT)
     if callable(present) and not isinstance(present, _Forward):
         signal.signal(signal.SIGINT, _Forward(present))
+
+
+def is_over(child: Popen) -> None:
+    """Have a child hear nothing more; with the last one the handler goes, for whoever looks whether there is one."""
+    _children.pop(id(child), None)
+    if _children or threading.current_thread() is not threading.main_thread():
+        return
+    present = signal.getsignal(signal.SIGINT)
+    if isinstance(present, _Forward):
+        signal.signal(signal.SIGINT, present.then)
 
 
 def are_ignored() -> bool:

@@ -148,6 +148,7 @@ class Popen:
             if exit.kind in _NEVER_BEGAN and not self._was_signalled:
                 print(f"could not start {self.handle.name}: {exit}", file=sys.stderr)
             self.returncode = exit.code if exit.code is not None else 1
+            interrupts.is_over(self)
         return self.returncode
 
     def terminate(self) -> None:

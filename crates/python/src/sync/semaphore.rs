@@ -67,8 +67,7 @@ impl Permits {
         let shared = self.shared.clone();
         later::run(py, async move {
             // From here to its task nothing can be cancelled: it is one step.
-            let acquired =
-                shared.acquire_async().await.map(|permit| if keep { permit.keep() } else { permit.spend() });
+            let acquired = shared.acquire_async().await.map(|permit| if keep { permit.keep() } else { permit.spend() });
             Box::new(|py: Python<'_>| {
                 acquired.map(|()| PyBool::new(py, true).to_owned().into_any().unbind()).map_err(wait_error)
             }) as Ended
