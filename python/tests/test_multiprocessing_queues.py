@@ -84,6 +84,21 @@ def test_a_child_ends_when_all_it_has_put_is_on_its_way():
     assert process.exitcode == 0, "it said that it wouldn't wait"
 
 
+def test_a_pools_worker_waits_for_room_since_it_is_stopped_without_waiting():
+    source = mp.Queue()
+    pool = mp.Pool(1, subjects.keep, (source,))
+    put = pool.apply_async(subjects.put_many_kept, (6000,))
+    end = time.monotonic() + LIMIT
+    while source.qsize() < 4096 and time.monotonic() < end:
+        put.wait(0.01)
+    put.wait(0.2)
+    assert not put.ready()
+    pool.close()
+    assert taken(source, 6000) == list(range(6000))
+    put.get(LIMIT)
+    pool.join()
+
+
 def test_what_cannot_be_pickled_is_told_and_the_rest_goes_on(capfd):
     source = mp.Queue()
     for number in range(5000):

@@ -177,7 +177,7 @@ def _wait(starting: Starting[Any]) -> None:
     try:
         starting.wait()
     except StartError as error:
-        error.add_note("A queue has 5 descriptors, and a lock, an event and the like 1: give it fewer of them.")
+        error.add_note("A queue has 5 descriptors, and a lock, an event and the like 1 at most: give it fewer of them.")
         raise
 
 

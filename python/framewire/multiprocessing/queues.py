@@ -6,7 +6,7 @@ import contextlib
 import math
 import sys
 import time
-from multiprocessing import util
+from multiprocessing import process, util
 from queue import Empty, Full
 from typing import Any, ClassVar
 
@@ -142,6 +142,9 @@ class Queue:
 
         """
         self._check()
+        if _is_stopped_without_waiting():
+            self._core.put(obj, block, timeout)
+            return
         # Behind what waits here already.
         if not self._backlog:
             try:
@@ -274,6 +277,11 @@ def _acknowledge(core: Any) -> None:
     with contextlib.suppress(Exception):
         while True:
             core.task_done()  # a ValueError, when there is nothing more
+
+
+def _is_stopped_without_waiting() -> bool:
+    """Whether this is a pool's worker or another process of Framewire's own: what waits there would be lost."""
+    return "framewire.worker" in sys.modules and process.parent_process() is None
 
 
 def _of_core(queue: SimpleQueue | Queue, name: str) -> Any:
