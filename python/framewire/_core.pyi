@@ -136,7 +136,7 @@ class Semaphore:
     """Up to `value` at a time, between processes; `release` may add to them, up to 1024 (or `value`).
 
     The permits of a process that dies come back, unless `robust=False`: that is for counting what one process makes
-    and another takes.
+    and another takes. Those of a `with` block come back in any case.
     """
 
     def __new__(cls, value: int = 1, *, robust: bool = True) -> Self: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
@@ -38,32 +39,60 @@ class IMapIterator(Generic[R]):
         self._came: list[tuple[int, bool, Any]] = []
         self._arrived: dict[int, tuple[bool, Any]] = {}
         self._broken: BaseException | None = None
-        self._feed()
+        # Whoever joins the pool reads on, perhaps while another thread iterates.
+        self._feeding = threading.RLock()
+        pool._reads(self)
+        self._feed(self._ahead)
 
-    def _feed(self) -> None:
-        """Read as far ahead as is allowed, for a moment: the reading mustn't keep results that are there."""
+    def _feed(self, most: int) -> None:
+        """Read until so many items were given, for a moment: the reading mustn't keep results that are there."""
         end = time.monotonic() + 0.01
-        while self._group.given() - self._given < self._ahead:
-            self._read()
-            first, lot = self._lot
-            if not lot:
-                return
-            refused = False
-            try:
-                self._pool._core.submit(self._group, first, self._pickled, lot)
-            except PoolError as error:
-                refused, self._input, self._broken = True, None, error
-            finally:
-                given = self._group.given()
-                self._lot = (given, [] if refused else lot[given - first :])
-            if time.monotonic() > end:
-                return
+        with self._feeding:
+            while not self._is_read() and self._group.given() < most and time.monotonic() < end:
+                self._give(most)
 
-    def _read(self) -> None:
+    def _give(self, most: int) -> None:
+        self._read(most)
+        first, lot = self._lot
+        refused = False
+        try:
+            if lot:
+                self._pool._core.submit(self._group, first, self._pickled, lot)
+        except PoolError as error:
+            refused, self._input, self._broken = True, None, error
+        finally:
+            given = self._group.given()
+            self._lot = (given, [] if refused else lot[given - first :])
+        if self._is_read():
+            self._pool._has_read(self)
+
+    def _is_read(self) -> bool:
+        return self._input is None and not self._lot[1]
+
+    def _read_to_end(self, end: float | None) -> bool:
+        """Read whatever nobody's taking of results has read yet, for a pool that is joined; whether it was, by `end`.
+
+        What comes is kept until it is taken, but no more items wait for a worker than else.
+        """
+        while not self._is_read():
+            most = self._group.given() + self._ahead
+            while not self._is_read() and self._group.given() < most:
+                if end is not None and time.monotonic() >= end:
+                    return False
+                self._feed(most)
+            if not self._group.wait(None if end is None else max(0.0, end - time.monotonic())):
+                return False
+        return True
+
+    def __del__(self) -> None:
+        if getattr(self, "_feeding", None) is not None:
+            self._pool._has_read(self)
+
+    def _read(self, most: int) -> None:
         """Read some of the input. A slow one isn't waited for: its first item is worth handing over at once."""
         begun = time.monotonic()
         first, lot = self._lot
-        most = min(LOT, self._ahead - (first - self._given))
+        most = min(LOT, most - first)
         try:
             while self._input is not None and len(lot) < most:
                 lot.append(next(self._input))
@@ -95,14 +124,14 @@ class IMapIterator(Generic[R]):
             number = self._given if self._ordered else next(iter(self._arrived), -1)
             if number in self._arrived:
                 if self._group.left() <= self._ahead // 2:
-                    self._feed()  # before it is taken: an interruption mustn't lose it
+                    self._feed(self._given + self._ahead)  # before it is taken: an interruption mustn't lose it
                 success, value = self._arrived.pop(number)
                 self._given += 1
                 if not success:
                     raise value
                 return cast(R, value)
             if not self._group.left():
-                self._feed()
+                self._feed(self._given + self._ahead)
                 if not self._group.left():
                     if self._broken is not None:
                         broken, self._broken = self._broken, None

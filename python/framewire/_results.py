@@ -39,6 +39,7 @@ class AsyncResult(Generic[R]):
         callback: Callable[[R], object] | None,
         error_callback: Callable[[BaseException], object] | None,
         return_exceptions: bool = False,
+        in_chunks: bool = False,
     ) -> None:
         self._pool = pool  # a pool whose results are wanted isn't dropped
         self._group = group
@@ -46,6 +47,7 @@ class AsyncResult(Generic[R]):
         self._callback = callback
         self._error_callback = error_callback
         self._return_exceptions = return_exceptions
+        self._in_chunks = in_chunks
         self._lock = threading.Lock()
         self._came: list[tuple[int, bool, Any]] = []
         self._outcome: tuple[bool, Any] | None = None
@@ -112,7 +114,8 @@ class AsyncResult(Generic[R]):
                 elif self._single:
                     self._outcome = (True, outcomes[0][2])
                 else:
-                    self._outcome = (True, [value for _, _, value in outcomes])
+                    values = [value for _, _, value in outcomes]
+                    self._outcome = (True, list(itertools.chain.from_iterable(values)) if self._in_chunks else values)
                 self._came = []
             return self._outcome
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from framewire import _preparation
 
-__all__ = ["LOT", "Apply", "Star", "pickled"]
+__all__ = ["LOT", "Apply", "Chunk", "Star", "pickled"]
 
 # Items are handed over in lots of so many.
 LOT = 256
@@ -32,6 +32,16 @@ class Apply:
 
     def __call__(self, item: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
         return self.function(*item[0], **item[1])
+
+
+class Chunk:
+    """Calls with each of some items, as one task: the first exception is that of all."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, items: Iterable[Any]) -> list[Any]:
+        return [self.function(item) for item in items]
 
 
 def pickled(function: Callable[..., Any], wrapper: Callable[[Callable[..., Any]], Any] | None = None) -> bytes:

@@ -14,13 +14,17 @@ many before it.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import pickle
+import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableSet, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
+from weakref import WeakSet
 
 from framewire import _core, _preparation
 from framewire._failures import PoolNotRunningError
@@ -41,6 +45,8 @@ _SHOW_EVERY = 0.1
 _RUN, _CLOSE, _TERMINATE = "RUN", "CLOSE", "TERMINATE"
 
 _WORKER = "framewire.pool:_Worker"
+
+_pools: WeakSet[Pool] = WeakSet()
 
 
 class _Worker(Process):
@@ -127,6 +133,10 @@ class Pool:
             },
         )
         self._callbacks = Callbacks()
+        # Those whose input isn't read to its end: it may be, also when the pool is closed.
+        self._reading: MutableSet[IMapIterator[Any]] = WeakSet()
+        self._closing = threading.RLock()
+        _pools.add(self)
         self._state = _RUN  # last: what isn't whole needn't be closed
 
     def map(
@@ -156,7 +166,7 @@ class Pool:
             Exception: What `function` raised.
 
         """
-        return self._map(function, None, iterable, progress, return_exceptions)
+        return self._map(function, None, iterable, chunksize, progress, return_exceptions)
 
     def starmap(
         self,
@@ -168,16 +178,18 @@ class Pool:
         return_exceptions: bool = False,
     ) -> list[R]:
         """As `map`, with each item's parts as arguments."""
-        return self._map(function, Star, iterable, progress, return_exceptions)
+        return self._map(function, Star, iterable, chunksize, progress, return_exceptions)
 
     def _map(
         self,
         function: Callable[..., R],
         wrapper: Callable[[Callable[..., Any]], Any] | None,
         iterable: Iterable[Any],
+        chunksize: int | None,
         progress: Progress,
         return_exceptions: bool,
     ) -> list[R]:
+        self._check()
         items = list(iterable)
         shown = Shown(len(items), progress)
         whole, group = pickled(function, wrapper), _core.Group()
@@ -216,12 +228,17 @@ class Pool:
         """As `map`, giving results in order while later items are still being read and done.
 
         The input may have no end: it is read only so far ahead of the results that were taken, on the caller's thread.
+        It goes on when the pool is closed; what is unread then, `join` reads, as long as the iterator is there.
         """
-        return IMapIterator(self, pickled(function), iterable, ordered=True)
+        return cast(IMapIterator[R], self._imap(function, iterable, chunksize, True))
 
     def imap_unordered(self, function: Callable[[T], R], iterable: Iterable[T], chunksize: int = 1) -> IMapIterator[R]:
         """As `imap`, giving each result as soon as it is there."""
-        return IMapIterator(self, pickled(function), iterable, ordered=False)
+        return cast(IMapIterator[R], self._imap(function, iterable, chunksize, False))
+
+    def _imap(self, function: Callable[..., Any], iterable: Iterable[Any], chunksize: int, ordered: bool) -> Any:
+        self._check()
+        return IMapIterator[Any](self, pickled(function), iterable, ordered=ordered)
 
     def apply(self, function: Callable[..., R], args: Sequence[Any] = (), kwds: Mapping[str, Any] | None = None) -> R:
         """Do one task and wait for its result."""
@@ -255,7 +272,7 @@ class Pool:
         return_exceptions: bool = False,
     ) -> AsyncResult[list[R]]:
         """As `map`, without waiting."""
-        return self._async(pickled(function), list(iterable), False, callback, error_callback, return_exceptions)
+        return self._map_async(function, None, iterable, chunksize, callback, error_callback, return_exceptions)
 
     def starmap_async(
         self,
@@ -268,7 +285,20 @@ class Pool:
         return_exceptions: bool = False,
     ) -> AsyncResult[list[R]]:
         """As `starmap`, without waiting."""
-        return self._async(pickled(function, Star), list(iterable), False, callback, error_callback, return_exceptions)
+        return self._map_async(function, Star, iterable, chunksize, callback, error_callback, return_exceptions)
+
+    def _map_async(
+        self,
+        function: Callable[..., Any],
+        wrapper: Callable[[Callable[..., Any]], Any] | None,
+        iterable: Iterable[Any],
+        chunksize: int | None,
+        callback: Callable[[list[Any]], object] | None,
+        error_callback: Callable[[BaseException], object] | None,
+        return_exceptions: bool,
+    ) -> AsyncResult[list[Any]]:
+        given = pickled(function, wrapper)
+        return self._async(given, list(iterable), False, callback, error_callback, return_exceptions)
 
     def _async(
         self,
@@ -278,9 +308,13 @@ class Pool:
         callback: Callable[[Any], object] | None,
         error_callback: Callable[[BaseException], object] | None,
         return_exceptions: bool = False,
+        in_chunks: bool = False,
     ) -> AsyncResult[Any]:
+        self._check()
         group = _core.Group()
-        result: AsyncResult[Any] = AsyncResult(self, group, single, callback, error_callback, return_exceptions)
+        result: AsyncResult[Any] = AsyncResult(
+            self, group, single, callback, error_callback, return_exceptions, in_chunks
+        )
         if callback is None and error_callback is None:
             self._core.submit(group, 0, pickled, items)
             return result
@@ -294,10 +328,30 @@ class Pool:
         return result
 
     def close(self) -> None:
-        """No more tasks. What was taken is done; then the workers stop."""
-        self._core.close()
-        if self._state == _RUN:
-            self._state = _CLOSE
+        """No more tasks. What was taken is done, and what an `imap` reads; then the workers stop."""
+        with self._closing:
+            if self._state == _RUN:
+                self._state = _CLOSE
+            if not self._reading:
+                self._core.close()
+
+    def _check(self) -> None:
+        if self._state == _CLOSE:
+            raise PoolNotRunningError("Pool not running: could not give it a task, since it was closed")
+
+    def _reads(self, results: IMapIterator[Any]) -> None:
+        with self._closing:
+            self._reading.add(results)
+
+    def _has_read(self, results: IMapIterator[Any]) -> None:
+        """Close, if that was put off for this one's sake."""
+        with self._closing:
+            if results not in self._reading:
+                return
+            self._reading.discard(results)
+            is_last = self._state == _CLOSE and not self._reading
+        if is_last:
+            self._core.close()
 
     def terminate(self) -> None:
         """End everything now: tasks without a result raise `PoolNotRunningError`, and the workers are killed."""
@@ -307,12 +361,18 @@ class Pool:
     def join(self, timeout: float | None = None) -> bool:
         """Wait until the workers are gone and all callbacks have returned, `timeout` seconds at most; whether it is so.
 
+        An `imap` that wasn't taken to its end is done first, as long as its iterator is there.
+
         Raises:
             PoolNotRunningError: The pool was neither closed nor terminated. It is a `ValueError`.
 
         """
         end = None if timeout is None else time.monotonic() + timeout
-        return self._core.join(timeout) and self._callbacks.join(
+        while self._state == _CLOSE and self._reading:
+            for results in list(self._reading):
+                if not results._read_to_end(end):
+                    return False
+        return self._core.join(None if end is None else max(0.0, end - time.monotonic())) and self._callbacks.join(
             None if end is None else max(0.0, end - time.monotonic())
         )
 
@@ -343,3 +403,13 @@ class Pool:
 
     def __reduce__(self) -> Any:
         raise NotImplementedError("a pool can't be passed between processes or pickled")
+
+
+def _end_all() -> None:
+    """End what was left open, at the interpreter's exit: before its supervisor, which would take that for failures."""
+    for pool in list(_pools):
+        with contextlib.suppress(Exception):  # a forked child's copy
+            pool._core.terminate()
+
+
+atexit.register(_end_all)

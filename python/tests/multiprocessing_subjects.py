@@ -28,6 +28,28 @@ def hold_and_wait(lock, held):
     time.sleep(1000)
 
 
+def hold_in_block(semaphore, held):
+    with semaphore:
+        held.set()
+        time.sleep(1000)
+
+
+def produce(empty, full):
+    for _ in range(5):
+        empty.acquire()
+        full.release()
+
+
+def consume(empty, full):
+    for _ in range(5):
+        full.acquire()
+        empty.release()
+
+
+def take(semaphore):
+    semaphore.acquire()
+
+
 def get_and_wait(queue, got):
     queue.get()
     got.set()
@@ -57,6 +79,59 @@ def attach(name, queue):
     block.buf[0] = 7
     block.close()
     queue.put(resource_tracker._resource_tracker._pid)
+
+
+def sum_up(tasks, results):
+    results.put(list(iter(tasks.get, None)))
+
+
+def put_many(queue, count, forsakes=False):
+    for number in range(count):
+        queue.put(number)
+    if forsakes:
+        queue.cancel_join_thread()
+
+
+def put_and_close(queue):
+    queue.put(0)
+    queue.close()
+    queue.join_thread()
+
+
+def tell_class(given, results):
+    results.put(f"{type(given).__module__}.{type(given).__qualname__}")
+
+
+def get_and_fail(queue):
+    queue.get()
+    sys.stderr.close()  # its traceback is of no interest
+    raise LookupError
+
+
+def put_in_each(queues):
+    for number, queue in enumerate(queues):
+        queue.put(number)
+
+
+def square_and_pid(number):
+    return number * number, os.getpid()
+
+
+def invert(number):
+    return 1 / number
+
+
+def keep(queue):
+    global kept
+    kept = queue
+
+
+def put_kept(item):
+    kept.put(item)
+
+
+def put_many_kept(count):
+    put_many(kept, count)
 
 
 def die_at(number):

@@ -50,6 +50,19 @@ def test_terminate_kill_and_interrupt():
     assert process.exitcode == 42
 
 
+def test_the_handler_of_interrupts_is_there_while_children_are():
+    own = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        processes = [started(time.sleep, 1000) for _ in range(2)]
+        assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        for process in processes:
+            process.kill()
+            process.join(LIMIT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, own)
+
+
 def test_a_pipe_ends_when_its_other_end_does():
     here, there = mp.Pipe()
     process = started(subjects.double, there)
@@ -80,6 +93,31 @@ def test_a_killed_owner_gives_its_lock_back():
     assert lock.acquire(timeout=LIMIT)
     lock.release()
     process.join(LIMIT)
+
+
+def test_a_semaphore_counts_what_one_makes_and_another_takes():
+    empty, full = mp.Semaphore(5), mp.Semaphore(0)
+    for work, left in [(subjects.produce, (0, 5)), (subjects.consume, (5, 0))]:
+        started(work, empty, full).join(LIMIT)
+        assert (empty.get_value(), full.get_value()) == left
+    bounded = mp.BoundedSemaphore(2)
+    started(subjects.take, bounded).join(LIMIT)
+    assert bounded.get_value() == 1
+    bounded.release()
+    with pytest.raises(ValueError, match="2"):
+        bounded.release()
+
+
+@pytest.mark.parametrize("kind", [mp.Semaphore, mp.BoundedSemaphore])
+def test_a_permit_comes_back_from_who_is_killed_within_a_block(kind):
+    semaphore, held = kind(1), mp.Event()
+    process = started(subjects.hold_in_block, semaphore, held)
+    assert held.wait(LIMIT)
+    assert not semaphore.acquire(timeout=0.05)
+    process.kill()
+    assert semaphore.acquire(timeout=LIMIT)
+    process.join(LIMIT)
+    assert semaphore.get_value() == 0
 
 
 def test_a_killed_consumer_gives_its_task_back():
@@ -174,6 +212,39 @@ def test_a_pool_has_what_programs_look_up():
         assert mp.pool.ThreadPool(1).apply(abs, (-1,)) == 1
     with pytest.raises(ValueError, match="Pool not running"), pool:
         pass
+
+
+def test_an_imap_that_nobody_takes_is_done_by_join():
+    done = mp.Queue()
+    pool = mp.Pool(2, subjects.keep, (done,))
+    pool.imap_unordered(subjects.put_kept, range(1000))
+    pool.close()
+    pool.join()
+    assert sorted(done.get(timeout=LIMIT) for _ in range(1000)) == list(range(1000))
+
+
+def test_maxtasksperchild_counts_chunks():
+    items = range(40)
+    expected = [number * number for number in items]
+    with mp.Pool(2, maxtasksperchild=1) as pool:
+        done = pool.map(subjects.square_and_pid, items, chunksize=20)
+        assert ([square for square, _ in done], len({pid for _, pid in done})) == (expected, 2)
+        done = pool.map(subjects.square_and_pid, items)  # 8 chunks, as there
+        assert ([square for square, _ in done], len({pid for _, pid in done})) == (expected, 8)
+        done = pool.map_async(subjects.square_and_pid, items, chunksize=20).get(LIMIT)
+        assert ([square for square, _ in done], len({pid for _, pid in done})) == (expected, 2)
+        done = pool.starmap(subjects.square_and_pid, zip(items), chunksize=40)
+        assert ([square for square, _ in done], len({pid for _, pid in done})) == (expected, 1)
+        for order in (pool.imap, pool.imap_unordered):
+            done = list(order(subjects.square_and_pid, items, chunksize=20))
+            assert (sorted(square for square, _ in done), len({pid for _, pid in done})) == (expected, 2)
+        with pytest.raises(ZeroDivisionError):
+            pool.map(subjects.invert, [1, 0, 2], chunksize=2)
+        both = pool.map(subjects.invert, [1, 0], chunksize=2, return_exceptions=True)
+        assert (both[0], type(both[1])) == (1, ZeroDivisionError)
+        with pytest.raises(ValueError, match="hunksize"):
+            pool.map(abs, [1], chunksize=0)
+        assert pool.map(abs, []) == []
 
 
 def test_a_pool_and_shared_numbers():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 import signal
@@ -335,3 +336,29 @@ def test_ctrl_c_in_an_input_is_heard_and_loses_nothing(pool):
         except StopIteration:
             break
     assert (came, heard) == (list(range(600)), 1)
+
+
+@pytest.mark.parametrize("order", ["imap", "imap_unordered"])
+@pytest.mark.parametrize("joins_first", [False, True])
+def test_an_imap_goes_on_in_a_closed_pool(order, joins_first):
+    pool = framewire.Pool(2)
+    results = getattr(pool, order)(abs, (-number for number in range(1000)))
+    pool.close()
+    with pytest.raises(framewire.PoolNotRunningError, match="closed"):
+        pool.apply_async(abs, (1,))
+    with pytest.raises(framewire.PoolNotRunningError, match="closed"):
+        pool.imap(abs, [1])
+    if joins_first:
+        assert pool.join(LIMIT)
+    assert sorted(results) == list(range(1000))
+    assert pool.join(LIMIT)
+
+
+def test_a_closed_pool_ends_when_an_endless_imap_is_dropped():
+    pool = framewire.Pool(1)
+    results = pool.imap(abs, itertools.count())
+    assert next(results) == 0
+    pool.close()
+    assert not pool.join(0.2), "there is always one more"
+    del results
+    assert pool.join(LIMIT)

@@ -5,15 +5,16 @@
     from framewire import multiprocessing as mp
 
 What has the same name means the same. What is different is what hangs, leaks or loses there: a killed process gives
-back its locks and its queue's items, a pool loses only the task that its worker was at, and no child outlives its
-parent. The table in ``docs/design/python-multiprocessing.md`` says what passes of CPython's own tests, what differs,
-and why.
+back its locks and its queue's items (a manager's are the standard library's, and stay locked), a pool loses only the
+task that its worker was at, and no child outlives its parent. The tables in ``docs/design/python-multiprocessing.md``
+say what passes of CPython's own tests, what differs, and why.
 
 Processes are made by starting the interpreter anew, as with the start method *spawn*: the main module must be
 importable, so guard what starts processes by ``if __name__ == "__main__":``. With *forkserver* they are copies of an
 interpreter that has imported what ``set_forkserver_preload`` says.
 """
 
+from multiprocessing import process, reduction, util
 from multiprocessing.context import AuthenticationError, BufferTooShort, ProcessError, TimeoutError
 
 from framewire.multiprocessing import connection, shared_memory
@@ -88,8 +89,11 @@ __all__ = [
     "get_start_method",
     "log_to_stderr",
     "parent_process",
+    "process",
+    "reduction",
     "set_executable",
     "set_forkserver_preload",
     "set_start_method",
     "shared_memory",
+    "util",
 ]

@@ -6,7 +6,10 @@ from typing import NamedTuple
 
 from framewire import _preparation
 
-__all__ = ["Choice", "chosen"]
+__all__ = ["READY_WITHIN", "Choice", "chosen"]
+
+# The standard library waits for a start as long as it takes: ten years, in seconds.
+READY_WITHIN = 10 * 365 * 86400.0
 
 
 class Choice(NamedTuple):

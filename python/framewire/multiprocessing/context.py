@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from collections.abc import Callable, Iterable
 from multiprocessing import context as standard
-from multiprocessing import process
+from multiprocessing import process, util
 from multiprocessing.sharedctypes import Array as _Array
 from multiprocessing.sharedctypes import Value as _Value
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import framewire
-from framewire.multiprocessing import pickling
+import framewire.process
+from framewire.multiprocessing import pickling, queues
 from framewire.multiprocessing.chosen import chosen
+from framewire.multiprocessing.making import made
 
 METHOD = "framewire"
 
 pickling.install()
+
+# What is registered last is called first: the standard library waits for processes that are no daemons, and then
+# Framewire stops what is left.
+_join_processes: Any = vars(util)["_exit_function"]  # the type checker's stubs lack it
+atexit.unregister(_join_processes)
+atexit.register(_join_processes)
 
 
 class Process(process.BaseProcess):
@@ -51,6 +60,20 @@ class ForkServerProcess(Process):
         return _start(process_obj, "forkserver")
 
 
+class _BoundedSemaphore(framewire.BoundedSemaphore):
+    """For the standard library's own queues, which `concurrent.futures` makes with it and counts by it."""
+
+    @property
+    def _semlock(self) -> Self:
+        return self
+
+    def _get_value(self) -> int:
+        return self.get_value()
+
+    def _is_zero(self) -> bool:
+        return self.get_value() == 0
+
+
 def _start(process_obj: process.BaseProcess, method: str) -> Any:
     from framewire.multiprocessing.popen import Popen
 
@@ -65,45 +88,45 @@ class Context(standard.BaseContext):
 
     def Lock(self) -> framewire.Lock:  # type: ignore[override]
         """A lock that any process may release; a killed owner's is free again."""
-        return framewire.Lock()
+        return made(lambda: framewire.Lock())
 
     def RLock(self) -> framewire.RLock:  # type: ignore[override]
         """A lock that its owner may take again."""
-        return framewire.RLock()
+        return made(lambda: framewire.RLock())
 
     def Condition(self, lock: framewire.Lock | framewire.RLock | None = None) -> framewire.Condition:  # type: ignore[override]
         """A condition, over an :class:`RLock` of its own if no lock is given."""
-        return framewire.Condition(framewire.RLock() if lock is None else lock)
+        return made(lambda: framewire.Condition(framewire.RLock() if lock is None else lock))
 
     def Semaphore(self, value: int = 1) -> framewire.Semaphore:  # type: ignore[override]
-        """A semaphore; a killed holder's permits are given back."""
-        return framewire.Semaphore(value)
+        """A semaphore, for counting too; a permit of a process killed within `with semaphore` comes back."""
+        return made(lambda: framewire.Semaphore(value, robust=False))
 
     def BoundedSemaphore(self, value: int = 1) -> framewire.BoundedSemaphore:  # type: ignore[override]
         """A semaphore that can't be released more often than it was taken."""
-        return framewire.BoundedSemaphore(value)
+        return made(lambda: _BoundedSemaphore(value, robust=False))
 
     def Event(self) -> framewire.Event:  # type: ignore[override]
         """A flag that processes wait for."""
-        return framewire.Event()
+        return made(lambda: framewire.Event())
 
     def Barrier(  # type: ignore[override]
         self, parties: int, action: Callable[[], object] | None = None, timeout: float | None = None
     ) -> framewire.Barrier:
         """A meeting point, broken for all if one of them is killed."""
-        return framewire.Barrier(parties, action, timeout)
+        return made(lambda: framewire.Barrier(parties, action, timeout))
 
     def Queue(self, maxsize: int = 0) -> Any:
-        """A queue without a feeder thread: `put` returns when the item is in it."""
-        return framewire.Queue(maxsize)
+        """A queue: `put` returns when the item is in it, or, if there is no room, waits in this process."""
+        return queues.Queue(maxsize)
 
     def JoinableQueue(self, maxsize: int = 0) -> Any:
         """A queue whose :meth:`join` waits until each item is done; a killed consumer's come back."""
-        return framewire.JoinableQueue(maxsize)
+        return queues.JoinableQueue(maxsize)
 
     def SimpleQueue(self) -> Any:
         """A queue with `get`, `put`, `empty` and `close`."""
-        return framewire.SimpleQueue()
+        return queues.SimpleQueue()
 
     def Pool(
         self,

@@ -6,15 +6,17 @@ process. Here the descriptor goes along.
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from multiprocessing import context
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, cast
 
 from framewire import _core
 
-__all__ = ["install"]
+__all__ = ["Count", "counting", "install"]
 
 
 class _Courier:
@@ -29,12 +31,39 @@ class _Courier:
         return descriptor  # it has `detach`, which is what is asked of it there
 
 
+class Count(threading.local):
+    """How many objects of Framewire's, which have descriptors, are in a message."""
+
+    shared: int | None = None
+
+
+_count = Count()
+
+
+class _Counting(ForkingPickler):
+    def reducer_override(self, obj: Any) -> Any:
+        if type(obj).__module__ == "framewire" and _count.shared is not None:
+            _count.shared += 1
+        return NotImplemented
+
+
+@contextlib.contextmanager
+def counting() -> Iterator[Count]:
+    """Count those that this thread pickles meanwhile."""
+    _count.shared = 0
+    try:
+        yield _count
+    finally:
+        _count.shared = None
+
+
 def _dumps(thing: Any, *, protocol: int | None = None, buffer_callback: Callable[[Any], Any] | None = None) -> bytes:
     buffer = io.BytesIO()
     before = context.get_spawning_popen()
     context.set_spawning_popen(cast(Any, _Courier))
     try:
-        ForkingPickler(buffer, protocol, True, buffer_callback).dump(thing)
+        pickler = ForkingPickler if _count.shared is None else _Counting
+        pickler(buffer, protocol, True, buffer_callback).dump(thing)
     finally:
         context.set_spawning_popen(before)
     return buffer.getvalue()

@@ -33,14 +33,12 @@ SECONDS_A_TEST = 40
 
 # ruff: noqa: E501, the reasons
 # What is different here, and why; docs/design/python-multiprocessing.md has the same for a reader.
-_INSIDE = "it looks into attributes of the standard library's own objects"
 DIFFERENT = {
     "TestInternalDecorators.test_only_run_in_spawn_testsuite": "it tests a helper of this suite, with all start methods",
     "TestPoolNotLeakOnFailure.test_release_unused_processes": "it makes a pool of mock processes",
     "TestResourceTracker.test_resource_tracker_sigint": "there is no tracker process",
     "TestResourceTracker.test_resource_tracker_sigkill": "there is no tracker process",
     "TestResourceTracker.test_resource_tracker_sigterm": "there is no tracker process",
-    "TestSimpleQueue.test_closed": _INSIDE,
     "TestStartMethod.test_context": "there is one start method",
     "TestStartMethod.test_get_all": "there is one start method",
     "TestStartMethod.test_mixed_startmethod": "there is one start method",

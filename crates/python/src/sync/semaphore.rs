@@ -35,8 +35,9 @@ impl Permits {
         Ok(Self { shared: room::make(permits.max(1024) as usize * 4 + 512, create)?, robust })
     }
 
-    fn acquire(&self, py: Python<'_>, limit: Limit) -> PyResult<bool> {
-        let has = |permit: Permit<'_>| if self.robust { permit.keep() } else { permit.spend() };
+    /// `keep`: if this process dies, the permit comes back.
+    fn acquire(&self, py: Python<'_>, limit: Limit, keep: bool) -> PyResult<bool> {
+        let has = |permit: Permit<'_>| if keep { permit.keep() } else { permit.spend() };
         if let Some(permit) = self.shared.try_acquire().map_err(error::forked)? {
             has(permit);
             return Ok(true);
@@ -62,12 +63,11 @@ impl Permits {
         }
     }
 
-    fn acquire_async<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let (shared, robust) = (self.shared.clone(), self.robust);
+    fn acquire_async<'py>(&self, py: Python<'py>, keep: bool) -> PyResult<Bound<'py, PyAny>> {
+        let shared = self.shared.clone();
         later::run(py, async move {
             // From here to its task nothing can be cancelled: it is one step.
-            let acquired =
-                shared.acquire_async().await.map(|permit| if robust { permit.keep() } else { permit.spend() });
+            let acquired = shared.acquire_async().await.map(|permit| if keep { permit.keep() } else { permit.spend() });
             Box::new(|py: Python<'_>| {
                 acquired.map(|()| PyBool::new(py, true).to_owned().into_any().unbind()).map_err(wait_error)
             }) as Ended
@@ -101,7 +101,7 @@ macro_rules! semaphore_class {
         #[doc = $doc]
         ///
         /// The permits of a process that dies come back, unless `robust=False`: that is for counting what one process makes and
-        /// another takes.
+        /// another takes. Those of a `with` block come back in any case.
         #[pyclass(frozen, subclass, module = "framewire")]
         pub(crate) struct $class(Permits);
 
@@ -116,12 +116,12 @@ macro_rules! semaphore_class {
             /// Take a permit, and wait for one if `block`, for at most `timeout` seconds. True if it is had.
             #[pyo3(signature = (block = true, timeout = None))]
             fn acquire(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> PyResult<bool> {
-                self.0.acquire(py, Limit::blocking(block, timeout)?)
+                self.0.acquire(py, Limit::blocking(block, timeout)?, self.0.robust)
             }
 
             /// Take a permit, in a task. Cancelling it is safe at any time: no permit is taken then.
             fn acquire_async<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-                self.0.acquire_async(py)
+                self.0.acquire_async(py, self.0.robust)
             }
 
             /// Give a permit back, or one more. From any process.
@@ -135,7 +135,8 @@ macro_rules! semaphore_class {
             }
 
             fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
-                self.0.acquire(py, Limit::Never)
+                // A block ends in the process in which it began, or that process dies in it.
+                self.0.acquire(py, Limit::Never, true)
             }
 
             #[pyo3(signature = (*_exception))]
@@ -144,7 +145,7 @@ macro_rules! semaphore_class {
             }
 
             fn __aenter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-                self.0.acquire_async(py)
+                self.0.acquire_async(py, true)
             }
 
             #[pyo3(signature = (*exception))]
