@@ -1,8 +1,14 @@
 """Video and data streams through isolated processes, any of which may be killed."""
 
+import sys
 from typing import Any
 
 from framewire._core import __version__
+
+# What a child's main module defines is of this module there, and comes back by that name: in answers, exceptions,
+# events, queues. `multiprocessing` makes the same alias.
+if "__main__" in sys.modules:
+    sys.modules.setdefault("__mp_main__", sys.modules["__main__"])
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

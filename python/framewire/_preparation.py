@@ -27,7 +27,15 @@ __all__ = [
     "zygote_command",
 ]
 
-_ORIGINAL_FOLDER = os.getcwd() if os.path.isdir(os.curdir) else None
+
+def _folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:
+        return None  # it was deleted
+
+
+_ORIGINAL_FOLDER = _folder()
 _MAIN = "__mp_main__"
 _MAIN_NAME = "__main__"
 

@@ -221,3 +221,90 @@ def test_many_lines_are_seen_in_the_end(tmp_path):
     done = run(path)
     lines = [line for line in done.stderr.splitlines() if line.startswith("[w] line ")]
     assert lines == [f"[w] line {number}" for number in range(500)]
+
+
+def test_what_the_main_module_defines_comes_back(tmp_path):
+    """Also where nothing has imported `multiprocessing`, which makes the same alias."""
+    path = write(
+        tmp_path / "back.py",
+        """
+        class Seen:
+            def __init__(self, number):
+                self.number = number
+
+        class NotFound(Exception):
+            pass
+
+        class Gives(framewire.Process):
+            def start(self, queue):
+                self.queue = queue
+
+            @framewire.command
+            def seen(self, number):
+                self.emit(Seen(number))
+                self.queue.put(Seen(number))
+                return Seen(number)
+
+            @framewire.command
+            def fail(self):
+                raise NotFound("it isn't there")
+
+        def see(number):
+            if number == 0:
+                raise NotFound("nothing")
+            return Seen(number)
+
+        if __name__ == "__main__":
+            queue = framewire.Queue()
+            gives = Gives.spawn(queue)
+            came = [gives.seen(1).wait(30), gives.events.next(30), queue.get(timeout=30)]
+            with framewire.Pool(1) as pool:
+                came += pool.map(see, [1, 2])
+                for ask in (gives.fail().wait, lambda: pool.apply(see, (0,))):
+                    try:
+                        ask()
+                    except NotFound as error:
+                        print(error)
+            print(all(type(each) is Seen for each in came), len(came))
+            print([name for name in sys.modules if name.startswith("multiprocessing")])
+        """,
+    )
+    done = run(path)
+    assert done.stdout == "it isn't there\nnothing\nTrue 5\n[]\n", done.stderr
+
+
+def test_a_deleted_folder_is_no_reason_not_to_start(tmp_path):
+    script = "import os, sys; os.rmdir(os.getcwd()); import framewire, framewire.process; print(framewire.Queue())"
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    done = run("-c", script, cwd=folder)
+    assert done.stdout == "<framewire.Queue 0 of 4096 waiting>\n", done.stderr
+
+
+@pytest.mark.parametrize("closed", ["2", "1, 2", "0, 1, 2"])
+def test_a_parent_without_streams_can_have_copies(tmp_path, closed):
+    """What it opens next has their numbers."""
+    path = write(
+        tmp_path / "streams.py",
+        f"""
+        class Speaks(framewire.Process):
+            @framewire.command
+            def speak(self):
+                print("to be heard", file=sys.stderr)
+                return 7
+
+        if __name__ == "__main__":
+            import logging, os
+            for number in ({closed},):
+                os.close(number)
+            found = open("found.txt", "w", buffering=1)
+            logging.basicConfig(stream=found, level=logging.DEBUG, format="%(name)s %(message)s")
+            for modules in ([], ["json"], ["json"]):
+                with Speaks.spawn(name="s", preload=modules) as speaks:
+                    print(speaks.speak().wait(30), file=found)
+        """,
+    )
+    done = run(path, cwd=tmp_path)
+    lines = (tmp_path / "found.txt").read_text().splitlines()
+    assert lines.count("7") == 3, (lines, done.stderr)
+    assert lines.count("framewire.s to be heard") == 3, lines
