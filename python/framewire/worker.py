@@ -11,7 +11,9 @@ if __name__ == "__main__":
     if _folder not in sys.path:
         sys.path.append(_folder)
 
+import atexit
 import contextlib
+import gc
 import pickle
 import signal
 from collections.abc import Callable, Coroutine
@@ -131,10 +133,16 @@ class Host:
         finally:
             process.stop_systems()
 
+    def let_go(self) -> None:
+        """Drop all that is the user's, so that what it leaves behind is written: the interpreter's end is too late."""
+        self._process = self._context = self._guest = self._found = None
+        self._commands, self._functions = {}, {}
+        gc.collect()
+
     def failed(self, error: BaseException, pickles: bool) -> tuple[bytes | None, str, str]:
         """Give the pickle of a handler's exception, if the caller is Python and it has one; text, and traceback."""
         if isinstance(error, SystemExit):
-            _leave(error)
+            self._leave(error)
         text, trace = _text(error), self.describe(error)
         if not pickles:
             return None, text, trace
@@ -154,6 +162,28 @@ class Host:
 
         lines = traceback.format_exception(error)
         return "".join(lines).rstrip()
+
+    def _leave(self, error: SystemExit) -> None:
+        """End the process, as an interpreter ends: a handler called `sys.exit`."""
+        code = error.code
+        if code is not None and not isinstance(code, int):
+            print(code, file=sys.stderr)
+            code = 1
+        import threading
+        import traceback
+
+        with contextlib.suppress(BaseException):  # a Ctrl-C, too
+            threading._shutdown()  # type: ignore[attr-defined] # waits for those that aren't daemons
+        traceback.clear_frames(error.__traceback__)  # they have the process
+        with contextlib.suppress(Exception):
+            self.let_go()
+        atexit._run_exitfuncs()
+        with contextlib.suppress(Exception):
+            gc.collect()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        os._exit(code or 0)
 
     def _guest_of(self, kind: type[Process]) -> Guest:
         if self._guest is None:
@@ -199,18 +229,6 @@ def _text(error: BaseException) -> str:
         return type(error).__name__
 
 
-def _leave(error: SystemExit) -> None:
-    """End the process: a handler called `sys.exit`."""
-    code = error.code
-    if code is not None and not isinstance(code, int):
-        print(code, file=sys.stderr)
-        code = 1
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-    os._exit(code or 0)
-
-
 def main() -> int:
     """Becomes the process that the command line names.
 
@@ -232,6 +250,7 @@ def live(host: Host, arguments: list[str], zygote: Zygote | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)
     code = _core.run_child(host, arguments, zygote)
+    host.let_go()
     if code is None:
         print(__doc__, file=sys.stderr)
         return 2
