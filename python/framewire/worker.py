@@ -14,6 +14,7 @@ if __name__ == "__main__":
 import atexit
 import contextlib
 import gc
+import io
 import pickle
 import signal
 from collections.abc import Callable, Coroutine
@@ -32,6 +33,8 @@ __all__ = ["Host", "live", "main"]
 
 # As many functions of a pool's tasks are kept unpickled.
 _MOST_FUNCTIONS = 64
+# What may have something unwritten.
+_WRITERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 
 
 class Host:
@@ -137,6 +140,8 @@ class Host:
         """Drop all that is the user's, so that what it leaves behind is written: the interpreter's end is too late."""
         self._process = self._context = self._guest = self._found = None
         self._commands, self._functions = {}, {}
+        # A file that only a collection finds may be closed before its buffer is written (CPython's issue 62052).
+        _flush_files()
         gc.collect()
 
     def failed(self, error: BaseException, pickles: bool) -> tuple[bytes | None, str, str]:
@@ -178,11 +183,7 @@ class Host:
         with contextlib.suppress(Exception):
             self.let_go()
         atexit._run_exitfuncs()
-        with contextlib.suppress(Exception):
-            gc.collect()
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(Exception):
-                stream.flush()
+        _flush_files()
         os._exit(code or 0)
 
     def _guest_of(self, kind: type[Process]) -> Guest:
@@ -212,6 +213,13 @@ class Host:
             raise KeyboardInterrupt
         if self._guest is not None:
             self._guest.cancel_all()
+
+
+def _flush_files() -> None:
+    for thing in gc.get_objects():
+        if type(thing) in _WRITERS:
+            with contextlib.suppress(Exception):
+                thing.flush()
 
 
 def _make_context(context: _core.ChildContext) -> Any:
