@@ -21,7 +21,7 @@ from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from framewire import _core, _forward, _preparation
+from framewire import _by_value, _core, _forward, _preparation
 from framewire._failures import HandlerError, SpawnError
 
 if TYPE_CHECKING:
@@ -148,12 +148,13 @@ class Host:
         """Give the pickle of a handler's exception, if the caller is Python and it has one; text, and traceback."""
         if isinstance(error, SystemExit):
             self._leave(error)
+        error = _preparation.advise(error)
         text, trace = _text(error), self.describe(error)
         if not pickles:
             return None, text, trace
         if isinstance(error, Exception):
             with contextlib.suppress(Exception):
-                pickled = pickle.dumps((error, trace), protocol=5)
+                pickled = _by_value.dumps((error, trace))
                 pickle.loads(pickled)  # many can be pickled and not unpickled: those with an __init__ of their own
                 return pickled, text, trace
         name = self._context.name if self._context is not None else self._target
@@ -165,7 +166,7 @@ class Host:
         """Give an exception with its traceback, as text."""
         import traceback
 
-        lines = traceback.format_exception(error)
+        lines = traceback.format_exception(_preparation.advise(error))
         return "".join(lines).rstrip()
 
     def _leave(self, error: SystemExit) -> None:

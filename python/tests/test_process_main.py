@@ -308,3 +308,96 @@ def test_a_parent_without_streams_can_have_copies(tmp_path, closed):
     lines = (tmp_path / "found.txt").read_text().splitlines()
     assert lines.count("7") == 3, (lines, done.stderr)
     assert lines.count("framewire.s to be heard") == 3, lines
+
+
+THINGS = (
+    SCRIPT
+    + """
+import functools
+from framewire import multiprocessing as mp
+
+class Thing:
+    def __init__(self, number):
+        self.number = number
+
+class Wrong(Exception):
+    pass
+
+class Takes(framewire.Process):
+    def start(self, thing):
+        self.thing = thing
+
+    @framewire.command
+    def add(self, thing):
+        return Thing(self.thing.number + thing.number)
+
+    @framewire.command
+    def fail(self):
+        raise Wrong("it is")
+
+def more(by, thing):
+    return Thing(thing.number + by)
+
+def put(queue, thing):
+    queue.put(Thing(thing.number + 1))
+
+class Puts(mp.Process):
+    def __init__(self, queue):
+        super().__init__()
+        self.queue = queue
+
+    def run(self):
+        self.queue.put(Thing(5))
+
+def told(ask):
+    try:
+        return ask()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+"""
+)
+
+USES = """
+came = []
+takes = Takes.spawn(Thing(1))
+came += [takes.add(Thing(2)).wait(30)]
+with framewire.Pool(1, initializer=more, initargs=(1, Thing(0))) as pool:
+    came += pool.map(functools.partial(more, 2), [Thing(2)])
+queue = mp.Queue()
+for process in (mp.Process(target=put, args=(queue, Thing(4))), Puts(queue)):
+    process.start()
+    came.append(queue.get(timeout=30))
+    process.join()
+print(told(takes.fail().wait))
+print([type(thing) is Thing and thing.number for thing in came])
+"""
+
+
+@pytest.mark.parametrize("how", ["-c", "stdin", "-m", "folder"])
+def test_objects_of_a_main_module_that_no_child_imports_go_by_value(tmp_path, how):
+    script = THINGS + USES
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "__main__.py").write_text(script)
+    done = {
+        "-c": lambda: run("-c", script),
+        "stdin": lambda: run("-", script=script),
+        "-m": lambda: run("-m", "folder", cwd=tmp_path),
+        "folder": lambda: run(str(folder)),
+    }[how]()
+    assert done.stdout == "Wrong: it is\n[3, 4, 5, 5]\n", done.stderr
+
+
+def test_without_cloudpickle_it_is_told_what_to_do(tmp_path):
+    (tmp_path / "elsewhere.py").write_text(
+        "import framewire\nclass Takes(framewire.Process):\n    @framewire.command\n    def take(self, thing): pass\n"
+    )
+    script = "import sys; sys.modules['cloudpickle'] = None\n" + THINGS + "import elsewhere\n"
+    script += "print(told(elsewhere.Takes.spawn().take(Thing(1)).wait))\n"
+    script += "print(told(lambda: framewire.Pool(1).map(len, [Thing(1)])))\n"
+    script += "queue = framewire.Queue(); queue.put(Thing(1)); print(queue.get().number)\n"
+    done = run("-c", script, cwd=tmp_path)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3, done.stderr
+    assert all("SpawnError" in line and "'Thing'" in line and "cloudpickle" in line for line in lines[:2]), lines
+    assert lines[2] == "1"

@@ -6,13 +6,12 @@ process. Here the descriptor goes along.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from multiprocessing import context
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, cast
 
-from framewire import _core
+from framewire import _by_value, _core
 
 __all__ = ["install"]
 
@@ -30,14 +29,12 @@ class _Courier:
 
 
 def _dumps(thing: Any, *, protocol: int | None = None, buffer_callback: Callable[[Any], Any] | None = None) -> bytes:
-    buffer = io.BytesIO()
     before = context.get_spawning_popen()
     context.set_spawning_popen(cast(Any, _Courier))
     try:
-        ForkingPickler(buffer, protocol, True, buffer_callback).dump(thing)
+        return _by_value.dumps(thing, ForkingPickler, protocol, buffer_callback)
     finally:
         context.set_spawning_popen(before)
-    return buffer.getvalue()
 
 
 def install() -> None:
