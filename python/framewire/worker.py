@@ -19,7 +19,7 @@ import pickle
 import signal
 from collections.abc import Callable, Coroutine
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from framewire import _by_value, _core, _forward, _preparation
 from framewire._failures import HandlerError, SpawnError
@@ -118,7 +118,10 @@ class Host:
 
     def turn(self) -> float | None:
         """Give asyncio its turn."""
-        return self._guest.turn() if self._guest is not None else None
+        try:
+            return self._guest.turn() if self._guest is not None else None
+        except SystemExit as error:  # of an `async def` command
+            self._leave(error)
 
     def stop(self) -> None:
         """Do what the process does last."""
@@ -169,7 +172,7 @@ class Host:
         lines = traceback.format_exception(_preparation.advise(error))
         return "".join(lines).rstrip()
 
-    def _leave(self, error: SystemExit) -> None:
+    def _leave(self, error: SystemExit) -> NoReturn:
         """End the process, as an interpreter ends: a handler called `sys.exit`."""
         code = error.code
         if code is not None and not isinstance(code, int):

@@ -243,3 +243,8 @@ class Leaves(framewire.Process):
     def leave(self) -> None:
         self.file.write("left")
         sys.exit(3)
+
+    @framewire.command
+    async def leave_later(self) -> None:
+        await asyncio.sleep(0)
+        self.leave()

@@ -275,7 +275,7 @@ def test_a_class_inside_of_a_function_is_refused():
         Local.spawn()
 
 
-@pytest.mark.parametrize("how", ["stopped", "sys.exit"])
+@pytest.mark.parametrize("how", ["stopped", "leave", "leave_later"])
 def test_what_a_process_leaves_behind_is_written(tmp_path, launcher, how):
     leaves = Leaves.spawn(str(tmp_path))
     leaves.write("written").wait(LIMIT)
@@ -284,7 +284,7 @@ def test_what_a_process_leaves_behind_is_written(tmp_path, launcher, how):
         assert leaves.stop(LIMIT).code == 0
     else:
         with pytest.raises(framewire.DiedError):
-            leaves.leave().wait(LIMIT)
+            leaves.call(how).wait(LIMIT)
         assert leaves.join(LIMIT).code == 3
     assert (tmp_path / "file").read_text() == ("written" if how == "stopped" else "writtenleft")
     assert (tmp_path / "said").read_text() == "del\natexit\n"
