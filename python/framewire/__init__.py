@@ -1,8 +1,20 @@
 """Video and data streams through isolated processes, any of which may be killed."""
 
+import sys
 from typing import Any
 
 from framewire._core import __version__
+
+# What a child's main module defines is of this module there, and comes back by that name: in answers, exceptions,
+# events, queues. `multiprocessing` makes the same alias.
+if "__main__" in sys.modules:
+    _main = sys.modules.setdefault("__mp_main__", sys.modules["__main__"])
+    if getattr(_main, "__spec__", None) is None and str(getattr(_main, "__file__", "<")).startswith("<"):
+        # A prompt, a notebook, `-c`, standard input: no process can import what is defined there.
+        from framewire import _by_value
+
+        _by_value.install()
+    del _main
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

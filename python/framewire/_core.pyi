@@ -1,14 +1,15 @@
 """What the engine, written in Rust, gives to Python. The public classes are in `framewire` itself."""
 
-from collections.abc import Awaitable, Callable
-from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, final
+from collections.abc import Callable, Coroutine
+from types import GenericAlias, TracebackType
+from typing import Any, Generic, Literal, NoReturn, Self, final, overload
 
-from typing_extensions import disjoint_base
+from typing_extensions import TypeVar, disjoint_base
 
 from framewire.exit import ExitKind
 
 _T = TypeVar("_T")
+_Item = TypeVar("_Item", default=Any)
 
 __version__: str
 
@@ -34,7 +35,7 @@ class Lock:
             ForkedError: in a forked child.
 
         """
-    def acquire_async(self) -> Awaitable[bool]:
+    def acquire_async(self) -> Coroutine[Any, Any, bool]:
         """Take it, in a task. Cancelling it is safe at any time: the lock isn't had then. Raises as `acquire`."""
     def release(self) -> None:
         """Let go of it.
@@ -59,10 +60,10 @@ class Lock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None: ...
-    def __aenter__(self) -> Awaitable[bool]: ...
+    def __aenter__(self) -> Coroutine[Any, Any, bool]: ...
     def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> Awaitable[None]: ...
+    ) -> Coroutine[Any, Any, None]: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
 
 @disjoint_base
@@ -142,7 +143,7 @@ class Semaphore:
     def __new__(cls, value: int = 1, *, robust: bool = True) -> Self: ...
     def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
         """Take a permit, and wait for one if `block`, for at most `timeout` seconds. True if it is had."""
-    def acquire_async(self) -> Awaitable[Literal[True]]:
+    def acquire_async(self) -> Coroutine[Any, Any, Literal[True]]:
         """Take a permit, in a task. Cancelling it is safe at any time: no permit is taken then."""
     def release(self) -> None:
         """Give a permit back, or one more. From any process.
@@ -157,10 +158,10 @@ class Semaphore:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None: ...
-    def __aenter__(self) -> Awaitable[Literal[True]]: ...
+    def __aenter__(self) -> Coroutine[Any, Any, Literal[True]]: ...
     def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> Awaitable[None]: ...
+    ) -> Coroutine[Any, Any, None]: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
 
 @disjoint_base
@@ -170,7 +171,7 @@ class BoundedSemaphore:
     def __new__(cls, value: int = 1, *, robust: bool = True) -> Self: ...
     def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
         """As `Semaphore.acquire`."""
-    def acquire_async(self) -> Awaitable[Literal[True]]:
+    def acquire_async(self) -> Coroutine[Any, Any, Literal[True]]:
         """As `Semaphore.acquire_async`."""
     def release(self) -> None:
         """Give a permit back. From any process.
@@ -185,10 +186,10 @@ class BoundedSemaphore:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None: ...
-    def __aenter__(self) -> Awaitable[Literal[True]]: ...
+    def __aenter__(self) -> Coroutine[Any, Any, Literal[True]]: ...
     def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> Awaitable[None]: ...
+    ) -> Coroutine[Any, Any, None]: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
 
 @disjoint_base
@@ -204,7 +205,7 @@ class Event:
         """Take it back: who comes from now on waits."""
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is set, for at most `timeout` seconds. True if it was."""
-    def wait_async(self) -> Awaitable[Literal[True]]:
+    def wait_async(self) -> Coroutine[Any, Any, Literal[True]]:
         """Wait until it is set, in a task. Cancelling it is safe at any time."""
     def fileno(self) -> int:
         """Give a descriptor that is readable while it is set, for `select` and event loops.
@@ -255,7 +256,7 @@ class Map:
         """How many they take."""
     def wait_changed(self, version: int, timeout: float | None = None) -> bool:
         """Wait until it was changed since it had that version, for at most `timeout` seconds. True if it was."""
-    def wait_changed_async(self, version: int) -> Awaitable[Literal[True]]:
+    def wait_changed_async(self, version: int) -> Coroutine[Any, Any, Literal[True]]:
         """As `wait_changed`, in a task. Cancelling it is safe at any time."""
     def __reduce__(self) -> tuple[Any, ...]: ...
 
@@ -379,12 +380,17 @@ class Lease:
     def done(self) -> None:
         """Acknowledge it: nobody will get it again."""
     def give_back(self) -> None:
-        """Give it back: the next one gets it, before everything that waits."""
+        """Give it back: the next one gets it, before everything that waits.
+
+        Raises:
+            Error: if it was given back or acknowledged before.
+
+        """
     def __enter__(self) -> Any: ...
     def __exit__(self, exception: type[BaseException] | None, /, *_more: object) -> None: ...
 
 @disjoint_base
-class SimpleQueue:
+class SimpleQueue(Generic[_Item]):
     """A queue with nothing but `put`, `get`, `empty` and `close`. See `Queue`."""
 
     def __new__(
@@ -397,13 +403,13 @@ class SimpleQueue:
         max_deliveries: int = 5,
         dead_letters: int = 64,
     ) -> Self: ...
-    def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
+    def put(self, obj: _Item, block: bool = True, timeout: float | None = None) -> None:
         """As `Queue.put`."""
-    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+    def get(self, block: bool = True, timeout: float | None = None) -> _Item:
         """As `Queue.get`."""
-    def put_async(self, obj: Any) -> Awaitable[None]:
+    def put_async(self, obj: _Item) -> Coroutine[Any, Any, None]:
         """As `Queue.put_async`."""
-    def get_async(self) -> Awaitable[Any]:
+    def get_async(self) -> Coroutine[Any, Any, _Item]:
         """As `Queue.get_async`."""
     def empty(self) -> bool:
         """Whether nothing waits."""
@@ -412,9 +418,11 @@ class SimpleQueue:
     def fileno(self) -> int:
         """As `Queue.fileno`."""
     def __reduce__(self) -> tuple[Any, ...]: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
 @disjoint_base
-class Queue:
+class Queue(Generic[_Item]):
     """Objects from any process to any process, in order, whoever dies.
 
     It is bounded, and its memory is paid for when it is made: a put waits when it is full.
@@ -443,7 +451,7 @@ class Queue:
         max_deliveries: int = 5,
         dead_letters: int = 64,
     ) -> Self: ...
-    def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
+    def put(self, obj: _Item, block: bool = True, timeout: float | None = None) -> None:
         """Put an object, and wait for room if `block`, for at most `timeout` seconds.
 
         When it returns, the object is there, whatever becomes of this process.
@@ -454,7 +462,7 @@ class Queue:
             CodecError: if the object can't be a message.
 
         """
-    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+    def get(self, block: bool = True, timeout: float | None = None) -> _Item:
         """Take the next object, and wait for one if `block`, for at most `timeout` seconds.
 
         Large numpy arrays in it are not copied.
@@ -464,17 +472,17 @@ class Queue:
             ClosedError: if the queue is closed and nothing waits in it (a `ValueError`).
 
         """
-    def put_nowait(self, obj: Any) -> None:
+    def put_nowait(self, obj: _Item) -> None:
         """`put` without waiting."""
-    def get_nowait(self) -> Any:
+    def get_nowait(self) -> _Item:
         """`get` without waiting."""
-    def put_async(self, obj: Any) -> Awaitable[None]:
+    def put_async(self, obj: _Item) -> Coroutine[Any, Any, None]:
         """Put an object, in a task. Cancelling it is safe at any time: nothing is put then."""
-    def get_async(self) -> Awaitable[Any]:
+    def get_async(self) -> Coroutine[Any, Any, _Item]:
         """Take the next object, in a task. Cancelling it is safe at any time: nothing is taken then."""
     def lease(self, block: bool = True, timeout: float | None = None) -> Lease:
         """Take the next object on lease: `with queue.lease() as item`. Raises as `get`."""
-    def lease_async(self) -> Awaitable[Lease]:
+    def lease_async(self) -> Coroutine[Any, Any, Lease]:
         """Take the next object on lease, in a task: `with await queue.lease_async() as item`.
 
         Cancelling it is safe at any time: nothing is taken then.
@@ -511,9 +519,11 @@ class Queue:
         After each `get` of this handle's it tells anew. It may be readable for nothing.
         """
     def __reduce__(self) -> tuple[Any, ...]: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
 @disjoint_base
-class JoinableQueue:
+class JoinableQueue(Generic[_Item]):
     """A `Queue` whose objects are acknowledged by `task_done`.
 
     What a process got and hasn't acknowledged when it dies, another one gets.
@@ -529,21 +539,21 @@ class JoinableQueue:
         max_deliveries: int = 5,
         dead_letters: int = 64,
     ) -> Self: ...
-    def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
+    def put(self, obj: _Item, block: bool = True, timeout: float | None = None) -> None:
         """As `Queue.put`."""
-    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+    def get(self, block: bool = True, timeout: float | None = None) -> _Item:
         """As `Queue.get`, but the object is this process's until `task_done`."""
-    def put_nowait(self, obj: Any) -> None:
+    def put_nowait(self, obj: _Item) -> None:
         """`put` without waiting."""
-    def get_nowait(self) -> Any:
+    def get_nowait(self) -> _Item:
         """`get` without waiting."""
-    def put_async(self, obj: Any) -> Awaitable[None]:
+    def put_async(self, obj: _Item) -> Coroutine[Any, Any, None]:
         """As `Queue.put_async`."""
-    def get_async(self) -> Awaitable[Any]:
+    def get_async(self) -> Coroutine[Any, Any, _Item]:
         """As `Queue.get_async`."""
     def lease(self, block: bool = True, timeout: float | None = None) -> Lease:
         """As `Queue.lease`."""
-    def lease_async(self) -> Awaitable[Lease]:
+    def lease_async(self) -> Coroutine[Any, Any, Lease]:
         """As `Queue.lease_async`."""
     def take_dead_letter(self) -> Lease | None:
         """As `Queue.take_dead_letter`."""
@@ -588,6 +598,8 @@ class JoinableQueue:
     def fileno(self) -> int:
         """As `Queue.fileno`."""
     def __reduce__(self) -> tuple[Any, ...]: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
 @final
 class Plane:
@@ -596,6 +608,7 @@ class Plane:
     @property
     def shape(self) -> tuple[int, ...]:
         """(rows, columns), and samples if there are several a pixel."""
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
     def __release_buffer__(self, view: memoryview, /) -> None: ...
 
@@ -652,7 +665,13 @@ class Frame:
         """How many bytes it has."""
     @property
     def planes(self) -> list[Plane]:
-        """Each plane of a picture as an array of its own: one, or three (Y, U, V) for i420."""
+        """Each plane of a picture as an array of its own: one, or three (Y, U, V) for i420.
+
+        Raises:
+            ValueError: if the frame was released. So do `numpy.asarray(frame)` and `copy()`.
+            ForkedError: in a forked child.
+
+        """
     def copy(self) -> Any:
         """Make a numpy array of its own, which holds nothing."""
     def release(self) -> None:
@@ -664,6 +683,8 @@ class Frame:
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
     def __release_buffer__(self, view: memoryview, /) -> None: ...
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any: ...
+    def __reduce__(self) -> NoReturn: ...
     def __dlpack__(self, **options: Any) -> Any: ...
     def __dlpack_device__(self) -> tuple[int, int]: ...
 
@@ -707,6 +728,9 @@ class Reader:
             ResourceError: if nobody serves there (an `OSError`).
 
         """
+    @overload
+    def next(self, timeout: None = None) -> Frame: ...
+    @overload
     def next(self, timeout: float | None = None) -> Frame | None:
         """Wait for the next frame; None if `timeout` seconds pass without one.
 
@@ -719,7 +743,7 @@ class Reader:
         """Take the next frame if there is one. Never waits. Raises as `next`."""
     def poll(self) -> Frame | None:
         """Take the next frame, for event loops: if there is none, `fileno()` will be readable when there may be one."""
-    def next_async(self) -> Awaitable[Frame]:
+    def next_async(self) -> Coroutine[Any, Any, Frame]:
         """Wait for the next frame, in a task.
 
         Cancelling it is safe at any time: it has taken nothing then. Raises as `next`.
@@ -741,7 +765,7 @@ class Reader:
     def __iter__(self) -> Self: ...
     def __next__(self) -> Frame: ...
     def __aiter__(self) -> Self: ...
-    def __anext__(self) -> Awaitable[Frame]: ...
+    def __anext__(self) -> Coroutine[Any, Any, Frame]: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
 
 @final
@@ -936,6 +960,8 @@ class Group:
         """Whether all have an outcome."""
     def notify(self, bell: Bell, key: int) -> None:
         """Has `bell` name `key` when all have an outcome."""
+    def notify_next(self, bell: Bell, key: int, number: int | None) -> None:
+        """Has `bell` name `key` when the outcome of that number is there, or any if it is none; or when all are."""
 
 @final
 class Pool:

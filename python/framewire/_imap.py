@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 from framewire import _core
-from framewire._failures import PoolError, task_timed_out
+from framewire._failures import PoolError, forked, task_timed_out
 from framewire._tasks import LOT
 
 if TYPE_CHECKING:
@@ -23,9 +24,13 @@ _AHEAD_PER_WORKER = 128
 
 
 class IMapIterator(Generic[R]):
-    """The results of an `imap`, as they come."""
+    """The results of an `imap`, as they come: `for` or `async for`.
+
+    With `async for` the input is read on the loop's thread too: it should be at hand.
+    """
 
     def __init__(self, pool: Pool, pickled: bytes, iterable: Iterable[Any], *, ordered: bool) -> None:
+        self._home = os.getpid()
         self._pool = pool
         self._pickled = pickled
         self._input: Iterator[Any] | None = iter(iterable)
@@ -119,17 +124,46 @@ class IMapIterator(Generic[R]):
             Exception: What the function raised for this item; the iteration goes on behind it.
 
         """
+        outcome = self._next(timeout)
+        if outcome is None:
+            raise task_timed_out(timeout)
+        success, value = outcome
+        if not success:
+            raise value
+        return cast(R, value)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> R:
+        from framewire import aio  # asyncio takes some milliseconds
+
+        while True:
+            try:
+                outcome = self._next(0.0)
+            except StopIteration:
+                raise StopAsyncIteration from None
+            if outcome is not None:
+                break
+            await aio.run(_Arrival(self._group, self._given if self._ordered else None))
+        success, value = outcome
+        if not success:
+            raise value
+        return cast(R, value)
+
+    def _next(self, timeout: float | None) -> tuple[bool, Any] | None:
+        """Give the next outcome: whether it is a result, and that or the exception; `None` if there is none in time."""
+        if self._home != os.getpid():
+            raise forked()  # nothing comes to a forked child's copy
         end = None if timeout is None else time.monotonic() + timeout
         while True:
             number = self._given if self._ordered else next(iter(self._arrived), -1)
             if number in self._arrived:
                 if self._group.left() <= self._ahead // 2:
                     self._feed(self._given + self._ahead)  # before it is taken: an interruption mustn't lose it
-                success, value = self._arrived.pop(number)
+                outcome = self._arrived.pop(number)
                 self._given += 1
-                if not success:
-                    raise value
-                return cast(R, value)
+                return outcome
             if not self._group.left():
                 self._feed(self._given + self._ahead)
                 if not self._group.left():
@@ -142,8 +176,27 @@ class IMapIterator(Generic[R]):
             count = max(1, self._group.left() // 2) if self._ordered else 1
             self._group.take(self._came, wanted, count, left)
             if not self._came and left is not None and left <= 0.0:
-                raise task_timed_out(timeout)
+                return None
             while self._came:
                 came, success, value = self._came[-1]
                 self._arrived[came] = (success, value)
                 self._came.pop()
+
+
+class _Arrival:
+    """An operation as `framewire.aio` has them: done when it was woken."""
+
+    def __init__(self, group: _core.Group, number: int | None) -> None:
+        self._group = group
+        self._number = number
+        self._was_asked = False
+
+    def poll(self, bell: _core.Bell, key: int) -> tuple[None] | None:
+        if self._was_asked:
+            return (None,)
+        self._was_asked = True
+        self._group.notify_next(bell, key, self._number)
+        return None
+
+    def cancel(self) -> None:
+        pass

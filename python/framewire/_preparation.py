@@ -14,9 +14,11 @@ import types
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from framewire import _by_value
 from framewire._failures import SpawnError
 
 __all__ = [
+    "advise",
     "import_main",
     "importing_analyser",
     "is_found",
@@ -29,12 +31,24 @@ __all__ = [
     "zygote_command",
 ]
 
-_ORIGINAL_FOLDER = os.getcwd() if os.path.isdir(os.curdir) else None
+
+def _folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:
+        return None  # it was deleted
+
+
+_ORIGINAL_FOLDER = _folder()
 _MAIN = "__mp_main__"
 _MAIN_NAME = "__main__"
+# Where a main module isn't imported by children.
+_ABSENT = "a prompt, a notebook, standard input, `-c`, or the `__main__` of a package, a folder or an archive"
 
 is_importing_main = False
 _is_importing_analyser = False
+# Whether the parent's main module can't be imported here, so that this process's own is none at all.
+_main_is_absent = False
 _imported_main: tuple[str, str] | None = None
 
 
@@ -112,6 +126,8 @@ def refuse() -> None:
 
 def _main() -> tuple[str, str] | None:
     """How a child imports the main module: by name or by path; `None` if it has neither."""
+    if _main_is_absent:
+        return None
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
     if spec is not None and spec.name:
@@ -125,8 +141,19 @@ def _main() -> tuple[str, str] | None:
 
 
 def main_is_importable() -> bool:
-    """Whether a child can import the main module: not of `-c`, standard input, a prompt or a notebook."""
-    return _main() is not None
+    """Whether a child imports the main module: not of `-c`, standard input, a prompt or a notebook; nor a package's."""
+    return _is_imported(_main())
+
+
+def _is_imported(place: Sequence[str] | None) -> bool:
+    if place is None:
+        return False
+    how, where = place
+    # A package's `__main__`, as that of a folder or an archive, runs an application; what is defined there has its own
+    # name. So does multiprocessing.
+    if how == "name":
+        return where != "__main__" and not where.endswith(".__main__")
+    return os.path.splitext(os.path.basename(where))[0] != "ipython"
 
 
 def pickle_by_value(thing: Any, what: str) -> bytes | None:
@@ -144,9 +171,10 @@ def pickle_by_value(thing: Any, what: str) -> bytes | None:
         import cloudpickle  # type: ignore[import-untyped, import-not-found, unused-ignore]
     except ImportError:
         raise SpawnError(
-            f"could not spawn a process for {what}: it is defined in a prompt, a notebook, standard input or `-c`, "
+            f"could not spawn a process for {what}: it is defined in {_ABSENT}, "
             "which another process can't import; put it into a module, or install cloudpickle"
         ) from None
+    _by_value.install()  # what goes along may be defined there too
     pickled: bytes = cloudpickle.dumps(thing)
     return pickled
 
@@ -162,6 +190,7 @@ def make(target: str, by_value: bytes | None = None) -> bytes:
             "original_folder": _ORIGINAL_FOLDER,
             "main": _main(),
             "by_value": by_value,
+            "is_by_value": _by_value.is_installed,
         },
         protocol=5,
     )
@@ -169,13 +198,30 @@ def make(target: str, by_value: bytes | None = None) -> bytes:
 
 def take(pickled: bytes) -> dict[str, Any]:
     """Take it, in the child."""
-    global _ORIGINAL_FOLDER
+    global _ORIGINAL_FOLDER, _main_is_absent
     data: dict[str, Any] = pickle.loads(pickled)
     sys.path[:] = data["path"]
     sys.argv[:] = data["argv"]
     _ORIGINAL_FOLDER = data["original_folder"]
+    _main_is_absent = not _is_imported(data["main"])
+    if data["is_by_value"]:
+        _by_value.install()
     import_main(data["main"])
     return data
+
+
+def advise(error: BaseException) -> BaseException:
+    """Give the error, or one that says what to do if something of a main module was looked for that isn't here."""
+    text = str(error) if isinstance(error, AttributeError) else ""
+    if not _main_is_absent or not text.startswith("Can't get attribute") or f"<module {_MAIN_NAME!r}" not in text:
+        return error
+    name = text.removeprefix("Can't get attribute ").split(" ")[0]
+    told = SpawnError(
+        f"could not find {name}: it is defined in {_ABSENT}, which this process can't import; put it into a module, "
+        "or install cloudpickle"
+    )
+    told.__cause__ = error
+    return told
 
 
 def import_main(place: Sequence[str] | None) -> None:
@@ -185,16 +231,13 @@ def import_main(place: Sequence[str] | None) -> None:
         return
     how, where = place
     _imported_main = (how, where)
-    # A package's `__main__` runs an application; what is defined there has its own name. So does multiprocessing.
-    if how == "name" and (where == "__main__" or where.endswith(".__main__")):
+    if not _is_imported(place):
         return
     is_importing_main = True
     try:
         main = types.ModuleType(_MAIN)
         if how == "name":
             content = runpy.run_module(where, run_name=_MAIN, alter_sys=True)
-        elif os.path.splitext(os.path.basename(where))[0] == "ipython":
-            return
         else:
             content = runpy.run_path(where, run_name=_MAIN)
         main.__dict__.update(content)

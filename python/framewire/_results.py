@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from framewire import _core
-from framewire._failures import task_timed_out
+from framewire._failures import forked, task_timed_out
 
 if TYPE_CHECKING:
     from framewire.pool import Pool
@@ -28,7 +29,7 @@ _NOBODY = 0
 class AsyncResult(Generic[R]):
     """The result of `apply_async`, `map_async` or `starmap_async`, to come.
 
-    It is there when its callback, if it has one, has returned or failed.
+    It is there when its callback, if it has one, has returned or failed. A task awaits it: `await result`.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class AsyncResult(Generic[R]):
         return_exceptions: bool = False,
         in_chunks: bool = False,
     ) -> None:
+        self._home = os.getpid()
         self._pool = pool  # a pool whose results are wanted isn't dropped
         self._group = group
         self._single = single
@@ -51,10 +53,12 @@ class AsyncResult(Generic[R]):
         self._lock = threading.Lock()
         self._came: list[tuple[int, bool, Any]] = []
         self._outcome: tuple[bool, Any] | None = None
+        self._bells: list[tuple[_core.Bell, int]] = []
         self._called = threading.Event() if callback is not None or error_callback is not None else None
 
     def ready(self) -> bool:
         """Whether it is there."""
+        self._check()
         called = self._to_be_called()
         return (called is None or called.is_set()) and self._has_come()
 
@@ -71,6 +75,7 @@ class AsyncResult(Generic[R]):
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until it is there, `timeout` seconds at most."""
+        self._check()
         end = None if timeout is None else time.monotonic() + timeout
         if not self._has_come() and not self._group.wait(timeout):
             return
@@ -95,6 +100,30 @@ class AsyncResult(Generic[R]):
         if not success:
             raise value
         return cast(R, value)
+
+    def __await__(self) -> Generator[Any, None, R]:
+        """Await it, as `get`. To cancel that cancels nothing of the pool's."""
+        from framewire import aio  # asyncio takes some milliseconds
+
+        yield from aio.run(_Arrival(self)).__await__()
+        return self.get(0)
+
+    def _check(self) -> None:
+        # A forked child has a copy, to which nothing comes.
+        if self._home != os.getpid():
+            raise forked()
+
+    def _notify(self, bell: _core.Bell, key: int) -> None:
+        """Has `bell` name `key` when it is there."""
+        called = self._to_be_called()
+        if called is None:
+            self._group.notify(bell, key)
+            return
+        with self._lock:
+            if not called.is_set():
+                self._bells.append((bell, key))
+                return
+        _core.Group().notify(bell, key)  # which is done already, so it rings now
 
     def _has_come(self) -> bool:
         return self._outcome is not None or self._group.is_done()
@@ -130,7 +159,27 @@ class AsyncResult(Generic[R]):
         finally:
             self._callback = self._error_callback = None
             assert self._called is not None, "it is called only if there is something to call"
-            self._called.set()
+            with self._lock:
+                self._called.set()
+                bells, self._bells = self._bells, []
+            for bell, key in bells:
+                _core.Group().notify(bell, key)
+
+
+class _Arrival:
+    """An operation as `framewire.aio` has them."""
+
+    def __init__(self, result: AsyncResult[Any]) -> None:
+        self._result = result
+
+    def poll(self, bell: _core.Bell, key: int) -> tuple[None] | None:
+        if self._result.ready():
+            return (None,)
+        self._result._notify(bell, key)
+        return None
+
+    def cancel(self) -> None:
+        pass
 
 
 def _log_failure() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterable
-from typing import Any, cast
+from typing import Any
 
-from framewire import _preparation
+from framewire import _by_value, _preparation
 
 __all__ = ["LOT", "Apply", "Chunk", "Star", "pickled"]
 
@@ -49,13 +49,9 @@ def pickled(function: Callable[..., Any], wrapper: Callable[[Callable[..., Any]]
         raise TypeError(f"could not give a pool {function!r}: it can't be called")
     name = getattr(function, "__qualname__", repr(function))
     whole = wrapper(function) if wrapper is not None else function
-    by_value = _preparation.pickle_by_value(function, name)
-    if by_value is not None:
-        import cloudpickle  # type: ignore[import-untyped, import-not-found, unused-ignore]
-
-        return cast(bytes, cloudpickle.dumps(whole))
+    _preparation.pickle_by_value(function, name)  # it refuses, or sees to it that this is done
     try:
-        return pickle.dumps(whole, protocol=5)
+        return _by_value.dumps(whole)
     except Exception as error:
         message = f"could not give a pool {name}: {error}; a function must be importable"
         try:

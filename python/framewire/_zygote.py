@@ -100,12 +100,27 @@ def _end_threads() -> None:
     os.waitpid(child, 0)
 
 
+def _open_streams() -> None:
+    """Have an output and an error stream, also if whoever started this has none: each copy's own take their places."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w", errors="backslashreplace", closefd=False))  # noqa: SIM115 - for good
+
+
 def main() -> int:
     """Copies itself as often as it is asked to; in each copy, becomes the process that it is told to be."""
     if len(sys.argv) < 3:
         print(__doc__, file=sys.stderr)
         return 2
     given, *rest = sys.argv[1:]
+    _open_streams()
     return worker.live(worker.Host(""), rest, Zygote(json.loads(given)))
 
 

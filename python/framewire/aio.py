@@ -8,10 +8,17 @@ import itertools
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-from framewire._core import Bell, Frame, Operation, Pending, Reader
+from framewire._core import Bell, Frame, Reader
 from framewire.errors import ClosedError
 
 __all__ = ["iterate_frames", "next_frame", "readable", "run"]
+
+
+class _Awaited(Protocol):
+    """A wait under way: an `Operation` or a `Pending` of the engine's, or what acts as one."""
+
+    def poll(self, bell: Bell, key: int) -> tuple[Any] | None: ...
+    def cancel(self) -> None: ...
 
 
 class _Readable(Protocol):
@@ -37,8 +44,8 @@ class _Watch:
 _watches: WeakKeyDictionary[asyncio.AbstractEventLoop, _Watch] = WeakKeyDictionary()
 
 
-async def run(operation: Operation | Pending) -> Any:
-    """Wait for an operation of the engine."""
+async def run(operation: _Awaited) -> Any:
+    """Wait for an operation."""
     loop = asyncio.get_running_loop()
     watch = _watches.get(loop)
     if watch is None:

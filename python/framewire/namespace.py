@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import (
-    Awaitable,
     Callable,
+    Coroutine,
     ItemsView,
     Iterable,
     Iterator,
@@ -16,6 +16,7 @@ from collections.abc import (
 from typing import Any, Protocol, TypeVar, cast, overload
 
 from framewire._core import Map, RLock
+from framewire.errors import ForkedError
 
 __all__ = ["Dict", "Namespace"]
 
@@ -54,7 +55,7 @@ class Namespace:
 
     """
 
-    __slots__ = ("_lock", "_map")
+    __slots__ = ("__weakref__", "_lock", "_map")
 
     _map: Map
     _lock: RLock
@@ -87,7 +88,10 @@ class Namespace:
         return [*object.__dir__(self), *self._map.keys()]
 
     def __repr__(self) -> str:
-        values = ", ".join(f"{name}={value!r}" for name, value in self._asdict().items())
+        try:
+            values = ", ".join(f"{name}={value!r}" for name, value in self._asdict().items())
+        except ForkedError:
+            return "<framewire.Namespace of another process>"
         return f"framewire.Namespace({values})"
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -117,7 +121,7 @@ class Namespace:
         """Wait until it is changed, or was since it had that version, for at most `timeout` seconds. True if it was."""
         return self._map.wait_changed(self._version if version is None else version, timeout)
 
-    def _wait_changed_async(self, version: int | None = None) -> Awaitable[bool]:
+    def _wait_changed_async(self, version: int | None = None) -> Coroutine[Any, Any, bool]:
         """As `_wait_changed`, in a task. Cancelling it is safe at any time."""
         return self._map.wait_changed_async(self._version if version is None else version)
 
@@ -145,16 +149,26 @@ class Dict(MutableMapping[_K, _V]):
 
     """
 
-    __slots__ = ("_lock", "_map")
+    __slots__ = ("__weakref__", "_lock", "_map")
 
+    @overload
+    def __init__(self, /, *, limit_bytes: int = ...) -> None: ...
+    @overload
+    def __init__(self: Dict[str, _V], /, *, limit_bytes: int = ..., **more: _V) -> None: ...
+    @overload
     def __init__(
-        self,
-        values: Mapping[_K, _V] | Iterable[tuple[_K, _V]] = (),
+        self, values: Mapping[_K, _V] | Iterable[tuple[_K, _V]], /, *, limit_bytes: int = _LIMIT_BYTES
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Dict[str, _V],
+        values: Mapping[str, _V] | Iterable[tuple[str, _V]],
         /,
         *,
-        limit_bytes: int = _LIMIT_BYTES,
+        limit_bytes: int = ...,
         **more: _V,
-    ) -> None:
+    ) -> None: ...
+    def __init__(self, values: Any = (), /, *, limit_bytes: int = _LIMIT_BYTES, **more: Any) -> None:
         self._map = Map(limit_bytes)
         self._lock = RLock()
         if values or more:
@@ -190,7 +204,10 @@ class Dict(MutableMapping[_K, _V]):
         return reversed(list(self))
 
     def __repr__(self) -> str:
-        return f"framewire.Dict({self.copy()!r})"
+        try:
+            return f"framewire.Dict({self.copy()!r})"
+        except ForkedError:
+            return "<framewire.Dict of another process>"
 
     def __or__(self, other: Mapping[_K, _V]) -> dict[_K, _V]:
         return self.copy() | dict(other)
@@ -281,7 +298,7 @@ class Dict(MutableMapping[_K, _V]):
         """Wait until it is changed, or was since it had that version, for at most `timeout` seconds. True if it was."""
         return self._map.wait_changed(self.version if version is None else version, timeout)
 
-    def wait_changed_async(self, version: int | None = None) -> Awaitable[bool]:
+    def wait_changed_async(self, version: int | None = None) -> Coroutine[Any, Any, bool]:
         """As `wait_changed`, in a task. Cancelling it is safe at any time."""
         return self._map.wait_changed_async(self.version if version is None else version)
 

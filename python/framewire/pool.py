@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 from weakref import WeakSet
 
-from framewire import _core, _preparation
+from framewire import _core, _options, _preparation
 from framewire._failures import PoolNotRunningError
 from framewire._imap import IMapIterator
 from framewire._progress import Progress, Shown
@@ -102,10 +102,19 @@ class Pool:
             SpawnError: Nothing can be spawned from here.
 
         """
+        if any(value is None for value in (env or {}).values()):
+            raise TypeError("could not make a pool: env can set its workers' variables, and take none away")
         if workers is None:
             workers = len(os.sched_getaffinity(0))
-        if workers < 1:
-            raise ValueError(f"could not make a pool of {workers} workers: it needs at least one")
+        try:
+            workers = _options.whole("workers", workers, 1)
+            memory_limit = None if memory_limit is None else _options.whole("memory_limit", memory_limit, 1)
+            redeliver = None if redeliver is None else _options.whole("redeliver", redeliver, 0)
+            ready_within = _options.seconds("ready_within", ready_within)
+            name = None if name is None else _options.name(name)
+            variables = _options.environment(env or {})
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"could not make a pool: {error}") from None
         if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild < 1):
             raise ValueError(f"maxtasksperchild is {maxtasksperchild!r}, and should be a positive number or None")
         if initializer is not None and not callable(initializer):
@@ -129,7 +138,7 @@ class Pool:
                 "max_memory": memory_limit,
                 "redeliver": redeliver,
                 "ready_within": ready_within,
-                "env": list((env or {}).items()),
+                "env": variables,
             },
         )
         self._callbacks = Callbacks()

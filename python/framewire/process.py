@@ -28,7 +28,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Concatenate, Generic, Literal, NamedTuple, ParamSpec, Self, TypeVar, cast, overload
 from weakref import WeakSet
 
-from framewire import _core, _preparation
+from framewire import _core, _options, _preparation
 from framewire._failures import CallTimeoutError, SpawnError
 from framewire.errors import ForkedError
 from framewire.exit import Exit
@@ -129,6 +129,11 @@ class Command(Generic[P, R]):
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
+        if not callable(function) or not hasattr(function, "__name__"):
+            raise TypeError(
+                f"could not make {function!r} a command: it is no method; put @framewire.command directly above `def`, "
+                "and no @property or @staticmethod between"
+            )
         self.function = function
         self.__name__ = function.__name__
         self.__doc__ = function.__doc__
@@ -407,6 +412,9 @@ class Handle(Generic[H]):
         self.__dict__[name] = call
         return call
 
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *(self._commands or ())})
+
     def call(self, name: str, /, *args: Any, **kwargs: Any) -> Call[Any]:
         """Put a call of the command `name` together."""
         return Call(self._core.call(name, args, kwargs))
@@ -547,7 +555,7 @@ class Handle(Generic[H]):
 
 
 class Starting(Generic[H]):
-    """A process that was started and may not be ready yet. Dropped, it is stopped.
+    """A process that was started and may not be ready yet: `wait` or `await` it. Dropped, it is stopped.
 
     Attributes:
         handle: A handle on it already.
@@ -566,6 +574,17 @@ class Starting(Generic[H]):
 
         """
         self._core.wait()
+        return self.handle
+
+    def __await__(self) -> Generator[Any, None, Handle[H]]:
+        """Await that it is ready, as `wait`; a thread waits for it.
+
+        Cancelling the task ends the waiting. What isn't wanted any more is stopped when this object and its handle are
+        dropped.
+        """
+        import asyncio
+
+        yield from asyncio.to_thread(self._core.wait).__await__()
         return self.handle
 
 
@@ -610,7 +629,7 @@ class System:
         command = [os.fspath(program)] if isinstance(program, (str, os.PathLike)) else list(program)
         if options.get("preload") is not None:
             raise TypeError(f"could not spawn {command[0]}: only a Python process can have modules preloaded")
-        starting = self._launch(command, None, None, config, kind, name or self._name(kind), options)
+        starting = self._launch(command, None, None, config, kind, self._name(kind) if name is None else name, options)
         return Handle(starting.wait(), None, self)
 
     def stop(self, grace: float = GRACE) -> None:
@@ -644,7 +663,7 @@ class System:
             raise TypeError(f"could not spawn a {kind.__name__}: its start doesn't take that: {error}") from None
         preparation = _preparation.make(target, _preparation.pickle_by_value(kind, kind.__name__))
         command = _preparation.worker_command(target)
-        name = name or self._name(kind.__name__.lower())
+        name = self._name(kind.__name__.lower()) if name is None else name
         zygote = self._zygote(options.get("preload"))
         starting = self._launch(command, zygote, preparation, (args, config), None, name, options)
         return Starting(starting, frozenset(commands_of(kind)), self)
@@ -669,6 +688,10 @@ class System:
         options: dict[str, Any],
     ) -> _core.Starting:
         given = _core_options(options)
+        try:
+            _options.name(name)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"could not spawn a process: {error}") from None
         folder = given["cwd"]
         if folder is not None and not os.path.isdir(folder):
             raise SpawnError(
@@ -685,22 +708,45 @@ def _core_options(options: dict[str, Any]) -> dict[str, Any]:
             f"could not spawn a process: there is no option {sorted(unknown)[0]!r}; there are {', '.join(defaults)}"
         )
     given = {**defaults, **options}
-    restart = given["restart"]
-    if not isinstance(restart, Restart):
-        restart = Restart(restart)
-    return {
-        "restart": (restart.when, restart.at_most, restart.within, restart.longest_delay),
-        "ready_within": given["ready_within"],
-        "responsive_within": given["responsive_within"],
-        "env": list((given["env"] or {}).items()),
-        "cwd": os.fspath(given["cwd"]) if given["cwd"] is not None else None,
-        "nice": given["nice"],
-        "cpus": list(given["cpus"]) if given["cpus"] is not None else None,
-        "limits": list((given["limits"] or {}).items()),
-        "memory_limit": given["memory_limit"],
-        "overflow": (given["overflow"], given["unread_events"]),
-        "wait_for_restart": given["wait_for_restart"],
-    }
+
+    def unless_none(option: str, check: Callable[[Any], R]) -> R | None:
+        return None if given[option] is None else check(given[option])
+
+    try:
+        return {
+            "restart": _restart(given["restart"]),
+            "ready_within": _options.seconds("ready_within", given["ready_within"]),
+            "responsive_within": unless_none("responsive_within", lambda it: _options.seconds("responsive_within", it)),
+            "env": _options.environment(given["env"] or {}),
+            "cwd": unless_none("cwd", os.fspath),
+            "nice": unless_none("nice", lambda it: _options.whole("nice", it, -20, 19)),
+            "cpus": unless_none("cpus", _options.processors),
+            "limits": _limits(given["limits"] or {}),
+            "memory_limit": unless_none("memory_limit", lambda it: _options.whole("memory_limit", it, 1)),
+            "overflow": (str(given["overflow"]), _options.whole("unread_events", given["unread_events"], 1)),
+            "wait_for_restart": bool(given["wait_for_restart"]),
+        }
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"could not spawn a process: {error}") from None
+
+
+def _restart(given: Any) -> tuple[str, int, float, float]:
+    if isinstance(given, str):
+        given = Restart(cast(Any, given))
+    if not isinstance(given, Restart):
+        raise TypeError(f"restart is {given!r}, and should be 'never', 'on_failure', 'always' or a framewire.Restart")
+    return (
+        str(given.when),
+        _options.whole("at_most of its Restart", given.at_most, 0),
+        _options.seconds("within of its Restart", given.within),
+        _options.seconds("longest_delay of its Restart", given.longest_delay),
+    )
+
+
+def _limits(given: Any) -> list[tuple[str, int]]:
+    if not isinstance(given, Mapping):
+        raise TypeError(f"limits is {given!r}, and should be a dict, such as {{'open_files': 1024}}")
+    return [(str(limit), _options.whole(f"the limit {limit!r}", value, 0)) for limit, value in given.items()]
 
 
 def _target(kind: type[Process]) -> str:

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from framewire._core import Reader, RingWriter
+from framewire.errors import PassingError
 
 __all__ = ["Writer"]
 
@@ -119,7 +120,13 @@ class Writer:
         """
         captured, wall = _clocks(captured_ns)
         flags = _KEYFRAME * keyframe + _DAMAGED * damaged + _DISCONTINUITY * discontinuity
-        view = memoryview(data)
+        try:
+            view = memoryview(data)
+        except TypeError:
+            raise TypeError(
+                f"could not write a {type(data).__name__}: a frame is a numpy array, bytes, or another object with the "
+                "buffer protocol; numpy.asarray() makes an array of a list"
+            ) from None
         shape, item = view.shape or (), _native(view.format)
         memory = self._ring.reserve(self._ring.check(shape, item, format))
         try:
@@ -185,6 +192,12 @@ class Writer:
     def close(self) -> None:
         """End the ring. Readers get what is left, then `ClosedError`."""
         self._ring.close()
+
+    def __reduce__(self) -> Any:
+        raise PassingError(
+            "could not pickle a ring's writer: a ring has one, in the process that made it; give the other process a "
+            "reader (`writer.reader()`), or make the writer there and have its readers sent here"
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -11,14 +11,17 @@ if __name__ == "__main__":
     if _folder not in sys.path:
         sys.path.append(_folder)
 
+import atexit
 import contextlib
+import gc
+import io
 import pickle
 import signal
 from collections.abc import Callable, Coroutine
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from framewire import _core, _forward, _preparation
+from framewire import _by_value, _core, _forward, _preparation
 from framewire._failures import HandlerError, SpawnError
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ __all__ = ["Host", "live", "main"]
 
 # As many functions of a pool's tasks are kept unpickled.
 _MOST_FUNCTIONS = 64
+# What may have something unwritten.
+_WRITERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 
 
 class Host:
@@ -113,7 +118,10 @@ class Host:
 
     def turn(self) -> float | None:
         """Give asyncio its turn."""
-        return self._guest.turn() if self._guest is not None else None
+        try:
+            return self._guest.turn() if self._guest is not None else None
+        except SystemExit as error:  # of an `async def` command
+            self._leave(error)
 
     def stop(self) -> None:
         """Do what the process does last."""
@@ -131,16 +139,25 @@ class Host:
         finally:
             process.stop_systems()
 
+    def let_go(self) -> None:
+        """Drop all that is the user's, so that what it leaves behind is written: the interpreter's end is too late."""
+        self._process = self._context = self._guest = self._found = None
+        self._commands, self._functions = {}, {}
+        # A file that only a collection finds may be closed before its buffer is written (CPython's issue 62052).
+        _flush_files()
+        gc.collect()
+
     def failed(self, error: BaseException, pickles: bool) -> tuple[bytes | None, str, str]:
         """Give the pickle of a handler's exception, if the caller is Python and it has one; text, and traceback."""
         if isinstance(error, SystemExit):
-            _leave(error)
+            self._leave(error)
+        error = _preparation.advise(error)
         text, trace = _text(error), self.describe(error)
         if not pickles:
             return None, text, trace
         if isinstance(error, Exception):
             with contextlib.suppress(Exception):
-                pickled = pickle.dumps((error, trace), protocol=5)
+                pickled = _by_value.dumps((error, trace))
                 pickle.loads(pickled)  # many can be pickled and not unpickled: those with an __init__ of their own
                 return pickled, text, trace
         name = self._context.name if self._context is not None else self._target
@@ -152,8 +169,26 @@ class Host:
         """Give an exception with its traceback, as text."""
         import traceback
 
-        lines = traceback.format_exception(error)
+        lines = traceback.format_exception(_preparation.advise(error))
         return "".join(lines).rstrip()
+
+    def _leave(self, error: SystemExit) -> NoReturn:
+        """End the process, as an interpreter ends: a handler called `sys.exit`."""
+        code = error.code
+        if code is not None and not isinstance(code, int):
+            print(code, file=sys.stderr)
+            code = 1
+        import threading
+        import traceback
+
+        with contextlib.suppress(BaseException):  # a Ctrl-C, too
+            threading._shutdown()  # type: ignore[attr-defined] # waits for those that aren't daemons
+        traceback.clear_frames(error.__traceback__)  # they have the process
+        with contextlib.suppress(Exception):
+            self.let_go()
+        atexit._run_exitfuncs()
+        _flush_files()
+        os._exit(code or 0)
 
     def _guest_of(self, kind: type[Process]) -> Guest:
         if self._guest is None:
@@ -184,6 +219,13 @@ class Host:
             self._guest.cancel_all()
 
 
+def _flush_files() -> None:
+    for thing in gc.get_objects():
+        if type(thing) in _WRITERS:
+            with contextlib.suppress(Exception):
+                thing.flush()
+
+
 def _make_context(context: _core.ChildContext) -> Any:
     from framewire.process import Context
 
@@ -197,18 +239,6 @@ def _text(error: BaseException) -> str:
         return "".join(traceback.format_exception_only(error)).strip()
     except Exception:
         return type(error).__name__
-
-
-def _leave(error: SystemExit) -> None:
-    """End the process: a handler called `sys.exit`."""
-    code = error.code
-    if code is not None and not isinstance(code, int):
-        print(code, file=sys.stderr)
-        code = 1
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-    os._exit(code or 0)
 
 
 def main() -> int:
@@ -232,6 +262,7 @@ def live(host: Host, arguments: list[str], zygote: Zygote | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)
     code = _core.run_child(host, arguments, zygote)
+    host.let_go()
     if code is None:
         print(__doc__, file=sys.stderr)
         return 2

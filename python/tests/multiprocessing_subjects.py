@@ -1,5 +1,6 @@
 """What the processes of test_multiprocessing and test_valkka do: importable by a child."""
 
+import asyncio
 import os
 import signal
 import sys
@@ -199,6 +200,18 @@ class Worker(valkka.MessageProcess):
     def counted(self):
         self.sendMessageToBack(valkka.MessageObject("count"))
         return self.returnFromBack(timeout=30)
+
+
+class Echoes(valkka.MessageProcess):
+    def c__echo(self, number, after=0.0):
+        time.sleep(after)
+        self.return_out__(number)
+
+
+class AsyncEchoes(valkka.AsyncBackMessageProcess):
+    async def c__echo(self, number, after=0.0):
+        await asyncio.sleep(after)
+        await self.return_out__(number)
 
 
 class AsyncWorker(valkka.AsyncBackMessageProcess):

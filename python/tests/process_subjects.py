@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 from typing import Any
 
@@ -213,3 +215,36 @@ class Subject(framewire.Process):
         """Computes for ever in one C call that never lets the interpreter go."""
         with contextlib.suppress(OverflowError):
             sum(range(1 << 60))
+
+
+class Leaves(framewire.Process):
+    """Leaves things behind, in a folder, that are written only at its end."""
+
+    def start(self, folder: str) -> None:
+        self.folder = folder
+        self.me = self  # only a collection finds it
+        self.file = open(f"{folder}/file", "w")  # noqa: SIM115 - that it isn't closed is the point
+        self.temporary = tempfile.TemporaryDirectory(dir=folder)
+        atexit.register(self._say, folder, "atexit")
+
+    @staticmethod
+    def _say(folder: str, what: str) -> None:
+        with open(f"{folder}/said", "a") as said:
+            said.write(f"{what}\n")
+
+    def __del__(self) -> None:
+        self._say(self.folder, "del")
+
+    @framewire.command
+    def write(self, text: str = "") -> None:
+        self.file.write(text)
+
+    @framewire.command
+    def leave(self) -> None:
+        self.file.write("left")
+        sys.exit(3)
+
+    @framewire.command
+    async def leave_later(self) -> None:
+        await asyncio.sleep(0)
+        self.leave()

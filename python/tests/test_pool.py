@@ -269,7 +269,7 @@ def test_ctrl_c_ends_a_map():
 
 def test_arguments_are_checked():
     for workers in (0, -1):
-        with pytest.raises(ValueError, match="at least one"):
+        with pytest.raises(ValueError, match="at least 1"):
             framewire.Pool(workers)
     with pytest.raises(ValueError, match="positive"):
         framewire.Pool(1, maxtasksperchild=0)

@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from process_subjects import LIMIT, Subject, is_gone, wait_until
+from process_subjects import LIMIT, Leaves, Subject, is_gone, wait_until
 
 import framewire
 
@@ -273,3 +273,19 @@ def test_a_class_inside_of_a_function_is_refused():
 
     with pytest.raises(framewire.SpawnError, match="inside of a function"):
         Local.spawn()
+
+
+@pytest.mark.parametrize("how", ["stopped", "leave", "leave_later"])
+def test_what_a_process_leaves_behind_is_written(tmp_path, launcher, how):
+    leaves = Leaves.spawn(str(tmp_path))
+    leaves.write("written").wait(LIMIT)
+    assert (tmp_path / "file").read_text() == ""
+    if how == "stopped":
+        assert leaves.stop(LIMIT).code == 0
+    else:
+        with pytest.raises(framewire.DiedError):
+            leaves.call(how).wait(LIMIT)
+        assert leaves.join(LIMIT).code == 3
+    assert (tmp_path / "file").read_text() == ("written" if how == "stopped" else "writtenleft")
+    assert (tmp_path / "said").read_text() == "del\natexit\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "said"]  # the temporary folder is gone

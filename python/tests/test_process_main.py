@@ -221,3 +221,183 @@ def test_many_lines_are_seen_in_the_end(tmp_path):
     done = run(path)
     lines = [line for line in done.stderr.splitlines() if line.startswith("[w] line ")]
     assert lines == [f"[w] line {number}" for number in range(500)]
+
+
+def test_what_the_main_module_defines_comes_back(tmp_path):
+    """Also where nothing has imported `multiprocessing`, which makes the same alias."""
+    path = write(
+        tmp_path / "back.py",
+        """
+        class Seen:
+            def __init__(self, number):
+                self.number = number
+
+        class NotFound(Exception):
+            pass
+
+        class Gives(framewire.Process):
+            def start(self, queue):
+                self.queue = queue
+
+            @framewire.command
+            def seen(self, number):
+                self.emit(Seen(number))
+                self.queue.put(Seen(number))
+                return Seen(number)
+
+            @framewire.command
+            def fail(self):
+                raise NotFound("it isn't there")
+
+        def see(number):
+            if number == 0:
+                raise NotFound("nothing")
+            return Seen(number)
+
+        if __name__ == "__main__":
+            queue = framewire.Queue()
+            gives = Gives.spawn(queue)
+            came = [gives.seen(1).wait(30), gives.events.next(30), queue.get(timeout=30)]
+            with framewire.Pool(1) as pool:
+                came += pool.map(see, [1, 2])
+                for ask in (gives.fail().wait, lambda: pool.apply(see, (0,))):
+                    try:
+                        ask()
+                    except NotFound as error:
+                        print(error)
+            print(all(type(each) is Seen for each in came), len(came))
+            print([name for name in sys.modules if name.startswith("multiprocessing")])
+        """,
+    )
+    done = run(path)
+    assert done.stdout == "it isn't there\nnothing\nTrue 5\n[]\n", done.stderr
+
+
+def test_a_deleted_folder_is_no_reason_not_to_start(tmp_path):
+    script = "import os, sys; os.rmdir(os.getcwd()); import framewire, framewire.process; print(framewire.Queue())"
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    done = run("-c", script, cwd=folder)
+    assert done.stdout == "<framewire.Queue 0 of 4096 waiting>\n", done.stderr
+
+
+@pytest.mark.parametrize("closed", ["2", "1, 2", "0, 1, 2"])
+def test_a_parent_without_streams_can_have_copies(tmp_path, closed):
+    """What it opens next has their numbers."""
+    path = write(
+        tmp_path / "streams.py",
+        f"""
+        class Speaks(framewire.Process):
+            @framewire.command
+            def speak(self):
+                print("to be heard", file=sys.stderr)
+                return 7
+
+        if __name__ == "__main__":
+            import logging, os
+            for number in ({closed},):
+                os.close(number)
+            found = open("found.txt", "w", buffering=1)
+            logging.basicConfig(stream=found, level=logging.DEBUG, format="%(name)s %(message)s")
+            for modules in ([], ["json"], ["json"]):
+                with Speaks.spawn(name="s", preload=modules) as speaks:
+                    print(speaks.speak().wait(30), file=found)
+        """,
+    )
+    done = run(path, cwd=tmp_path)
+    lines = (tmp_path / "found.txt").read_text().splitlines()
+    assert lines.count("7") == 3, (lines, done.stderr)
+    assert lines.count("framewire.s to be heard") == 3, lines
+
+
+THINGS = (
+    SCRIPT
+    + """
+import functools
+from framewire import multiprocessing as mp
+
+class Thing:
+    def __init__(self, number):
+        self.number = number
+
+class Wrong(Exception):
+    pass
+
+class Takes(framewire.Process):
+    def start(self, thing):
+        self.thing = thing
+
+    @framewire.command
+    def add(self, thing):
+        return Thing(self.thing.number + thing.number)
+
+    @framewire.command
+    def fail(self):
+        raise Wrong("it is")
+
+def more(by, thing):
+    return Thing(thing.number + by)
+
+def put(queue, thing):
+    queue.put(Thing(thing.number + 1))
+
+class Puts(mp.Process):
+    def __init__(self, queue):
+        super().__init__()
+        self.queue = queue
+
+    def run(self):
+        self.queue.put(Thing(5))
+
+def told(ask):
+    try:
+        return ask()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+"""
+)
+
+USES = """
+came = []
+takes = Takes.spawn(Thing(1))
+came += [takes.add(Thing(2)).wait(30)]
+with framewire.Pool(1, initializer=more, initargs=(1, Thing(0))) as pool:
+    came += pool.map(functools.partial(more, 2), [Thing(2)])
+queue = mp.Queue()
+for process in (mp.Process(target=put, args=(queue, Thing(4))), Puts(queue)):
+    process.start()
+    came.append(queue.get(timeout=30))
+    process.join()
+print(told(takes.fail().wait))
+print([type(thing) is Thing and thing.number for thing in came])
+"""
+
+
+@pytest.mark.parametrize("how", ["-c", "stdin", "-m", "folder"])
+def test_objects_of_a_main_module_that_no_child_imports_go_by_value(tmp_path, how):
+    script = THINGS + USES
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "__main__.py").write_text(script)
+    done = {
+        "-c": lambda: run("-c", script),
+        "stdin": lambda: run("-", script=script),
+        "-m": lambda: run("-m", "folder", cwd=tmp_path),
+        "folder": lambda: run(str(folder)),
+    }[how]()
+    assert done.stdout == "Wrong: it is\n[3, 4, 5, 5]\n", done.stderr
+
+
+def test_without_cloudpickle_it_is_told_what_to_do(tmp_path):
+    (tmp_path / "elsewhere.py").write_text(
+        "import framewire\nclass Takes(framewire.Process):\n    @framewire.command\n    def take(self, thing): pass\n"
+    )
+    script = "import sys; sys.modules['cloudpickle'] = None\n" + THINGS + "import elsewhere\n"
+    script += "print(told(elsewhere.Takes.spawn().take(Thing(1)).wait))\n"
+    script += "print(told(lambda: framewire.Pool(1).map(len, [Thing(1)])))\n"
+    script += "queue = framewire.Queue(); queue.put(Thing(1)); print(queue.get().number)\n"
+    done = run("-c", script, cwd=tmp_path)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3, done.stderr
+    assert all("SpawnError" in line and "'Thing'" in line and "cloudpickle" in line for line in lines[:2]), lines
+    assert lines[2] == "1"

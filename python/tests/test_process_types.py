@@ -7,6 +7,7 @@ import pytest
 api = pytest.importorskip("mypy.api")
 
 PROGRAM = """
+import asyncio
 import framewire
 
 class Detector(framewire.Process):
@@ -29,6 +30,20 @@ Detector.detect(handle, "wrong")
 with framewire.Pool(2) as pool:
     reveal_type(pool.map(len, ["a"]))
     reveal_type(pool.apply_async(len, ("a",)).get())
+
+async def wait(results: framewire.Queue[int], reader: framewire.Reader) -> None:
+    reveal_type(await asyncio.create_task(results.get_async()))
+    reveal_type(await Detector.begin())
+    reveal_type(await pool.apply_async(len, ("a",)))
+    with reader.next() as frame:
+        reveal_type(frame)
+    reveal_type(reader.next(1.0))
+
+reveal_type(framewire.Dict(a=1))
+reveal_type(framewire.Dict({1: "a"}))
+empty: framewire.Dict[bytes, int] = framewire.Dict()
+any_queue = framewire.Queue(5)
+any_queue.put("x")
 """
 
 
@@ -49,6 +64,13 @@ def test_commands_are_typed(tmp_path):
         "framewire.process.Call[Any]",
         "list[int]",
         "int",
+        "int",
+        "framewire.process.Handle[program.Detector]",
+        "int",
+        "framewire._core.Frame",
+        "framewire._core.Frame | None",
+        "framewire.namespace.Dict[str, int]",
+        "framewire.namespace.Dict[int, str]",
     ], told
     [wrong] = [line for line in told.splitlines() if "error:" in line]
     assert 'Argument 2 to "__call__" of "Command" has incompatible type "str"; expected "bytes"' in wrong

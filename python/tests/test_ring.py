@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -327,3 +328,63 @@ def test_two_threads_are_told_to_have_a_reader_each():
     writer.write(b"x")
     thread.join(LIMIT)
     assert not thread.is_alive()
+
+
+def refused(make):
+    """Which error comes of each way to an array."""
+    try:
+        make()
+    except Exception as error:
+        return type(error).__name__
+    return "none"
+
+
+def test_a_frame_that_was_released_is_no_array():
+    with framewire.Writer(depth=4, frame_bytes=64) as writer, writer.reader() as reader:
+        assert reader.try_next() is None
+        writer.write(np.arange(24, dtype=np.uint8).reshape(6, 4), format="i420")
+        frame = reader.next(LIMIT)
+        planes = frame.planes
+        ways = [
+            lambda: np.asarray(frame),
+            lambda: np.array([frame]),
+            lambda: np.mean(frame),
+            lambda: frame.__array__(),
+            frame.copy,
+            lambda: frame.planes,
+            lambda: np.asarray(planes[0]),
+            lambda: memoryview(frame),
+        ]
+        assert [refused(way) for way in ways] == ["none"] * len(ways)
+        ways.append(frame.__dlpack__)  # numpy may refuse what can only be read
+        assert frame.__array__(np.float32, copy=True).dtype == np.float32
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if all(refused(way) == "ForkedError" for way in ways) else 1)
+        assert os.waitpid(pid, 0)[1] == 0
+        frame.release()
+        assert [refused(way) for way in ways] == ["ValueError"] * len(ways)
+        with pytest.raises(ValueError, match="released"):
+            np.asarray(frame)
+
+
+def test_what_is_refused_says_what_to_do():
+    with framewire.Writer(depth=2) as writer, writer.reader() as reader:
+        reader.try_next()
+        writer.write(b"1234")
+        with reader.next() as frame, pytest.raises(framewire.PassingError, match=r"copy\(\)"):
+            pickle.dumps(frame)
+        with pytest.raises(framewire.PassingError, match="reader"):
+            pickle.dumps(writer)
+        with pytest.raises(framewire.PassingError, match="for, or make the other process one"):
+            pickle.dumps(reader)
+        with pytest.raises(TypeError, match=r"numpy\.asarray"):
+            writer.write([1, 2])
+        with pytest.raises(ValueError, match="no address"):
+            writer.serve("")
+        with pytest.raises(ValueError, match='depth is for the policy "drop-oldest"'):
+            writer.reader("latest", depth=3)
+        with pytest.raises(ValueError, match=r"max-rate.*and 0 is none"):
+            writer.reader("max-rate", hz=0.0)
+        with pytest.raises(ValueError, match="block_timeout is -1 seconds"):
+            writer.reader("block", block_timeout=-1.0)

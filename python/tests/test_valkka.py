@@ -6,6 +6,7 @@ import time
 import multiprocessing_subjects as subjects
 import pytest
 
+import framewire
 from framewire import valkka
 
 LIMIT = 30
@@ -94,3 +95,36 @@ def test_all_events_reserved_is_an_error():
         group.reserve()
     group.release(event)
     assert group.fromIndex(index) is event
+
+
+@pytest.mark.parametrize("kind", [subjects.Echoes, subjects.AsyncEchoes])
+def test_an_answer_that_comes_too_late_is_no_answer_to_the_next(kind):
+    echoes = kind()
+    echoes.go()
+    try:
+        echoes.sendMessageToBack(valkka.MessageObject("echo", number=0))
+        assert echoes.returnFromBack(timeout=LIMIT) == 0
+        echoes.sendMessageToBack(valkka.MessageObject("echo", number=1, after=0.3))
+        with pytest.raises(TimeoutError):
+            echoes.returnFromBack(timeout=0.05)
+        echoes.sendMessageToBack(valkka.MessageObject("echo", number=2, after=0.3))
+        assert echoes.returnFromBack(timeout=LIMIT) == 2
+        # Who asks again for the same gets it.
+        echoes.sendMessageToBack(valkka.MessageObject("echo", number=3, after=0.3))
+        with pytest.raises(TimeoutError):
+            echoes.returnFromBack(timeout=0.05)
+        assert echoes.returnFromBack(timeout=LIMIT) == 3
+        echoes.stop()
+    finally:
+        echoes.kill()
+        echoes.join(LIMIT)
+
+
+def test_a_process_that_was_not_started_is_sent_nothing():
+    worker = subjects.Worker(valkka.EventGroup(1))
+    with pytest.raises(framewire.NotRunningError, match="start"):
+        worker.work()
+    with pytest.raises(framewire.NotRunningError, match="start"):
+        worker.sendMessageToBack(None)
+    assert len(worker.group.index) == 1
+    worker.requestStop()

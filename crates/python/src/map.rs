@@ -30,7 +30,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 const LARGE_BYTES: usize = 64 * 1024;
 
 /// Objects by name, between processes. Each method is one step to all others.
-#[pyclass(frozen, module = "framewire._core")]
+#[pyclass(frozen, weakref, module = "framewire._core")]
 pub(crate) struct Map(Shared);
 
 impl Map {

@@ -11,7 +11,7 @@ use self::{
     lease::Lease,
     shared::{Options, Shared},
 };
-use crate::wait::Limit;
+use crate::{codec::passing, wait::Limit};
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Queue>()?;
@@ -23,7 +23,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 macro_rules! queue_class {
     ($class:ident, $acknowledge:expr, $doc:literal, { $($more:item)* }) => {
         #[doc = $doc]
-        #[pyclass(frozen, subclass, module = "framewire")]
+        #[pyclass(frozen, subclass, dict, weakref, module = "framewire")]
         pub(crate) struct $class(Shared);
 
         #[pymethods]
@@ -81,6 +81,7 @@ macro_rules! queue_class {
             }
 
             fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (usize, bool))> {
+                passing::refuse_subclass::<Self>(slf.as_any())?;
                 let (number, plain) = slf.get().0.leave()?;
                 Ok((slf.get_type().getattr("_received")?, (number, plain)))
             }
@@ -88,6 +89,15 @@ macro_rules! queue_class {
             #[classmethod]
             fn _received(_class: &Bound<'_, PyType>, number: usize, plain: bool) -> PyResult<Self> {
                 Shared::arrive(number, plain).map(Self)
+            }
+
+            /// `Queue[int]`, for annotations.
+            #[classmethod]
+            fn __class_getitem__<'py>(
+                class: &Bound<'py, PyType>,
+                item: &Bound<'py, PyAny>,
+            ) -> PyResult<Bound<'py, PyAny>> {
+                class.py().import("types")?.call_method1("GenericAlias", (class, item))
             }
 
             fn __repr__(&self) -> String {

@@ -7,14 +7,13 @@ process. Here the descriptor goes along.
 from __future__ import annotations
 
 import contextlib
-import io
 import threading
 from collections.abc import Callable, Iterator
 from multiprocessing import context
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, cast
 
-from framewire import _core
+from framewire import _by_value, _core
 
 __all__ = ["Count", "counting", "install"]
 
@@ -58,15 +57,13 @@ def counting() -> Iterator[Count]:
 
 
 def _dumps(thing: Any, *, protocol: int | None = None, buffer_callback: Callable[[Any], Any] | None = None) -> bytes:
-    buffer = io.BytesIO()
     before = context.get_spawning_popen()
     context.set_spawning_popen(cast(Any, _Courier))
     try:
-        pickler = ForkingPickler if _count.shared is None else _Counting
-        pickler(buffer, protocol, True, buffer_callback).dump(thing)
+        usual = ForkingPickler if _count.shared is None else _Counting
+        return _by_value.dumps(thing, usual, protocol, buffer_callback)
     finally:
         context.set_spawning_popen(before)
-    return buffer.getvalue()
 
 
 def install() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from multiprocessing.connection import Connection
 from typing import Any, ParamSpec, TypeVar
 
-from framewire.valkka.message import MessageObject
+from framewire.valkka.message import MessageObject, Returned
 from framewire.valkka.process import MessageProcess
 
 P = ParamSpec("P")
@@ -146,8 +146,9 @@ class AsyncBackMessageProcess(MessageProcess):
 
     async def return_out__(self, obj: Any) -> None:
         """Sends what :meth:`returnFromBack` waits for."""
+        returned = Returned(self._handling, obj)
         async with self._outgoing:
-            await asyncio.to_thread(self.back_pipe_internal.send, obj)
+            await asyncio.to_thread(self.back_pipe_internal.send, returned)
 
     async def c__ping(self, lis: Any = None) -> None:
         """For trying: answers a ``ping`` with a ``pong``."""

@@ -35,6 +35,14 @@ class MessageObject:
         return self.kwargs[key]
 
 
+class Returned:
+    """What a handler returned, on its way to the front end, with the number of the message that it handled."""
+
+    def __init__(self, number: int, value: Any) -> None:
+        self.number = number
+        self.value = value
+
+
 class Raised:
     """A handler's exception on its way to the front end, with the number of the message that met it."""
 

@@ -10,9 +10,10 @@ from collections import deque
 from multiprocessing.connection import Connection, wait
 from typing import Any, ClassVar
 
+import framewire
 from framewire import multiprocessing as mp
 from framewire.valkka.logs import Logged
-from framewire.valkka.message import BackendDied, MessageObject, Raised
+from framewire.valkka.message import BackendDied, MessageObject, Raised, Returned
 from framewire.valkka.select import safe_select
 from framewire.valkka.sync import starting
 
@@ -41,6 +42,7 @@ class MessageProcess(Logged, mp.Process):
         self.listening = False
         self.sigint = True
         self._sent = 0
+        self._given_up = 0
         self._handling = 0
         self._returned: deque[Any] = deque()
         self._sending = threading.Lock()
@@ -136,7 +138,7 @@ class MessageProcess(Logged, mp.Process):
 
     def return_out__(self, obj: Any) -> Any:
         """Sends what :meth:`returnFromBack` waits for."""
-        self.back_pipe_internal.send(obj)
+        self.back_pipe_internal.send(Returned(self._handling, obj))
 
     def c__ping(self, lis: Any = None) -> Any:
         """For trying: answers a ``ping`` with a ``pong``."""
@@ -165,7 +167,12 @@ class MessageProcess(Logged, mp.Process):
         """Sends a message to the back end, which handles messages in their order.
 
         :raises BackendDied: if there is no back end any more.
+        :raises NotRunningError: if there is none yet.
         """
+        if self.pid is None:
+            raise framewire.NotRunningError(
+                f"could not send {message} to {self}: it wasn't started; call start() before"
+            )
         with self._sending:
             self._sent += 1
             try:
@@ -176,6 +183,8 @@ class MessageProcess(Logged, mp.Process):
     def returnFromBack(self, timeout: float | None = None) -> Any:
         """What the back end returned (:meth:`return_out__`) to the last message.
 
+        What comes too late, after a ``TimeoutError`` and a new message, is dropped: it is no answer to that one.
+
         :param timeout: in seconds; ``None`` waits as long as the back end lives
         :raises BackendDied: if it ends before.
         :raises TimeoutError: if it takes longer.
@@ -185,13 +194,18 @@ class MessageProcess(Logged, mp.Process):
         while True:
             while self._returned:
                 returned = self._returned.popleft()
+                if isinstance(returned, Returned):
+                    if returned.number > self._given_up or self._given_up == self._sent:
+                        return returned.value
+                    continue  # it came too late
                 if not isinstance(returned, Raised):
-                    return returned
+                    return returned  # from the program's own use of the pipe
                 if returned.number == self._sent:
                     returned.raise_it()
                 # An earlier message's, whose answer nobody waited for: it is in the log.
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
+                self._given_up = self._sent
                 raise TimeoutError(f"{self} returned nothing within {timeout} s")
             self._listen(left)
 
@@ -239,8 +253,8 @@ class MessageProcess(Logged, mp.Process):
         """Asks the back end to stop after what was sent before."""
         try:
             self.sendMessageToBack(None)
-        except BackendDied:
-            self.logger.debug("it has ended already")
+        except (BackendDied, framewire.NotRunningError):
+            self.logger.debug("it has ended already, or wasn't started")
 
     def waitStop(self) -> None:
         """Waits until the back end is gone."""

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 
-use pyo3::prelude::*;
+use pyo3::{PyTypeInfo, prelude::*};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
 use shm::wire::{Packet, Passed};
@@ -68,6 +68,22 @@ pub(crate) fn leave(what: &str, object: &impl Serialize) -> PyResult<usize> {
         leaving.push(piece);
         leaving.len() - 1
     }))
+}
+
+/// For a `__reduce__` that would make an object of `T` at the other end, and not of `T`'s subclass.
+///
+/// # Errors
+///
+/// `PassingError` if it is of a subclass.
+pub(crate) fn refuse_subclass<T: PyTypeInfo>(object: &Bound<'_, PyAny>) -> PyResult<()> {
+    if object.is_exact_instance_of::<T>() {
+        return Ok(());
+    }
+    let (class, base) = (object.get_type().name()?.to_string(), object.py().get_type::<T>().name()?.to_string());
+    Err(Class::PassingError.says(format!(
+        "could not pickle a {class}: it would arrive as a framewire.{base}, without what {class} has of its own; let {class} \
+         have the {base} as an attribute instead of being one"
+    )))
 }
 
 /// For the function that `__reduce__` named: the object of that number.

@@ -37,7 +37,15 @@ struct State {
     given: u64,
     done: u64,
     taken: u64,
-    waker: Option<Waker>,
+    wakers: Vec<(Awaited, Waker)>,
+}
+
+/// What somebody is woken for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Awaited {
+    All,
+    /// The one of that number, or any; or that all are done.
+    Next(Option<u64>),
 }
 
 /// What is worth waking a thread for, besides that all are done.
@@ -76,12 +84,34 @@ impl Group {
         let count = state.arrived.len();
         let is_wanted = state.done == state.given
             || state.wanted.iter().any(|wanted| wanted.number == Some(number) || count >= wanted.count);
-        let waker = if state.done == state.given { state.waker.take() } else { None };
+        let all = state.done == state.given;
+        let is_awaited = |(awaited, _): &mut (Awaited, Waker)| match awaited {
+            Awaited::All => all,
+            Awaited::Next(wanted) => all || wanted.is_none_or(|wanted| wanted == number),
+        };
+        let woken: Vec<_> = state.wakers.extract_if(.., is_awaited).collect();
         drop(state);
         if is_wanted {
             self.0.came.notify_all();
         }
-        waker.into_iter().for_each(Waker::wake);
+        woken.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    /// Wakes somebody now, if what is awaited is there, or when it is.
+    fn awake(&self, awaited: Awaited, waker: Waker) {
+        let mut state = self.lock();
+        let is_there = match awaited {
+            _ if state.done == state.given => true,
+            Awaited::All => false,
+            Awaited::Next(None) => !state.arrived.is_empty(),
+            Awaited::Next(wanted) => state.arrived.iter().any(|(number, _)| wanted == Some(*number)),
+        };
+        if is_there {
+            drop(state);
+            waker.wake();
+        } else {
+            state.wakers.push((awaited, waker));
+        }
     }
 
     /// Waits for a slice; `None` when it is over.
@@ -180,14 +210,13 @@ impl Group {
 
     /// Has `bell` name `key` when all have an outcome.
     fn notify(&self, bell: &Bell, key: u64) {
-        let waker = bell.waker(key);
-        let mut state = self.lock();
-        if state.done == state.given {
-            drop(state);
-            waker.wake();
-        } else {
-            state.waker = Some(waker);
-        }
+        self.awake(Awaited::All, bell.waker(key));
+    }
+
+    /// Has `bell` name `key` when the outcome of that number is there, or any if it is none; or when all are done.
+    #[pyo3(signature = (bell, key, number))]
+    fn notify_next(&self, bell: &Bell, key: u64, number: Option<u64>) {
+        self.awake(Awaited::Next(number), bell.waker(key));
     }
 }
 

@@ -22,6 +22,7 @@ use super::{
     call::{self, Call},
     exit::{Described, describe},
     failure, message,
+    options::seconds,
     pending::{Outcome, Pending},
     sentinel::ring_at_end,
 };
@@ -122,7 +123,7 @@ impl Handle {
     /// Stops it for good; it is gone when this returns.
     fn stop(&self, py: Python<'_>, grace: f64) -> PyResult<()> {
         let process = self.process(py)?.clone();
-        let grace = Duration::try_from_secs_f64(grace.max(0.0)).unwrap_or(Duration::MAX);
+        let grace = seconds("grace", grace)?;
         let is_done = Arc::new(AtomicBool::new(false));
         let (done, waiting) = (is_done.clone(), thread::current());
         // A thread of its own, so that the wait can be interrupted; the process is stopped all the same.

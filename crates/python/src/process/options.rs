@@ -28,7 +28,7 @@ pub struct Options {
 
 impl Options {
     pub fn apply<'s>(self, mut spawn: Spawn<'s, PythonProcess>) -> PyResult<Spawn<'s, PythonProcess>> {
-        spawn = spawn.name(self.name).ready_within(seconds(self.ready_within));
+        spawn = spawn.name(self.name).ready_within(seconds("ready_within", self.ready_within)?);
         let (when, at_most, within, longest_delay) = self.restart;
         let policy = match when.as_str() {
             "never" => Restart::never(),
@@ -36,7 +36,12 @@ impl Options {
             "always" => Restart::always(),
             other => return Err(unknown("restart", other, "never, on_failure, always")),
         };
-        spawn = spawn.restart(policy.at_most(at_most).within(seconds(within)).longest_delay(seconds(longest_delay)));
+        spawn = spawn.restart(
+            policy
+                .at_most(at_most)
+                .within(seconds("within", within)?)
+                .longest_delay(seconds("longest_delay", longest_delay)?),
+        );
         let (policy, most) = self.overflow;
         spawn = spawn.overflow(match policy.as_str() {
             "drop_oldest" => Overflow::DropOldest(most),
@@ -45,7 +50,7 @@ impl Options {
             other => return Err(unknown("overflow", other, "drop_oldest, drop_newest, wait")),
         });
         if let Some(limit) = self.responsive_within {
-            spawn = spawn.responsive_within(seconds(limit));
+            spawn = spawn.responsive_within(seconds("responsive_within", limit)?);
         }
         for (name, value) in self.env {
             spawn = match value {
@@ -78,9 +83,19 @@ impl Options {
     }
 }
 
-/// Seconds from Python; what is negative is none, what is beyond all clocks is for ever.
-pub fn seconds(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
+/// For ever, as far as a process is concerned: a hundred years. What is added to it is still a time.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// Seconds from Python; what is negative is none, what is longer than a century is a century.
+///
+/// # Errors
+///
+/// `ValueError` for NaN.
+pub fn seconds(what: &str, seconds: f64) -> PyResult<Duration> {
+    if seconds.is_nan() {
+        return Err(PyValueError::new_err(format!("could not take NaN seconds for {what}: give a number")));
+    }
+    Ok(Duration::try_from_secs_f64(seconds.max(0.0)).map_or(FOR_EVER, |given| given.min(FOR_EVER)))
 }
 
 fn limit(name: &str) -> PyResult<Limit> {

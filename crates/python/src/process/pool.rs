@@ -69,7 +69,8 @@ impl Pool {
         let configuration =
             Raw::new(message::prepared(preparation.as_bytes(), codec::dumps(configuration, Codec::Pickle)?));
         let executable = system::executable(py, &supervisor, command, zygote, staff.ready_within)?;
-        let mut workers = Workers::new(staff.count).executable(executable).ready_within(seconds(staff.ready_within));
+        let ready_within = seconds("ready_within", staff.ready_within)?;
+        let mut workers = Workers::new(staff.count).executable(executable).ready_within(ready_within);
         workers = staff.name.into_iter().fold(workers, Workers::name);
         workers = staff.max_tasks.into_iter().fold(workers, Workers::max_tasks_per_child);
         workers = staff.max_memory.into_iter().fold(workers, Workers::max_memory_per_child);

@@ -79,11 +79,12 @@ impl System {
     /// Stops all processes and starts no more; they are gone when this returns.
     fn stop_all(&self, py: Python<'_>, grace: f64) -> PyResult<()> {
         let supervisor = self.supervisor(py)?.clone();
+        let grace = seconds("grace", grace)?;
         let (done, waiting) = (Arc::new(()), thread::current());
         let gone = Arc::downgrade(&done);
         // A thread of its own, so that the wait can be interrupted.
         thread::Builder::new().name("stop".to_owned()).stack_size(128 * 1024).spawn(move || {
-            supervisor.stop_all(seconds(grace));
+            supervisor.stop_all(grace);
             drop(done);
             waiting.unpark();
         })?;
@@ -112,9 +113,10 @@ pub fn executable(
     let executable = of(command);
     let Some(zygote) = zygote else { return Ok(executable) };
     let executable = executable.copied_from(of(zygote));
+    let patience = seconds("ready_within", within)?;
     // However that goes, the child can be started.
     wait::wait(py, Limit::seconds(Some(within))?, |limit| {
-        supervisor.zygote_is_ready(&executable, seconds(within), limit.unwrap_or(FAR))
+        supervisor.zygote_is_ready(&executable, patience, limit.unwrap_or(FAR))
     })?;
     Ok(executable)
 }

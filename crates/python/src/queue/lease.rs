@@ -11,7 +11,7 @@ use shm::queue::Lease as Held;
 use crate::{codec::Value, error::Class};
 
 /// An object that this process has, and has not acknowledged. Dropped, or its process dead, the next one gets the object.
-#[pyclass(frozen, module = "framewire")]
+#[pyclass(frozen, weakref, module = "framewire")]
 pub(crate) struct Lease {
     item: Py<PyAny>,
     deliveries: u32,
@@ -58,8 +58,9 @@ impl Lease {
     }
 
     /// Give it back: the next one gets it, before everything that waits.
-    fn give_back(&self) {
-        drop(self.end());
+    fn give_back(&self) -> PyResult<()> {
+        let text = "could not give an item back twice, or after it was acknowledged";
+        self.end().map(drop).ok_or_else(|| Class::Error.says(text.to_owned()))
     }
 
     fn __enter__<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {

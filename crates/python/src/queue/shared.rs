@@ -226,6 +226,9 @@ impl Shared {
     }
 
     pub(super) fn state(&self) -> String {
+        if self.queue.check().is_err() {
+            return "of another process".to_owned();
+        }
         let closed = if self.queue.is_closed() { ", closed" } else { "" };
         format!("{} of {} waiting{closed}", self.queue.len(), self.queue.capacity())
     }

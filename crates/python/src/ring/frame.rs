@@ -10,7 +10,7 @@ use pyo3::{
     exceptions::{PyBufferError, PyValueError},
     ffi,
     prelude::*,
-    types::{PyDict, PyTuple},
+    types::{PyDict, PyMemoryView, PyTuple},
 };
 use shm::ring::{Frame as Held, Info};
 
@@ -18,13 +18,13 @@ use super::{
     layout::{self, Layout},
     leases::Noted,
 };
-use crate::error;
+use crate::error::{self, Class};
 
 /// A frame in the ring's own memory, read-only. `numpy.asarray(frame)` copies nothing.
 ///
 /// The slot is held, and so never overwritten, until the frame is released (`with`, `release()`, or dropped) *and* no view of it is
 /// left.
-#[pyclass(frozen, module = "framewire")]
+#[pyclass(frozen, weakref, module = "framewire")]
 pub(crate) struct Frame {
     state: Mutex<State>,
     info: Info,
@@ -39,6 +39,16 @@ struct State {
     released: bool,
 }
 
+impl State {
+    fn held(&self) -> PyResult<&Held> {
+        let Some(held) = self.held.as_ref().filter(|_| !self.released) else {
+            return Err(PyValueError::new_err("could not read a frame that was released: take a copy() before that"));
+        };
+        held.0.check().map_err(error::forked)?;
+        Ok(&held.0)
+    }
+}
+
 impl Frame {
     pub(crate) fn of(held: Held, noted: Noted) -> Self {
         let (info, length, sequence) = (*held.info(), held.bytes().len(), held.sequence());
@@ -49,6 +59,11 @@ impl Frame {
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it can be read: numpy takes an object whose buffer it can't have for a number of its own sort, and says nothing.
+    fn check(&self) -> PyResult<()> {
+        self.state().held().map(|_| ())
     }
 }
 
@@ -135,14 +150,16 @@ impl Frame {
 
     /// Each plane of a picture, as an array of its own: one, or three (Y, U, V) for i420.
     #[getter]
-    fn planes(slf: &Bound<'_, Self>) -> Vec<Plane> {
+    fn planes(slf: &Bound<'_, Self>) -> PyResult<Vec<Plane>> {
         let frame = slf.get();
+        frame.check()?;
         let planes = Layout::planes(&frame.info, frame.length).into_iter();
-        planes.map(|layout| Plane { frame: slf.clone().unbind(), layout }).collect()
+        Ok(planes.map(|layout| Plane { frame: slf.clone().unbind(), layout }).collect())
     }
 
     /// The array as a numpy array of its own, which holds nothing.
     fn copy<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().check()?;
         slf.py().import("numpy")?.call_method1("array", (slf,))
     }
 
@@ -176,9 +193,29 @@ impl Frame {
         )
     }
 
+    /// What numpy asks for when it can't have the buffer: so it hears why. It comes here for nothing else.
+    #[pyo3(signature = (dtype = None, copy = None))]
+    fn __array__<'py>(
+        slf: &Bound<'py, Self>,
+        dtype: Option<&Bound<'py, PyAny>>,
+        copy: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        as_array(slf.as_any(), dtype, copy)
+    }
+
+    /// It goes nowhere as it is.
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(Class::PassingError.says(
+            "could not pickle a frame: it is memory of its ring, held here; send its copy(), or give the other process a \
+             reader of its own (`writer.reader()`)"
+                .to_owned(),
+        ))
+    }
+
     /// For `torch.from_dlpack` and the like, by numpy.
     #[pyo3(signature = (**options))]
     fn __dlpack__<'py>(slf: &Bound<'py, Self>, options: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().check()?;
         slf.py().import("numpy")?.call_method1("asarray", (slf,))?.call_method("__dlpack__", (), options)
     }
 
@@ -222,6 +259,16 @@ impl Plane {
         PyTuple::new(py, &self.layout.shape)
     }
 
+    /// As [`Frame`]'s.
+    #[pyo3(signature = (dtype = None, copy = None))]
+    fn __array__<'py>(
+        slf: &Bound<'py, Self>,
+        dtype: Option<&Bound<'py, PyAny>>,
+        copy: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        as_array(slf.as_any(), dtype, copy)
+    }
+
     /// Fills a view.
     ///
     /// # Safety
@@ -241,6 +288,22 @@ impl Plane {
     unsafe fn __releasebuffer__(&self, _view: *mut ffi::Py_buffer) {
         give_back(self.frame.get());
     }
+}
+
+/// By a view, which says why there can be none.
+fn as_array<'py>(
+    owner: &Bound<'py, PyAny>,
+    dtype: Option<&Bound<'py, PyAny>>,
+    copy: Option<bool>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let view = PyMemoryView::from(owner)?;
+    let options = PyDict::new(owner.py());
+    options.set_item("dtype", dtype)?;
+    if let Some(copy) = copy {
+        options.set_item("copy", copy)?;
+    }
+    let make = if copy.is_none() { "asarray" } else { "array" };
+    owner.py().import("numpy")?.call_method(make, (view,), Some(&options))
 }
 
 /// Fills a view with an array of a frame, and counts it.
@@ -269,12 +332,8 @@ unsafe fn lend(
         return Err(PyBufferError::new_err(text));
     }
     let mut state = frame.state();
-    let Some(held) = state.held.as_ref().filter(|_| !state.released) else {
-        return Err(PyValueError::new_err("could not read a frame that was released: take a copy() before that"));
-    };
-    held.0.check().map_err(error::forked)?;
     // A layout lies inside its frame's bytes.
-    let start: NonNull<u8> = NonNull::from(&held.0.bytes()[layout.offset..]).cast();
+    let start: NonNull<u8> = NonNull::from(&state.held()?.bytes()[layout.offset..]).cast();
     state.views += 1;
     drop(state);
     let has = |flag, pointer: *const isize| if wants(flag) { pointer.cast_mut() } else { std::ptr::null_mut() };

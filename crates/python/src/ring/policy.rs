@@ -26,11 +26,16 @@ impl Arguments<'_> {
             "every" => Policy::Every { n: self.n.unwrap_or(1) },
             "max-rate" => match self.hz {
                 Some(hz) if hz > 1e-9 && hz.is_finite() => Policy::max_rate(hz),
-                hz => return refuse(format!("the policy \"max-rate\" needs hz, frames a second; it was given {hz:?}")),
+                Some(hz) => {
+                    return refuse(format!("the policy \"max-rate\" needs hz, frames a second, and {hz} is none"));
+                }
+                None => return refuse("the policy \"max-rate\" needs hz, frames a second".to_owned()),
             },
             "block" => {
-                let timeout = Duration::try_from_secs_f64(self.timeout.unwrap_or(1.0));
-                let Ok(timeout) = timeout else { return refuse(format!("{:?} seconds are no time", self.timeout)) };
+                let seconds = self.timeout.unwrap_or(1.0);
+                let Ok(timeout) = Duration::try_from_secs_f64(seconds) else {
+                    return refuse(format!("block_timeout is {seconds} seconds, which is no time"));
+                };
                 Policy::Block { timeout, late: if self.detach { Late::Detach } else { Late::Drop } }
             }
             other => {
@@ -39,6 +44,16 @@ impl Arguments<'_> {
                 ));
             }
         };
+        let options = [
+            ("depth", "drop-oldest", self.depth.is_some()),
+            ("n", "every", self.n.is_some()),
+            ("hz", "max-rate", self.hz.is_some()),
+            ("block_timeout", "block", self.timeout.is_some()),
+            ("detach", "block", self.detach),
+        ];
+        if let Some((option, of, _)) = options.iter().find(|(_, of, given)| *given && *of != self.policy) {
+            return refuse(format!("{option} is for the policy {of:?}, and this is {:?}", self.policy));
+        }
         Ok(Wish { policy, leases: self.leases })
     }
 }

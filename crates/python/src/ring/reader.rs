@@ -29,7 +29,7 @@ use crate::{
 /// One end of a ring's session: it takes frames, by its own policy.
 ///
 /// It joins at its first use. Until then it can go to another process, in any message; whoever has it there joins.
-#[pyclass(frozen, module = "framewire")]
+#[pyclass(frozen, weakref, module = "framewire")]
 pub(crate) struct Reader {
     state: Mutex<State>,
     leases: Leases,
@@ -263,7 +263,8 @@ impl Reader {
             State::Apart(session) => passing::leave("ring's reader", &(session, reader.wish))?,
             _ => {
                 return Err(Class::PassingError.says(
-                    "could not pickle a reader that is in use: pass one on before its first frame is asked for, or make the                      other process one of its own (`writer.reader()`)"
+                    "could not pickle a reader that is in use: pass one on before its first frame is asked for, or make the \
+                     other process one of its own (`writer.reader()`)"
                         .to_owned(),
                 ));
             }

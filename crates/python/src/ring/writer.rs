@@ -155,6 +155,10 @@ impl RingWriter {
 
     /// Let readers in at an address.
     fn serve(&self, address: &str, allow: &Bound<'_, PyAny>) -> PyResult<()> {
+        if matches!(address, "" | "@") {
+            let text = "could not serve a ring at no address: give \"@name\", or the path of a socket to be made";
+            return Err(PyValueError::new_err(text));
+        }
         let allow = match allow.extract::<&str>() {
             Ok("user") => Allow::SameUser,
             Ok("anyone") => Allow::Anyone,

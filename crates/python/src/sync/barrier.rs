@@ -15,7 +15,7 @@ use crate::{
 /// A point that none of `parties` passes before all have come to it; the last one runs `action` first.
 ///
 /// A party that dies waiting there breaks it for the others (`threading.BrokenBarrierError`); so does a limit that passes.
-#[pyclass(frozen, subclass, module = "framewire")]
+#[pyclass(frozen, subclass, dict, weakref, module = "framewire")]
 pub(crate) struct Barrier {
     shared: Shared,
     action: Option<Py<PyAny>>,
@@ -96,6 +96,7 @@ impl Barrier {
     fn __reduce__<'py>(
         slf: &Bound<'py, Self>,
     ) -> PyResult<(Bound<'py, PyAny>, (usize, Option<Py<PyAny>>, Option<f64>))> {
+        passing::refuse_subclass::<Self>(slf.as_any())?;
         let number = passing::leave("Barrier", &slf.get().shared)?;
         let action = slf.get().action.as_ref().map(|action| action.clone_ref(slf.py()));
         Ok((slf.get_type().getattr("_received")?, (number, action, slf.get().timeout)))

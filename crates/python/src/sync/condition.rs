@@ -22,7 +22,7 @@ use crate::{
 /// Waiting, with a lock (an RLock, if none is given), for others to change what it protects.
 ///
 /// Whoever dies waiting is in nobody's way. If somebody dies holding the lock, one who waits gets it, and is told as with `acquire`.
-#[pyclass(frozen, subclass, module = "framewire")]
+#[pyclass(frozen, subclass, dict, weakref, module = "framewire")]
 pub(crate) struct Condition {
     lock: Py<PyAny>,
     condition: KeptCondition,
@@ -122,6 +122,7 @@ impl Condition {
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Received)> {
+        passing::refuse_subclass::<Self>(slf.as_any())?;
         let number = passing::leave("Condition", &slf.get().condition)?;
         Ok((slf.get_type().getattr("_received")?, (number, slf.get().lock.clone_ref(slf.py()))))
     }

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// A flag that any process can set, and that any can wait for. Whoever dies, nobody waits for them.
-#[pyclass(frozen, subclass, module = "framewire")]
+#[pyclass(frozen, subclass, dict, weakref, module = "framewire")]
 pub(crate) struct Event {
     shared: Shared,
     bell: Mutex<Option<(Doorbell, Ringing)>>,
@@ -121,6 +121,7 @@ impl Event {
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (usize,))> {
+        passing::refuse_subclass::<Self>(slf.as_any())?;
         let number = passing::leave("Event", &slf.get().shared)?;
         Ok((slf.get_type().getattr("_received")?, (number,)))
     }

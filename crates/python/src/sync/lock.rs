@@ -119,7 +119,7 @@ macro_rules! lock_class {
         #[doc = $doc]
         #[doc = ""]
         #[doc = $extra]
-        #[pyclass(frozen, subclass, module = "framewire")]
+        #[pyclass(frozen, subclass, dict, weakref, module = "framewire")]
         pub(crate) struct $class(pub(super) Held);
 
         #[pymethods]
@@ -170,6 +170,7 @@ macro_rules! lock_class {
             }
 
             fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (usize, bool))> {
+                passing::refuse_subclass::<Self>(slf.as_any())?;
                 slf.get().0.reduce(slf.as_any(), $name)
             }
 

@@ -14,7 +14,7 @@ use crate::{
 ///
 /// A dead reader is simply gone. After a dead writer, `acquire_read` and `acquire_write` say "recovered" until a writer has
 /// called `mark_consistent`.
-#[pyclass(frozen, subclass, module = "framewire")]
+#[pyclass(frozen, subclass, dict, weakref, module = "framewire")]
 pub(crate) struct RWLock(Shared<()>);
 
 #[pymethods]
@@ -66,6 +66,7 @@ impl RWLock {
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (usize,))> {
+        passing::refuse_subclass::<Self>(slf.as_any())?;
         let number = passing::leave("RWLock", &slf.get().0)?;
         Ok((slf.get_type().getattr("_received")?, (number,)))
     }

@@ -102,7 +102,7 @@ macro_rules! semaphore_class {
         ///
         /// The permits of a process that dies come back, unless `robust=False`: that is for counting what one process makes and
         /// another takes. Those of a `with` block come back in any case.
-        #[pyclass(frozen, subclass, module = "framewire")]
+        #[pyclass(frozen, subclass, dict, weakref, module = "framewire")]
         pub(crate) struct $class(Permits);
 
         #[pymethods]
@@ -155,6 +155,7 @@ macro_rules! semaphore_class {
             }
 
             fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (usize, bool))> {
+                passing::refuse_subclass::<Self>(slf.as_any())?;
                 slf.get().0.reduce(slf.as_any())
             }
 
