@@ -505,7 +505,8 @@ class Handle(Generic[H]):
     def stop(self, grace: float = GRACE) -> Exit | None:
         """Stop it for good, and return how it ended when it is gone.
 
-        It is asked; after seven eighths of `grace` seconds its process group gets SIGTERM, and after all of them SIGKILL.
+        It is asked; after seven eighths of `grace` seconds its process group gets SIGTERM, and after all of them
+        SIGKILL.
         """
         self._core.stop(grace)
         return self.exit
