@@ -50,6 +50,12 @@ struct Inner {
     ends_at: OnceLock<Instant>,
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.orders.give(Order::Leave(self.launchers.clone()));
+    }
+}
+
 impl System {
     /// A system for a host that isn't a program of ours, such as an interpreter: what it spawns has an
     /// [executable](Spawn::executable). In a program of ours, [`Program::run`](crate::Program::run) makes it.

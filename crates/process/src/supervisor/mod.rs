@@ -50,10 +50,11 @@ use crate::{
     Exit,
     cgroup::Tree,
     changes::Stream,
+    launch::Launchers,
     logs::{self, later},
 };
 
-/// Starts the thread. It lives as long as the process; if it should panic, nobody would supervise, so it takes the
+/// Starts the thread. It lives as long as anybody can reach it, or anything is left to be supervised; if it should panic, nobody would supervise, so it takes the
 /// process along.
 pub(crate) fn start(tree: Option<Tree>) -> io::Result<Orders> {
     let (orders, received) = Orders::new()?;
@@ -71,6 +72,7 @@ pub(crate) fn start(tree: Option<Tree>) -> io::Result<Orders> {
         news: VecDeque::new(),
         fatal: None,
         stopping: false,
+        left: None,
         departure: None,
         kept: Vec::new(),
     };
@@ -103,6 +105,8 @@ struct Supervisor {
     fatal: Option<String>,
     /// All are to stop; nobody is started any more.
     stopping: bool,
+    /// Nobody can reach this system any more; this is left of it.
+    left: Option<Launchers>,
     departure: Option<Departure>,
     /// Whose last handle is gone, and whom others need still.
     kept: Vec<(u64, Duration)>,
@@ -141,6 +145,12 @@ impl Supervisor {
             self.end_if_fatal();
             let tidy_at = self.tree.as_ref().and_then(|tree| tree.tidy(now));
             let orphans_at = self.watcher.orphans.look(now);
+            if let Some(launchers) = &self.left
+                && orphans_at.is_none()
+                && self.children.values().all(Child::is_over)
+            {
+                return launchers.end();
+            }
             let others = [self.groups.due(), tidy_at, orphans_at].into_iter().flatten();
             let next = self.children.values().filter_map(Child::due).chain(others).min();
             let wait = next.map(|next| next.saturating_duration_since(Instant::now()));
@@ -226,6 +236,7 @@ impl Supervisor {
                 self.stops.push(Stopping { children: self.children.keys().copied().collect(), done });
             }
             Order::End { grace, done } => self.obey(Order::Stop { which: Which::All, grace, done: Some(done) }),
+            Order::Leave(launchers) => self.left = Some(launchers),
             Order::Disown(id) => self.forgotten.push(id),
             Order::Group(plan) => self.groups.add_group(plan),
             Order::StopGroup { id, grace, done } => {

@@ -51,6 +51,8 @@ pub(crate) enum Order {
     Attend(Doorbell),
     /// Start the zygote that this becomes; `done` hears that it is on its way.
     Prepare { launchers: Launchers, of: Executable, within: Duration, done: Sender<()> },
+    /// Nobody can reach this system any more: it is over once all its processes are.
+    Leave(Launchers),
     /// Say how all of them do.
     Census(Sender<Census>),
 }
@@ -136,7 +138,7 @@ impl Orders {
     }
 
     pub(crate) fn give(&self, order: Order) {
-        // The supervisor doesn't end before the process does.
+        // It ends only when nobody can reach it, so whoever speaks to it then has nothing to say that matters.
         let _ = self.sender.send(order);
         self.bell.ring();
     }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use process::{Exit, Handle, Limit, Restart, Spawn, State, System};
-use rustix::process::{WaitOptions, wait};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 
 use super::{
     LIMIT, Test,
@@ -33,6 +33,7 @@ pub const TESTS: &[Test] = &[
     ("a_signal_is_not_a_stop", a_signal_is_not_a_stop),
     ("an_owned_process_ends_with_its_last_handle", owned),
     ("a_detached_process_goes_on", detached),
+    ("nothing_is_left_of_a_system_that_nobody_has", let_go),
     ("it_has_the_surroundings_that_were_ordered", surroundings),
     ("too_much_memory_is_its_end", too_much_memory),
     ("children_of_children_go_with_the_first", three_levels),
@@ -168,6 +169,27 @@ fn detached(system: &System) {
         let subject = start(system, &format!("h.detached.{index}"));
         subject.detach();
         subject.kill();
+    }
+}
+
+fn let_go(_system: &System) {
+    let mut command = Command::new("sleep");
+    command.arg("1000");
+    for detached in [false, false, true] {
+        let system = System::for_host().unwrap();
+        let program = system.spawn_program(&command).start().unwrap();
+        let pid = program.process_id().unwrap();
+        if detached {
+            program.detach();
+        }
+        drop(system);
+        assert_eq!(program.join_for(Duration::from_millis(20)), None, "its handle is somebody's");
+        drop(program);
+        if detached {
+            // It is supervised still, and then that is over too. (What is left otherwise, the runner finds.)
+            kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+        }
+        wait_until("it is gone", || is_gone(pid));
     }
 }
 

@@ -9,7 +9,6 @@ use shm::wire::Raw;
 use super::{
     birthplace::Birthplace,
     failure, message,
-    patience::Moment,
     pending::{Outcome, Pending},
 };
 use crate::{
@@ -28,15 +27,7 @@ pub struct Call {
 impl Call {
     fn pending(&self) -> Pending {
         let (handle, command) = (self.handle.clone(), self.command.clone());
-        Pending::new(async move {
-            loop {
-                match handle.call::<Raw, Raw>(&command).await {
-                    // No limit was set: its line is full.
-                    Err(CallError::TimedOut { .. }) => Moment::default().await,
-                    answer => return outcome(answer),
-                }
-            }
-        })
+        Pending::new(async move { outcome(handle.call::<Raw, Raw>(&command).await) })
     }
 }
 

@@ -13,7 +13,6 @@ mod interpreter;
 mod log;
 mod message;
 mod options;
-mod patience;
 mod pending;
 mod pool;
 mod record;
