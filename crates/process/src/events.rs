@@ -45,7 +45,7 @@ const UNREAD_BYTES: usize = 64 << 20;
 /// What a descriptor counts as: what it stands for isn't known, but a process can't have too many of them.
 const DESCRIPTOR_BYTES: usize = 256 << 10;
 
-fn weight(event: &Packet) -> usize {
+pub(crate) fn weight(event: &Packet) -> usize {
     event.bytes.len() + event.descriptors.len() * DESCRIPTOR_BYTES
 }
 

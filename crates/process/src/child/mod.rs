@@ -68,12 +68,14 @@ fn live<P: Commands>(line: &Line, table: Table) -> Result<(), BoxError> {
     let config: P::Config = expect(line, Kind::Config)?.read()?;
     let emitter = Arc::new(Emitter::new(line.clone(), hello.event_credit));
     let inbox = Arc::new(Inbox::new(line.clone(), emitter.clone(), status.clone())?);
-    let mut cx = Context::new(hello.name, line.clone(), status, table, emitter, inbox.clone())?;
+    let mut cx = Context::new(hello.name, line.clone(), status, table, emitter.clone(), inbox.clone())?;
     control::listen(inbox.clone()).map_err(|error| format!("start its control thread: {error}"))?;
     let process = catch_unwind(AssertUnwindSafe(|| P::start(config, &mut cx)))
         .map_err(|panic| format!("start: it panicked: {}", panics::text(&*panic)))??;
     line.say_surely(Kind::Ready, &());
-    event_loop::run(process, cx, &inbox)
+    let ended = event_loop::run(process, cx, &inbox);
+    emitter.finish();
+    ended
 }
 
 pub(crate) fn expect(line: &Line, kind: Kind) -> Result<Message, BoxError> {

@@ -24,6 +24,7 @@ pub const TESTS: &[Test] = &[
     ("events_a_successor_waits_too", a_successor_waits_too),
     ("events_are_awaited_under_any_runtime", awaited),
     ("events_a_flood_keeps_within_its_bound", a_flood),
+    ("events_a_burst_is_heard_whole_if_so_many_may_wait", a_burst),
     ("events_large_ones_keep_within_a_bound_in_bytes", large_ones),
     ("events_a_listener_may_come_before_the_process_is_ready", a_listener_comes_early),
     ("events_a_listener_may_come_while_a_replacement_does", a_listener_comes_meanwhile),
@@ -112,6 +113,18 @@ fn a_flood(system: &System) {
     wait_until("all are accounted for", || events.dropped() + 64 == 100_001);
     let left = std::iter::from_fn(|| events.next_for(Duration::ZERO).unwrap()).count();
     assert_eq!(left, 64);
+}
+
+/// More than the line takes at once, and no more than may be unread; the last of them said as the process ends.
+fn a_burst(system: &System) {
+    let subject = start(system, "e.burst", Overflow::DropOldest(10_000));
+    let events = subject.events::<u64>();
+    subject.count(5_000).wait().unwrap();
+    subject.count(2_000).detach();
+    subject.stop(LIMIT);
+    let heard: Vec<u64> = std::iter::from_fn(|| events.next_for(LIMIT).ok().flatten()).collect();
+    assert!(heard.into_iter().eq((1..=5_000).chain(1..=2_000)), "{} dropped", events.dropped());
+    assert_eq!(events.dropped(), 0);
 }
 
 /// Some thousand events may wait by default, but not of any size.
