@@ -81,6 +81,19 @@ impl Exit {
         }
     }
 
+    /// As text of so many bytes at most: its beginning says what it is, and its end, if it has a traceback, why.
+    pub(crate) fn shortened(&self, most: usize) -> String {
+        const BETWEEN: &str = " … ";
+        let text = self.to_string();
+        if text.len() <= most {
+            return text;
+        }
+        let room = most.saturating_sub(BETWEEN.len());
+        let begin = text.floor_char_boundary(room / 3);
+        let end = text.ceil_char_boundary(text.len() - (room - begin));
+        format!("{}{BETWEEN}{}", &text[..begin], &text[end..])
+    }
+
     /// The same, of a process that never was ready. What it said of itself stays what it said.
     pub(crate) fn before_ready(self) -> Self {
         match self {
@@ -106,5 +119,19 @@ impl fmt::Display for Exit {
             Self::LostBeforeReady(how) => write!(f, "lost before it was ready: {how}"),
             Self::Unknown => write!(f, "ended, and somebody else took its exit status"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_end_its_beginning_and_its_cause_are_kept() {
+        let exit = Exit::Failed(format!("{}ValueError: no such ä", "x".repeat(1000)));
+        let short = exit.shortened(100);
+        assert!(short.starts_with("failed: xxx") && short.ends_with("ValueError: no such ä"), "{short}");
+        assert!((90..=100).contains(&short.len()), "{short}");
+        assert_eq!(Exit::Code(3).shortened(100), "exit code 3");
     }
 }

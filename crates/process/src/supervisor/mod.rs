@@ -405,7 +405,7 @@ fn publish(status: &Arc<StatusPage>, change: &Change) {
     status.set(Number::Pid, change.pid.map_or(0, |pid| u64::from(pid.unsigned_abs())));
     status.set(Number::Restarts, change.restarts);
     if let Some((exit, _)) = &change.exit {
-        status.set_text(Text::LastExit, &exit.to_string());
+        status.set_text(Text::LastExit, &exit.shortened(Text::LastExit.capacity()));
     }
     if change.state == State::Starting {
         status.set(Number::StartedNs, monotonic_ns());

@@ -42,7 +42,7 @@ pub struct Row {
     pub frames_out_per_s: f64,
     dropped: u64,
     last_exit: Option<String>,
-    trouble: Option<String>,
+    pub trouble: Option<String>,
 }
 
 #[derive(Clone, Debug)]

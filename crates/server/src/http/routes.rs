@@ -93,6 +93,11 @@ async fn health(State(app): State<App>) -> Response {
     let rows = app.0.processes.rows().await;
     let mut reasons: Vec<String> =
         rows.iter().filter(|row| row.state != "ready").map(|row| format!("{}: {}", row.name, row.state)).collect();
+    for row in rows.iter().filter(|row| row.state == "ready") {
+        // What matters of a traceback is its last line.
+        let trouble = row.trouble.iter().filter_map(|trouble| trouble.trim().lines().next_back());
+        reasons.extend(trouble.map(|why| format!("{}: {why}", row.name)));
+    }
     for camera in &app.0.cameras {
         let state = camera.state().state;
         if state != "streaming" {

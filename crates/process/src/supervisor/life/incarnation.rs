@@ -101,8 +101,9 @@ impl Incarnation {
             (exit, ..) => exit,
         };
         watcher.orphans.of(self.launched.pid);
-        let mut lines = self.output.take_last();
-        lines.append(&mut self.stacks);
+        // Its own words last: they say more, and where there is little room the end is what is shown.
+        let mut lines = self.stacks;
+        lines.append(&mut self.output.take_last());
         let exit = match (exit, plan.memory_limit) {
             (ABORTED, Some(limit_bytes)) if self.output.wanted_memory() => Exit::OutOfMemory { limit_bytes },
             // Whichever process in it the kernel chose.
