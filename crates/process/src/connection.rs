@@ -13,14 +13,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shm::{doorbell::Doorbell, wire::SendError};
+use shm::{
+    doorbell::Doorbell,
+    wire::{Packet, SendError},
+};
 
 use crate::{
     CallError, Change, DuringRestart, Exit, Overflow, State,
     answer::Answer,
     events::EventQueue,
     line::Line,
-    message::{Failure, Kind, Message},
+    message::{Failure, Kind, Lost, Message},
     wakers::{Place, Wakers},
     word::Word,
 };
@@ -436,15 +439,27 @@ impl Connection {
             }
             _ => return Err(message),
         };
+        Ok(self.give(line, message.id, answer))
+    }
+
+    /// As [`deliver`](Self::deliver), of a message that couldn't be received: if it was an answer, that is its call's error.
+    pub(crate) fn deliver_lost(&self, line: &Line, lost: Lost) -> Result<bool, Lost> {
+        if !matches!(lost.kind, Kind::Answer | Kind::CallFailed) {
+            return Err(lost);
+        }
+        Ok(self.give(line, lost.id, Err(CallError::BadMessage { name: self.name.clone(), why: lost.why })))
+    }
+
+    fn give(&self, line: &Line, id: u64, answer: Result<Packet, CallError>) -> bool {
         let tells = line.count_answer();
         // An answer that nobody waits for any more came too late.
         let mut inner = lock(&self.inner);
-        let waiting = inner.take_pending(message.id);
+        let waiting = inner.take_pending(id);
         let is_last = waiting.as_ref().is_some_and(|(incarnation, _)| inner.has_finished(*incarnation));
         drop(inner);
         if let Some((_, waiting)) = waiting {
             waiting.give(answer);
         }
-        Ok(tells || is_last)
+        tells || is_last
     }
 }

@@ -191,6 +191,18 @@ impl EventQueue {
         self.wakers.wake_all();
     }
 
+    /// So many events of an incarnation are lost, the last of which came and couldn't be received.
+    pub(crate) fn lose(&self, incarnation: u64, count: u64, connection: &Connection) {
+        let mut inner = lock(&self.inner);
+        inner.dropped = inner.dropped.saturating_add(count);
+        if self.most_waited_for().is_some() && inner.listener.is_none() {
+            // It doesn't wait to be read.
+            inner.accounts.came(incarnation);
+            inner.accounts.read(incarnation);
+            self.tell(&mut inner, incarnation, connection);
+        }
+    }
+
     pub(crate) fn end(&self) {
         let mut inner = lock(&self.inner);
         inner.over = true;

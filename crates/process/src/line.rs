@@ -19,11 +19,11 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, epoll, poll},
     net::{Shutdown, shutdown},
 };
-use shm::wire::{Packet, ReceiveError, SendError, Socket};
+use shm::wire::{Packet, ReceiveError, SendError, Socket, Unreceived};
 
 use crate::{
     connection::{Connection, lock},
-    message::{Message, NotAMessage},
+    message::{Lost, Message, NotAMessage},
     supervisor::{Order, Orders},
 };
 
@@ -61,6 +61,7 @@ enum Reader {
 #[derive(Debug)]
 enum Left {
     Message(Message),
+    Lost(Lost),
     /// The line is broken.
     Broken(ReceiveError),
 }
@@ -82,6 +83,8 @@ pub(crate) struct Watch {
 #[derive(Debug)]
 pub(crate) enum Heard {
     Message(Message),
+    /// It was one, and can't be had.
+    Lost(Lost),
     /// It is dropped.
     NotAMessage(NotAMessage),
     /// Nothing is there for now.
@@ -258,7 +261,7 @@ impl Right {
 
     /// A caller's: waits for a message, until `end`, and delivers it. The line is the supervisor's if that is `NoMore`.
     pub(crate) fn read(&mut self, connection: &Connection, end: Option<Instant>) -> Read {
-        let left = match self.receive(end) {
+        let left = match self.receive(end).map_err(Lost::of) {
             Ok(packet) => match Message::take_apart(packet) {
                 Ok(message) => match connection.deliver(&self.line, message) {
                     Ok(tells) => {
@@ -272,25 +275,32 @@ impl Right {
                     return Read::Delivered;
                 }
             },
-            Err(ReceiveError::Empty) => return Read::TimedOut,
+            Err(Ok(lost)) => match connection.deliver_lost(&self.line, lost) {
+                Ok(tells) => {
+                    self.tells |= tells;
+                    return Read::Delivered;
+                }
+                Err(other) => Left::Lost(other),
+            },
+            Err(Err(ReceiveError::Empty)) => return Read::TimedOut,
             // The supervisor sees that by itself.
-            Err(ReceiveError::Gone) => return Read::NoMore,
-            Err(error) => Left::Broken(error),
+            Err(Err(ReceiveError::Gone)) => return Read::NoMore,
+            Err(Err(error)) => Left::Broken(error),
         };
         lock(&self.line.turn).left.push_back(left);
         Read::NoMore
     }
 
-    fn receive(&self, end: Option<Instant>) -> Result<Packet, ReceiveError> {
+    fn receive(&self, end: Option<Instant>) -> Result<Packet, Unreceived> {
         let socket = &self.line.socket;
-        let Some(end) = end else { return socket.receive() };
+        let Some(end) = end else { return socket.receive_or_head() };
         loop {
             let left = end.saturating_duration_since(Instant::now());
             let limit = Timespec::try_from(left).ok();
             // An error here (a signal) only means another turn.
             let _ = poll(&mut [PollFd::new(socket, PollFlags::IN)], limit.as_ref());
-            match socket.try_receive() {
-                Err(ReceiveError::Empty) if !left.is_zero() => {}
+            match socket.try_receive_or_head() {
+                Err(Unreceived { error: ReceiveError::Empty, .. }) if !left.is_zero() => {}
                 received => return received,
             }
         }
@@ -301,15 +311,17 @@ impl Right {
         let left = lock(&self.line.turn).left.pop_front();
         let received = match left {
             Some(Left::Message(message)) => return Heard::Message(message),
-            Some(Left::Broken(error)) => Err(error),
-            None => self.line.socket.try_receive(),
+            Some(Left::Lost(lost)) => return Heard::Lost(lost),
+            Some(Left::Broken(error)) => Err(Err(error)),
+            None => self.line.socket.try_receive_or_head().map_err(Lost::of),
         };
         match received.map(Message::take_apart) {
             Ok(Ok(message)) => Heard::Message(message),
             Ok(Err(error)) => Heard::NotAMessage(error),
-            Err(ReceiveError::Empty) => Heard::Nothing,
-            Err(ReceiveError::Gone) => Heard::Gone,
-            Err(error) => Heard::Broken(error),
+            Err(Ok(lost)) => Heard::Lost(lost),
+            Err(Err(ReceiveError::Empty)) => Heard::Nothing,
+            Err(Err(ReceiveError::Gone)) => Heard::Gone,
+            Err(Err(error)) => Heard::Broken(error),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! What parent and child say to each other: a fixed header of 16 bytes (kind, then an id), then MessagePack.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use shm::wire::{DecodeError, EncodeError, Packet, Passed};
+use shm::wire::{DecodeError, EncodeError, HEAD_BYTES, Packet, Passed, ReceiveError, Unreceived};
 
 use crate::surroundings::Surroundings;
 
 const HEADER_BYTES: usize = 16;
+/// It is known of each message that is lost.
+const _: () = assert!(HEADER_BYTES <= HEAD_BYTES);
 
 /// Stands for any protocol: of a side that dispatches by names.
 pub(crate) const ANY_PROTOCOL: u64 = 0;
@@ -118,16 +120,41 @@ impl Message {
 
     pub(crate) fn take_apart(mut packet: Packet) -> Result<Self, NotAMessage> {
         let wrong = NotAMessage { bytes: packet.bytes.len(), first: packet.bytes.first().copied() };
-        let Some((header, _)) = packet.bytes.split_first_chunk::<HEADER_BYTES>() else { return Err(wrong) };
-        let [kind, .., _, _, _, _, _, _, _, _] = *header;
-        let id = header.last_chunk::<8>().map_or(0, |id| u64::from_le_bytes(*id));
-        let kind = Kind::from_number(kind).ok_or(wrong)?;
+        let (kind, id) = Self::header(&packet.bytes).ok_or(wrong)?;
         packet.bytes.drain(..HEADER_BYTES);
         Ok(Self { kind, id, body: packet })
     }
 
+    /// Its kind and its id.
+    fn header(bytes: &[u8]) -> Option<(Kind, u64)> {
+        let (header, _) = bytes.split_first_chunk::<HEADER_BYTES>()?;
+        let id = header.last_chunk::<8>().map_or(0, |id| u64::from_le_bytes(*id));
+        Some((Kind::from_number(header[0])?, id))
+    }
+
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
         self.body.decode()
+    }
+}
+
+/// A message that came, and of which only this could be had: this process has no descriptor or no memory left for more. That
+/// is whoever's misfortune it was for, and not the line's.
+#[derive(Debug)]
+pub(crate) struct Lost {
+    pub kind: Kind,
+    pub id: u64,
+    pub why: String,
+}
+
+impl Lost {
+    /// Gives the error back if the line is at its end, or isn't to be understood any more.
+    pub(crate) fn of(unreceived: Unreceived) -> Result<Self, ReceiveError> {
+        let Unreceived { error, head } = unreceived;
+        let passes = matches!(error, ReceiveError::DescriptorsLost | ReceiveError::Memory(_));
+        match Message::header(&head).filter(|_| passes) {
+            Some((kind, id)) => Ok(Self { kind, id, why: error.to_string() }),
+            None => Err(error),
+        }
     }
 }
 

@@ -26,7 +26,7 @@ use shm::{
 use super::emit::Emitter;
 use crate::{
     BoxError, grace,
-    message::{Failure, Kind, Message},
+    message::{Failure, Kind, Lost, Message},
 };
 
 /// How both threads watch the line: the kernel wakes one of them for a message, and both for its end. It goes through those
@@ -116,11 +116,12 @@ impl Line {
         Ok(Message::take_apart(self.0.receive()?)?)
     }
 
-    fn try_receive(&self) -> Result<Option<Message>, BoxError> {
-        match self.0.try_receive() {
-            Ok(packet) => Ok(Some(Message::take_apart(packet)?)),
-            Err(ReceiveError::Empty) => Ok(None),
-            Err(error) => Err(error.into()),
+    fn try_receive(&self) -> Result<Option<Result<Message, Lost>>, BoxError> {
+        match self.0.try_receive_or_head().map_err(Lost::of) {
+            Ok(packet) => Ok(Some(Ok(Message::take_apart(packet)?))),
+            Err(Ok(lost)) => Ok(Some(Err(lost))),
+            Err(Err(ReceiveError::Empty)) => Ok(None),
+            Err(Err(error)) => Err(error.into()),
         }
     }
 
@@ -193,7 +194,16 @@ impl Inbox {
     fn take_in(&self, taken: impl Fn()) -> bool {
         for _ in 0..MESSAGES_A_TURN {
             match self.line.try_receive() {
-                Ok(Some(message)) => self.put(message, &taken).into_iter().for_each(|refused| self.refuse(refused)),
+                Ok(Some(Ok(message))) => {
+                    self.put(message, &taken).into_iter().for_each(|refused| self.refuse(refused, &too_many()));
+                }
+                Ok(Some(Err(lost))) if lost.kind == Kind::Call => {
+                    self.taken(1);
+                    let why = format!("its arguments could not be had: could not {}", lost.why);
+                    self.refuse(lost.id, &Failure { why, trace: None });
+                }
+                // What only a pool says, and without which this is no worker.
+                Ok(Some(Err(lost))) => self.line.has_ended(&lost.why),
                 Ok(None) => return true,
                 Err(error) => self.line.has_ended(&*error),
             }
@@ -266,10 +276,10 @@ impl Inbox {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers a call for which there is no room, and waits while the parent doesn't read. Meanwhile this reads nothing, and
+    /// Answers a call that isn't taken, and waits while the parent doesn't read. Meanwhile this reads nothing, and
     /// whoever sends on finds the line full. If the parent ends this ends too.
-    fn refuse(&self, id: u64) {
-        match Packet::encode(&too_many()).map(|why| self.line.answer(Kind::CallFailed, id, why)) {
+    fn refuse(&self, id: u64, why: &Failure) {
+        match Packet::encode(why).map(|why| self.line.answer(Kind::CallFailed, id, why)) {
             // An end of the line is read next.
             Ok(Ok(()) | Err(SendError::Gone)) => {}
             Ok(Err(error)) => self.line.has_ended(&error),

@@ -8,6 +8,7 @@ use std::{
 };
 
 use process::{Blob, CallError, DuringRestart, Restart, System};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use shm::{status::Number, wire::Passed};
 
 use super::{
@@ -33,6 +34,7 @@ pub const TESTS: &[Test] = &[
     ("a_handler_sees_that_it_is_cancelled", a_handler_sees),
     ("calls_are_taken_and_refused_and_cancelled_while_a_handler_computes", while_it_computes),
     ("a_refused_call_is_answered_though_the_parent_reads_late", refused),
+    ("a_large_message_without_a_descriptor_for_it_is_that_calls_error", no_descriptor),
     ("a_hundred_megabytes_there_and_back", a_hundred_megabytes),
 ];
 
@@ -258,6 +260,37 @@ fn refused(system: &System) {
         assert!(matches!(told, CallError::Died { .. }), "{told}");
     }
     drop(computing);
+    subject.stop(LIMIT);
+}
+
+/// On either side: a process that may open no more files still lives, and is no worse than that.
+fn no_descriptor(system: &System) {
+    const LARGE: usize = 100_000;
+    let subject = start(system, "c.descriptor");
+    let pid = subject.pid().wait().unwrap();
+    assert!(subject.hoard().wait_for(LIMIT).unwrap() > 0);
+    let told = subject.length(vec![1; LARGE]).wait_for(LIMIT).unwrap_err();
+    assert!(matches!(&told, CallError::HandlerFailed { why, .. } if why.contains("too many open")), "{told}");
+    let (passed, _other) = std::io::pipe().unwrap();
+    let told = subject.read(Passed::new(passed)).wait_for(LIMIT).unwrap_err();
+    assert!(matches!(&told, CallError::HandlerFailed { why, .. } if why.contains("too many open")), "{told}");
+    assert_eq!(subject.hoard().wait_for(LIMIT).unwrap(), 0);
+    assert_eq!(subject.length(vec![1; LARGE]).wait_for(LIMIT).unwrap(), LARGE);
+    // Here: read by whoever waits, and by the supervisor.
+    let limit = getrlimit(Resource::Nofile);
+    let lower = || setrlimit(Resource::Nofile, Rlimit { current: Some(3), ..limit }).unwrap();
+    lower();
+    let by_caller = subject.bytes(LARGE).wait_for(LIMIT);
+    let by_supervisor = futures::executor::block_on(subject.bytes(LARGE).into_future());
+    let small = subject.bytes(1).wait_for(LIMIT);
+    setrlimit(Resource::Nofile, limit).unwrap();
+    for told in [by_caller, by_supervisor] {
+        let told = told.unwrap_err();
+        assert!(matches!(&told, CallError::BadMessage { why, .. } if why.contains("too many open")), "{told}");
+    }
+    assert_eq!(small.unwrap().len(), 1);
+    assert_eq!(subject.bytes(LARGE).wait_for(LIMIT).unwrap().len(), LARGE);
+    assert_eq!((subject.pid().wait().unwrap(), subject.restarts()), (pid, 0), "it is the same process");
     subject.stop(LIMIT);
 }
 

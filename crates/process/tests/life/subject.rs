@@ -47,6 +47,7 @@ pub struct Subject {
     inner: Option<SubjectHandle>,
     memory: Vec<Vec<u8>>,
     cancelled: bool,
+    hoard: Vec<File>,
 }
 
 impl Process for Subject {
@@ -76,7 +77,7 @@ impl Process for Subject {
             | Manner::StopsSlowly(..)
             | Manner::FailsWhileThere(_) => {}
         }
-        Ok(Self { config, total: 0, inner: None, memory: Vec::new(), cancelled: false })
+        Ok(Self { config, total: 0, inner: None, memory: Vec::new(), cancelled: false, hoard: Vec::new() })
     }
 
     fn stop(self) {
@@ -141,6 +142,21 @@ impl Subject {
     /// Gives back what it got, in memory of its own.
     pub fn echo(&mut self, blob: Blob) -> Blob {
         blob
+    }
+
+    /// So many bytes.
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        vec![1; count]
+    }
+
+    /// Opens all that it may, and keeps that until it is told again. How many it has.
+    pub fn hoard(&mut self) -> usize {
+        if self.hoard.is_empty() {
+            self.hoard.extend(std::iter::from_fn(|| File::open("/dev/null").ok()));
+            return self.hoard.len();
+        }
+        self.hoard.clear();
+        0
     }
 
     pub fn length(&mut self, bytes: Vec<u8>) -> usize {

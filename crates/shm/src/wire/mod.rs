@@ -19,5 +19,5 @@ pub use inherited::inherited;
 pub use passed::Passed;
 pub use private::Private;
 pub use raw::Raw;
-pub use socket::{MAX_DESCRIPTORS, MAX_MESSAGE_BYTES, ReceiveError, SendError, Socket};
+pub use socket::{HEAD_BYTES, MAX_DESCRIPTORS, MAX_MESSAGE_BYTES, ReceiveError, SendError, Socket, Unreceived};
 pub(crate) use socket::{try_peek, try_send_over};

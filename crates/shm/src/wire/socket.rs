@@ -41,8 +41,12 @@ pub const MAX_MESSAGE_BYTES: usize = 256 << 20;
 
 /// First byte of a datagram: the payload follows.
 const INLINE: u8 = 0;
-/// First byte of a datagram: eight bytes of length follow, and the payload is in the last descriptor.
+/// First byte of a datagram: eight bytes of length follow, then the payload's [`HEAD_BYTES`] first bytes, and all of it is in
+/// the last descriptor.
 const IN_MEMORY: u8 = 1;
+
+/// So much of the beginning of a message is known also of one that can't be received ([`Unreceived::head`]).
+pub const HEAD_BYTES: usize = 16;
 
 /// One end of a connection. Sending and receiving take `&self`: the kernel keeps datagrams whole among threads.
 #[derive(Debug)]
@@ -101,6 +105,28 @@ pub enum ReceiveError {
     System(#[source] io::Error),
 }
 
+/// A message could not be received, and this is what is known of it.
+#[derive(Debug)]
+pub struct Unreceived {
+    /// Why.
+    pub error: ReceiveError,
+    /// The first [`HEAD_BYTES`] of a message that was taken off the socket, or as many as it has; nothing if none was. It is
+    /// what the sender says: nobody has compared it with the rest.
+    pub head: Vec<u8>,
+}
+
+impl From<ReceiveError> for Unreceived {
+    fn from(error: ReceiveError) -> Self {
+        Self { error, head: Vec::new() }
+    }
+}
+
+impl From<Unreceived> for ReceiveError {
+    fn from(unreceived: Unreceived) -> Self {
+        unreceived.error
+    }
+}
+
 impl Socket {
     /// Two connected ends. Both close on exec.
     ///
@@ -149,6 +175,16 @@ impl Socket {
     ///
     /// [`ReceiveError::Empty`] if nothing is there yet.
     pub fn try_receive(&self) -> Result<Packet, ReceiveError> {
+        Ok(self.try_receive_or_head()?)
+    }
+
+    /// As [`try_receive`](Self::try_receive), and of a message that is lost it gives the beginning: for whoever has to tell
+    /// somebody of it.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn try_receive_or_head(&self) -> Result<Packet, Unreceived> {
         self.receive_with(RecvFlags::DONTWAIT, unpack)
     }
 
@@ -171,12 +207,12 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn try_peek(&self) -> Result<Packet, ReceiveError> {
-        self.receive_with(RecvFlags::PEEK | RecvFlags::DONTWAIT, unpack)
+        Ok(self.receive_with(RecvFlags::PEEK | RecvFlags::DONTWAIT, unpack)?)
     }
 
     /// As [`try_receive`](Self::try_receive), for a place where no message is large: one that is isn't unpacked.
     pub(crate) fn try_receive_inline(&self) -> Result<Packet, ReceiveError> {
-        self.receive_with(RecvFlags::DONTWAIT, unpack_inline)
+        Ok(self.receive_with(RecvFlags::DONTWAIT, unpack_inline)?)
     }
 
     /// Waits for a message.
@@ -185,10 +221,19 @@ impl Socket {
     ///
     /// [`ReceiveError::Gone`] when the other side closes.
     pub fn receive(&self) -> Result<Packet, ReceiveError> {
+        Ok(self.receive_or_head()?)
+    }
+
+    /// As [`receive`](Self::receive), and of a message that is lost it gives the beginning.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn receive_or_head(&self) -> Result<Packet, Unreceived> {
         self.receive_with(RecvFlags::empty(), unpack)
     }
 
-    fn receive_with(&self, flags: RecvFlags, unpack: Unpack) -> Result<Packet, ReceiveError> {
+    fn receive_with(&self, flags: RecvFlags, unpack: Unpack) -> Result<Packet, Unreceived> {
         thread_local! {
             /// Every receive needs room for the largest datagram; messages keep only what they are.
             static ROOM: RefCell<Vec<u8>> = RefCell::new(vec![0; ROOM_BYTES]);
@@ -205,7 +250,7 @@ pub(crate) fn try_send_over(socket: impl AsFd, bytes: &[u8], descriptors: &[Pass
 /// As [`Socket::try_receive`], over a descriptor that is shared, but the message stays there, and what comes are copies of its
 /// descriptors. For small messages: a longer one is malformed.
 pub(crate) fn try_peek(socket: impl AsFd) -> Result<Packet, ReceiveError> {
-    receive_over(socket, &mut [0; 64], RecvFlags::PEEK | RecvFlags::DONTWAIT, unpack_inline)
+    Ok(receive_over(socket, &mut [0; 64], RecvFlags::PEEK | RecvFlags::DONTWAIT, unpack_inline)?)
 }
 
 fn send_over(socket: impl AsFd, bytes: &[u8], descriptors: &[Passed], flags: SendFlags) -> Result<(), SendError> {
@@ -229,8 +274,9 @@ fn send_over(socket: impl AsFd, bytes: &[u8], descriptors: &[Passed], flags: Sen
     let descriptors: Vec<BorrowedFd<'_>> =
         descriptors.iter().map(AsFd::as_fd).chain(memory.as_ref().map(AsFd::as_fd)).collect();
     let length = (bytes.len() as u64).to_le_bytes();
+    let about = if large { [&length[..], &bytes[..HEAD_BYTES]].concat() } else { Vec::new() };
     let datagram = if large {
-        [IoSlice::new(&[IN_MEMORY]), IoSlice::new(&length)]
+        [IoSlice::new(&[IN_MEMORY]), IoSlice::new(&about)]
     } else {
         [IoSlice::new(&[INLINE]), IoSlice::new(bytes)]
     };
@@ -252,7 +298,7 @@ fn not_sent(what: &'static str, errno: Errno, descriptors: usize) -> SendError {
     }
 }
 
-fn receive_over(socket: impl AsFd, room: &mut [u8], flags: RecvFlags, unpack: Unpack) -> Result<Packet, ReceiveError> {
+fn receive_over(socket: impl AsFd, room: &mut [u8], flags: RecvFlags, unpack: Unpack) -> Result<Packet, Unreceived> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut receive = || {
@@ -263,22 +309,34 @@ fn receive_over(socket: impl AsFd, room: &mut [u8], flags: RecvFlags, unpack: Un
     let received = receive().or_else(|errno| if errno == Errno::CONNRESET { receive() } else { Err(errno) });
     let received = match received {
         Ok(received) => received,
-        Err(Errno::AGAIN) => return Err(ReceiveError::Empty),
-        Err(Errno::CONNRESET) => return Err(ReceiveError::Gone),
-        Err(errno) => return Err(ReceiveError::System(call::failed("recvmsg")(errno))),
+        Err(Errno::AGAIN) => return Err(ReceiveError::Empty.into()),
+        Err(Errno::CONNRESET) => return Err(ReceiveError::Gone.into()),
+        Err(errno) => return Err(ReceiveError::System(call::failed("recvmsg")(errno)).into()),
     };
     let descriptors = ancillary.drain().flat_map(|message| match message {
         RecvAncillaryMessage::ScmRights(rights) => rights.map(Passed::new).collect(),
         _ => Vec::new(),
     });
     let descriptors: Vec<Passed> = descriptors.collect();
-    if received.flags.contains(ReturnFlags::CTRUNC) {
-        return Err(ReceiveError::DescriptorsLost);
-    }
-    if received.flags.contains(ReturnFlags::TRUNC) {
-        return Err(ReceiveError::Malformed("it is longer than any of this protocol"));
-    }
-    unpack(&room[..received.bytes], descriptors)
+    let datagram = &room[..received.bytes.min(room.len())];
+    let unpacked = if received.flags.contains(ReturnFlags::CTRUNC) {
+        Err(ReceiveError::DescriptorsLost)
+    } else if received.flags.contains(ReturnFlags::TRUNC) {
+        Err(ReceiveError::Malformed("it is longer than any of this protocol"))
+    } else {
+        unpack(datagram, descriptors)
+    };
+    unpacked.map_err(|error| Unreceived { error, head: head(datagram) })
+}
+
+/// What a datagram tells of its message's beginning.
+fn head(datagram: &[u8]) -> Vec<u8> {
+    let payload = match datagram.split_first() {
+        Some((&INLINE, payload)) => payload,
+        Some((&IN_MEMORY, about)) => about.get(size_of::<u64>()..).unwrap_or_default(),
+        _ => &[],
+    };
+    payload[..payload.len().min(HEAD_BYTES)].to_vec()
 }
 
 /// What makes a message of a datagram and its descriptors.
@@ -289,9 +347,9 @@ fn unpack(datagram: &[u8], mut descriptors: Vec<Passed>) -> Result<Packet, Recei
         // Every message has a first byte, so an empty read is the end of the connection.
         None => Err(ReceiveError::Gone),
         Some((&INLINE, payload)) => Ok(Packet { bytes: payload.to_vec(), descriptors }),
-        Some((&IN_MEMORY, length)) => {
-            let length: [u8; 8] =
-                length.try_into().map_err(|_| ReceiveError::Malformed("its length isn't eight bytes"))?;
+        Some((&IN_MEMORY, about)) => {
+            let about = about.split_first_chunk::<8>().filter(|(_, head)| head.len() <= HEAD_BYTES);
+            let (&length, _) = about.ok_or(ReceiveError::Malformed("its length isn't eight bytes"))?;
             let memory = descriptors.pop().ok_or(ReceiveError::Malformed("its payload is missing"))?;
             Ok(Packet { bytes: out_of_memory(&memory, u64::from_le_bytes(length))?, descriptors })
         }
@@ -384,6 +442,30 @@ mod tests {
         drop(other); // with a message unread
         assert_eq!(one.receive().unwrap().bytes, [2]);
         assert!(matches!(one.receive(), Err(ReceiveError::Gone)));
+    }
+
+    #[test]
+    fn of_a_message_that_is_lost_its_beginning_is_known() {
+        let (one, other) = Socket::pair().unwrap();
+        let large = vec![7; MAX_INLINE_BYTES + 1];
+        one.send(&Packet { bytes: large.clone(), descriptors: Vec::new() }).unwrap();
+        assert_eq!(other.try_receive_or_head().unwrap().bytes, large, "it isn't lost");
+        let unsealed = rustix::fs::memfd_create("t", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        let datagram = [&[IN_MEMORY][..], &100u64.to_le_bytes(), &[8; HEAD_BYTES]].concat();
+        for (datagram, known) in [(&datagram[..], HEAD_BYTES), (&datagram[..9], 0)] {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            let descriptors = [unsealed.as_fd()];
+            ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+            sendmsg(&one, &[IoSlice::new(datagram)], &mut ancillary, SendFlags::empty()).unwrap();
+            let lost = other.try_receive_or_head().unwrap_err();
+            assert!(matches!(lost.error, ReceiveError::Memory(_)), "{lost:?}");
+            assert_eq!(lost.head, vec![8; known]);
+        }
+        let none = other.try_receive_or_head().unwrap_err();
+        assert!(matches!(none.error, ReceiveError::Empty) && none.head.is_empty());
+        let longer = [&[IN_MEMORY][..], &100u64.to_le_bytes(), &[8; HEAD_BYTES + 1]].concat();
+        assert!(matches!(unpack(&longer, Vec::new()), Err(ReceiveError::Malformed(_))));
     }
 
     #[test]

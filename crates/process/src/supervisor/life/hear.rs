@@ -7,7 +7,7 @@ use crate::{
     Exit, State,
     line::{Heard, Line, Right},
     logs::{self, later},
-    message::{Kind, Message},
+    message::{Kind, Lost, Message},
     supervisor::{
         output::{More, Stream},
         watch::{Watcher, What},
@@ -97,6 +97,7 @@ impl Child {
             match heard {
                 Heard::Nothing => return,
                 Heard::Message(message) => self.heard(slot, right, message),
+                Heard::Lost(lost) => self.lost(slot, right, lost),
                 Heard::NotAMessage(error) => later!(warn, process = self.name(), "could not {error}"),
                 Heard::Gone if foreign => {
                     watcher.remove_one(What::Message, &incarnation.launched);
@@ -142,6 +143,23 @@ impl Child {
             Kind::Failed => incarnation.last_words = Some(Exit::Failed(text())),
             Kind::Panic => incarnation.last_panic = Some(text()),
             other => later!(warn, process = name, "a child said {other:?}, which only a parent says"),
+        }
+    }
+
+    /// What can't be received is its own misfortune, and not its process's.
+    fn lost(&mut self, slot: u64, right: &Right, lost: Lost) {
+        let Err(lost) = self.plan.connection.deliver_lost(right.line(), lost) else { return };
+        later!(warn, process = self.name(), "what it said ({:?}) is lost: could not {}", lost.kind, lost.why);
+        let Some(incarnation) = self.at(slot) else { return };
+        let (number, text) = (incarnation.number, format!("(could not {})", lost.why));
+        match lost.kind {
+            Kind::Event => {
+                let connection = &self.plan.connection;
+                connection.events.lose(number, lost.id.saturating_add(1), connection);
+            }
+            Kind::Failed => incarnation.last_words = Some(Exit::Failed(text)),
+            Kind::Panic => incarnation.last_panic = Some(text),
+            _ => {}
         }
     }
 
