@@ -17,11 +17,11 @@ impl Launched {
     /// while its leader isn't reaped, that keeps it, and if somebody else has reaped the leader, the kernel keeps the
     /// number while the group has a member.
     pub(crate) fn signal(&self, signal: Signal) {
-        // An error can only be that it has ended.
-        if !self.is_leader() {
-            let _ = pidfd_send_signal(&self.pidfd, signal);
-        }
-        if !self.is_reaped() || !Path::new(&format!("/proc/{}", self.pid.as_raw_pid())).exists() {
+        // An error can only be that it has ended. One that somebody else is just reaping may be gone for `waitid` and still be
+        // found by its number; then a signal can be sent to it, and so it still has that number.
+        let has_number = !self.is_leader() && pidfd_send_signal(&self.pidfd, signal).is_ok();
+        let is_nobody = || !Path::new(&format!("/proc/{}", self.pid.as_raw_pid())).exists();
+        if !self.is_reaped() || has_number || is_nobody() {
             let _ = kill_process_group(self.pid, signal);
         }
     }

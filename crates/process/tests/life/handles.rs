@@ -270,8 +270,15 @@ fn short_lived_threads(system: &System) {
 }
 
 fn somebody_elses_wait(system: &System) {
-    let enough = Arc::new(AtomicBool::new(false));
-    let told = enough.clone();
+    /// The thief's end, also if the test fails: it would take other tests' children.
+    struct Enough(Arc<AtomicBool>);
+    impl Drop for Enough {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let enough = Enough(Arc::new(AtomicBool::new(false)));
+    let told = enough.0.clone();
     let thief = std::thread::spawn(move || {
         let mut stolen = 0;
         while !told.load(Ordering::Relaxed) {
@@ -292,7 +299,7 @@ fn somebody_elses_wait(system: &System) {
         assert!(exit == expected || exit == Exit::Unknown && !pidfds_remember(), "round {round}: {exit}");
         wait_until("what it started is gone too", || is_gone(grandchild));
     }
-    enough.store(true, Ordering::Relaxed);
+    drop(enough);
     println!("     (somebody else took {} of 30)", thief.join().unwrap());
 }
 
