@@ -10,7 +10,7 @@ from multiprocessing import context as standard
 from multiprocessing import process, util
 from multiprocessing.sharedctypes import Array as _Array
 from multiprocessing.sharedctypes import Value as _Value
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import framewire
 import framewire.process
@@ -60,18 +60,17 @@ class ForkServerProcess(Process):
         return _start(process_obj, "forkserver")
 
 
-class _BoundedSemaphore(framewire.BoundedSemaphore):
-    """For the standard library's own queues, which `concurrent.futures` makes with it and counts by it."""
+class _Count:
+    """For the standard library's own queues, which `concurrent.futures` makes with a semaphore and counts by this."""
 
-    @property
-    def _semlock(self) -> Self:
-        return self
+    def __init__(self, semaphore: framewire.BoundedSemaphore) -> None:
+        self._semaphore = semaphore
 
     def _get_value(self) -> int:
-        return self.get_value()
+        return self._semaphore.get_value()
 
     def _is_zero(self) -> bool:
-        return self.get_value() == 0
+        return self._semaphore.get_value() == 0
 
 
 def _start(process_obj: process.BaseProcess, method: str) -> Any:
@@ -104,7 +103,9 @@ class Context(standard.BaseContext):
 
     def BoundedSemaphore(self, value: int = 1) -> framewire.BoundedSemaphore:  # type: ignore[override]
         """A semaphore that can't be released more often than it was taken."""
-        return made(lambda: _BoundedSemaphore(value, robust=False))
+        semaphore = made(lambda: framewire.BoundedSemaphore(value, robust=False))
+        semaphore._semlock = _Count(semaphore)  # type: ignore[attr-defined]
+        return semaphore
 
     def Event(self) -> framewire.Event:  # type: ignore[override]
         """A flag that processes wait for."""
