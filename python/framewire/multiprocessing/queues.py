@@ -28,7 +28,7 @@ _LOOK_EVERY = 0.05
 class _End:
     """What programs take for the pipe behind a queue: to wait for it, and to receive from it."""
 
-    def __init__(self, queue: SimpleQueue | Queue) -> None:
+    def __init__(self, queue: _Around) -> None:
         self._queue = queue
 
     @property
@@ -69,7 +69,26 @@ class _End:
         self._queue.close()
 
 
-class SimpleQueue:
+class _Around:
+    """What is the same around any of Framewire's queues."""
+
+    _core: Any
+    _closed: bool
+
+    @property
+    def _reader(self) -> _End:
+        return _End(self)
+
+    _writer = _reader
+
+    def __getattr__(self, name: str) -> Any:
+        """What Framewire's queue has beyond: leases, dead letters, `async` methods."""
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self._core, name)
+
+
+class SimpleQueue(_Around):
     """A queue with `get`, `put`, `empty` and `close`."""
 
     def __init__(self, *, ctx: Any = None) -> None:
@@ -100,20 +119,11 @@ class SimpleQueue:
         if self._closed:
             raise OSError("handle is closed")
 
-    @property
-    def _reader(self) -> _End:
-        return _End(self)
-
-    _writer = _reader
-
-    def __getattr__(self, name: str) -> Any:
-        return _of_core(self, name)
-
     def __reduce__(self) -> Any:
         return _arrived, (type(self), self._core, 0)
 
 
-class Queue:
+class Queue(_Around):
     """A queue. `put` returns when the item is in it, unless there is no room: then it waits in this process.
 
     So a `put` waits only if `maxsize` says so. What waits here goes with this process if that is killed.
@@ -225,15 +235,6 @@ class Queue:
         if self._closed:
             raise ValueError(f"Queue {self!r} is closed")
 
-    @property
-    def _reader(self) -> _End:
-        return _End(self)
-
-    _writer = _reader
-
-    def __getattr__(self, name: str) -> Any:
-        return _of_core(self, name)
-
     def __reduce__(self) -> Any:
         return _arrived, (type(self), self._core, self._maxsize)
 
@@ -282,13 +283,6 @@ def _acknowledge(core: Any) -> None:
 def _is_stopped_without_waiting() -> bool:
     """Whether this is a pool's worker or another process of Framewire's own: what waits there would be lost."""
     return "framewire.worker" in sys.modules and process.parent_process() is None
-
-
-def _of_core(queue: SimpleQueue | Queue, name: str) -> Any:
-    """What a queue of Framewire's has beyond: leases, dead letters, `async` methods."""
-    if name.startswith("_"):
-        raise AttributeError(f"{type(queue).__name__!r} object has no attribute {name!r}")
-    return getattr(queue._core, name)
 
 
 def _arrived(kind: type[SimpleQueue | Queue], core: Any, maxsize: int) -> Any:
