@@ -91,6 +91,16 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    fn take_down(&mut self, change: &Change) {
+        self.state = change.state;
+        self.pid = change.pid;
+        self.restarts = change.restarts;
+        self.recycled = change.recycled;
+        if change.exit.is_some() {
+            self.exit.clone_from(&change.exit);
+        }
+    }
+
     /// How it ended, if that was for good.
     pub(crate) fn end(self) -> Option<Exit> {
         let over = matches!(self.state, State::Exited | State::Failed);
@@ -190,15 +200,11 @@ impl Connection {
 
     /// Takes down a change, and wakes whoever waits for it.
     pub(crate) fn take_down(&self, change: &Change) {
-        let mut record = lock(&self.record);
-        record.state = change.state;
-        record.pid = change.pid;
-        record.restarts = change.restarts;
-        record.recycled = change.recycled;
-        if change.exit.is_some() {
-            record.exit.clone_from(&change.exit);
-        }
-        drop(record);
+        lock(&self.record).take_down(change);
+        self.tell_of_record();
+    }
+
+    fn tell_of_record(&self) {
         self.record_changed.notify_all();
         self.ends.wake_all();
     }
@@ -354,14 +360,18 @@ impl Connection {
         let _ = self.bell.set(bell.clone()); // a process has one supervisor
     }
 
-    fn tell_waiting(&self, inner: MutexGuard<'_, Inner>) {
-        drop(inner);
+    fn tell_waiting(&self) {
         self.opened.notify_all();
         self.callers.wake_all();
     }
 
-    /// A new incarnation is ready for calls. If there is another one, that keeps those that it has.
-    pub(crate) fn open(&self, incarnation: u64, line: Arc<Line>) {
+    /// A new incarnation is ready for calls, which is this change. If there is another one, that keeps those that it has.
+    ///
+    /// Nobody sees the one without the other: whoever is told that the process is ready can call it, and whoever was
+    /// answered finds it ready.
+    pub(crate) fn open(&self, incarnation: u64, line: Arc<Line>, change: &Change) {
+        let mut record = lock(&self.record);
+        record.take_down(change);
         let mut inner = lock(&self.inner);
         let former = inner.incarnation;
         if let Some(line) = inner.line.replace(line) {
@@ -371,7 +381,11 @@ impl Connection {
         inner.incarnation = incarnation;
         inner.sent = Arc::default();
         inner.last_exit = None;
-        self.tell_waiting(inner);
+        // Before anybody is woken: a waker may look at both.
+        drop(inner);
+        drop(record);
+        self.tell_of_record();
+        self.tell_waiting();
         self.tell(Life::Opened);
     }
 
@@ -421,7 +435,8 @@ impl Connection {
     pub(crate) fn end(&self) {
         let mut inner = lock(&self.inner);
         inner.over = true;
-        self.tell_waiting(inner);
+        drop(inner);
+        self.tell_waiting();
         self.events.end();
         self.tell(Life::Over);
     }

@@ -206,7 +206,7 @@ mod tests {
     use shm::wire::Socket;
 
     use super::*;
-    use crate::{Call, Exit, Overflow};
+    use crate::{Call, Change, Exit, Overflow, State};
 
     /// A process of which one incarnation after the other dies at once, while `call` calls it for a while.
     fn while_it_dies<T>(call: impl FnOnce(Call<()>) -> T) -> T {
@@ -216,7 +216,7 @@ mod tests {
             scope.spawn(|| {
                 for incarnation in 1.. {
                     let (ours, _theirs) = Socket::pair().unwrap();
-                    dies.open(incarnation, Line::new(ours));
+                    dies.open(incarnation, Line::new(ours), &Change::of("t".to_owned(), State::Ready));
                     dies.close(incarnation, &Exit::Signal(9));
                     if is_over.load(Ordering::Relaxed) {
                         return dies.end();
@@ -246,5 +246,25 @@ mod tests {
             std::iter::repeat_with(poll).find(|told| told.is_ready() || Instant::now() >= end)
         });
         assert!(matches!(told, Some(Poll::Pending)), "{told:?}");
+    }
+
+    #[test]
+    fn nobody_sees_it_ready_and_closed_or_open_and_not_ready() {
+        let connection = Connection::new("t".to_owned(), Overflow::default(), DuringRestart::Fail, None);
+        thread::scope(|scope| {
+            let opens = scope.spawn(|| {
+                for restarts in 1..=5_000 {
+                    let ready = Change { restarts, ..Change::of("t".to_owned(), State::Ready) };
+                    connection.open(restarts, Line::new(Socket::pair().unwrap().0), &ready);
+                }
+            });
+            let (told, open) = (|| connection.record().restarts, || lock(&connection.inner).incarnation);
+            while !opens.is_finished() {
+                let (told_now, open_then) = (told(), open());
+                assert!(open_then >= told_now, "ready {told_now} times, and open {open_then} times");
+                let (open_now, told_then) = (open(), told());
+                assert!(told_then >= open_now, "open {open_now} times, and ready {told_then} times");
+            }
+        });
     }
 }

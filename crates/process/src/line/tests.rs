@@ -6,9 +6,13 @@ use std::{
 };
 
 use super::*;
-use crate::{DuringRestart, Overflow, answer::Answer, message::Kind, supervisor::Received};
+use crate::{Change, DuringRestart, Overflow, State, answer::Answer, message::Kind, supervisor::Received};
 
 const TOKEN: u64 = 7;
+
+fn ready() -> Change {
+    Change::of("t".to_owned(), State::Ready)
+}
 
 /// A line without a process: its other end, and all that the supervisor would see of it.
 struct Test {
@@ -27,7 +31,7 @@ impl Test {
         epoll::add(&epoll, &line, epoll::EventData::new_u64(TOKEN), epoll::EventFlags::IN).unwrap();
         line.watched(Watch { epoll: epoll.clone(), token: TOKEN, orders, id: 3, slot: 1, calls: Some(2) });
         let connection = Connection::new("t".to_owned(), Overflow::default(), DuringRestart::default(), None);
-        connection.open(1, line.clone());
+        connection.open(1, line.clone(), &ready());
         Self { connection, line, child, epoll, received }
     }
 
@@ -247,7 +251,7 @@ fn who_waits_for_room_is_woken_by_whatever_makes_some() {
             test.line.room_came();
             test.connection.has_room();
         },
-        |test| test.connection.open(2, Line::new(Socket::pair().unwrap().0)),
+        |test| test.connection.open(2, Line::new(Socket::pair().unwrap().0), &ready()),
         |test| test.connection.close(1, &crate::Exit::Signal(9)),
     ];
     for make in makes {

@@ -156,8 +156,8 @@ impl Child {
         self.phase = Phase::Ready { incarnation, since: now };
         let until = after(now, self.plan.recycle.map_or(GRACE, |policy| policy.finish_within));
         self.beside = Some(Beside { incarnation: old, stage: Stage::Finishing { until, look_at: now } });
-        self.note_replacement(Replacement::TookOver, None);
-        self.open(number, line);
+        let change = Change { replacement: Some(Replacement::TookOver), ..self.change() };
+        self.open(number, line, change);
         self.finish_beside(now);
     }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{Child, News, Phase, heart::look_every, incarnation::Incarnation};
 use crate::{
-    Exit, State,
+    Change, Exit, State,
     line::{Heard, Line, Right},
     logs::{self, later},
     message::{Kind, Lost, Message},
@@ -177,8 +177,8 @@ impl Child {
         self.begin_work(&mut incarnation, now);
         let (number, line) = (incarnation.number, incarnation.launched.line.clone());
         self.phase = Phase::Ready { incarnation, since: now };
-        self.note(None);
-        self.open(number, line);
+        let change = self.change();
+        self.open(number, line, change);
         if !std::mem::replace(&mut self.started, true) {
             let _ = self.plan.ready.send(Ok(()));
         }
@@ -190,11 +190,13 @@ impl Child {
         incarnation.beat_at = self.plan.responsive_within.map(|limit| now + look_every(limit));
     }
 
-    /// Calls go to this incarnation from now on.
-    pub(super) fn open(&self, number: u64, line: Arc<Line>) {
-        if !self.is_foreign() {
-            self.plan.connection.open(number, line);
+    /// Calls go to this incarnation from now on, which is this change.
+    pub(super) fn open(&mut self, number: u64, line: Arc<Line>, change: Change) {
+        if self.is_foreign() {
+            return self.take_down(change);
         }
+        self.plan.connection.open(number, line, &change);
+        self.changes.push(change);
     }
 }
 
