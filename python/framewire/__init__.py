@@ -48,7 +48,9 @@ if TYPE_CHECKING:
         StartError,
         WorkerLostError,
     )
+    from framewire._spawning import Restart
     from framewire.blocks import Box, PictureInfo, block
+    from framewire.commands import Call, command
     from framewire.errors import (
         ClosedError,
         CodecError,
@@ -62,23 +64,13 @@ if TYPE_CHECKING:
         TimeoutError,
     )
     from framewire.exit import Exit
+    from framewire.handle import Events, Handle, Starting
     from framewire.namespace import Dict, Namespace
     from framewire.pool import AsyncResult, Pool
-    from framewire.process import (
-        Call,
-        Context,
-        Events,
-        Handle,
-        Process,
-        Restart,
-        Starting,
-        System,
-        command,
-        default_system,
-        spawn_program,
-    )
+    from framewire.process import Context, Process
     from framewire.ring import Writer
     from framewire.shared import Array, RawArray, RawValue, SharedMemory, Value
+    from framewire.system import System, default_system, spawn_program
 
 __all__ = [
     "Array",
@@ -177,10 +169,15 @@ _WHERE = {
         "StartError",
         "WorkerLostError",
     ),
+    "framewire._spawning": ("Restart",),
     "framewire.blocks": (
         "Box",
         "PictureInfo",
         "block",
+    ),
+    "framewire.commands": (
+        "Call",
+        "command",
     ),
     "framewire.errors": (
         "ClosedError",
@@ -195,6 +192,11 @@ _WHERE = {
         "TimeoutError",
     ),
     "framewire.exit": ("Exit",),
+    "framewire.handle": (
+        "Events",
+        "Handle",
+        "Starting",
+    ),
     "framewire.namespace": (
         "Dict",
         "Namespace",
@@ -204,17 +206,8 @@ _WHERE = {
         "Pool",
     ),
     "framewire.process": (
-        "Call",
         "Context",
-        "Events",
-        "Handle",
         "Process",
-        "Restart",
-        "Starting",
-        "System",
-        "command",
-        "default_system",
-        "spawn_program",
     ),
     "framewire.ring": ("Writer",),
     "framewire.shared": (
@@ -223,6 +216,11 @@ _WHERE = {
         "RawValue",
         "SharedMemory",
         "Value",
+    ),
+    "framewire.system": (
+        "System",
+        "default_system",
+        "spawn_program",
     ),
 }
 _MODULES = {name: module for module, names in _WHERE.items() for name in names}

@@ -31,8 +31,10 @@ from framewire._failures import PoolNotRunningError
 from framewire._imap import IMapIterator
 from framewire._progress import Progress, Shown
 from framewire._results import AsyncResult, Callbacks
+from framewire._spawning import READY_WITHIN
 from framewire._tasks import LOT, Apply, Star, pickled
-from framewire.process import READY_WITHIN, Process, System, default_system
+from framewire.process import Process
+from framewire.system import System, default_system
 
 __all__ = ["AsyncResult", "IMapIterator", "Pool"]
 

@@ -59,7 +59,8 @@ class Host:
 
     def start(self, context: _core.ChildContext, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         """Make the process ready."""
-        from framewire.process import Process, commands_of
+        from framewire.commands import commands_of
+        from framewire.process import Process
 
         self._context = context
         self._listen_to_signals(context)
@@ -125,7 +126,7 @@ class Host:
 
     def stop(self) -> None:
         """Do what the process does last."""
-        from framewire import process
+        from framewire import system
 
         try:
             if self._process is not None:
@@ -137,7 +138,7 @@ class Host:
         except SystemExit:
             pass  # it ends
         finally:
-            process.stop_systems()
+            system.stop_systems()
 
     def let_go(self) -> None:
         """Drop all that is the user's, so that what it leaves behind is written: the interpreter's end is too late."""

@@ -77,7 +77,7 @@ def work(inner=False):
     except KeyboardInterrupt:
         if child is not None:
             child.join()
-        print("child saves", flush=True)
+        print("child saves\\n", end="", flush=True)  # in one piece: others write to the same terminal
 """
 
 
@@ -135,7 +135,7 @@ if __name__ == "__main__":
         process.join()
         print("parent joined", process.exitcode)
 """
-OWN = "signal.signal(signal.SIGINT, lambda *_: print('own', flush=True))"
+OWN = "signal.signal(signal.SIGINT, lambda *_: print('own\\n', end='', flush=True))"
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_start_may_take_as_long_as_it_takes(tmp_path):
     if __name__ == "__main__":
         # The limits of those who say nothing, for this test.
         from framewire import pool, process
-        process._OPTIONS["ready_within"] = 0.5
+        process.OPTIONS["ready_within"] = 0.5
         pool.Pool.__init__.__kwdefaults__["ready_within"] = 0.5
         child = mp.Process(target=tell)
         child.start()

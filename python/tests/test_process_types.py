@@ -58,14 +58,14 @@ def test_commands_are_typed(tmp_path):
     revealed = [line.split('"')[1] for line in told.splitlines() if "Revealed type" in line]
     assert revealed == [
         "list[float]",
-        "framewire.process.Handle[program.Detector]",
-        "framewire.process.Call[list[float]]",
+        "framewire.handle.Handle[program.Detector]",
+        "framewire.commands.Call[list[float]]",
         "bytes",
-        "framewire.process.Call[Any]",
+        "framewire.commands.Call[Any]",
         "list[int]",
         "int",
         "int",
-        "framewire.process.Handle[program.Detector]",
+        "framewire.handle.Handle[program.Detector]",
         "int",
         "framewire._core.Frame",
         "framewire._core.Frame | None",

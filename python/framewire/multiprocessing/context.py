@@ -13,7 +13,7 @@ from multiprocessing.sharedctypes import Value as _Value
 from typing import Any, ClassVar
 
 import framewire
-import framewire.process
+import framewire.system
 from framewire.multiprocessing import pickling, queues
 from framewire.multiprocessing.chosen import chosen
 from framewire.multiprocessing.making import made

@@ -15,7 +15,7 @@ def made(make: Callable[[], T]) -> T:
     try:
         return make()
     except OSError:
-        from framewire.process import default_system
+        from framewire.system import default_system
 
         default_system()
         return make()

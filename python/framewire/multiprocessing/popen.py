@@ -14,9 +14,12 @@ from typing import Any
 
 from framewire import _core
 from framewire._failures import StartError
+from framewire._spawning import GRACE
+from framewire.handle import Handle, Starting
 from framewire.multiprocessing import interrupts, pickling
 from framewire.multiprocessing.chosen import READY_WITHIN, Choice, chosen
-from framewire.process import GRACE, Handle, Process, Starting, default_system
+from framewire.process import Process
+from framewire.system import default_system
 
 __all__ = ["Popen"]
 
