@@ -5,7 +5,10 @@ mod later;
 use std::{
     cell::{Cell, RefCell},
     fmt::{self, Write},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +17,7 @@ use tracing::{
     field::{Field, Visit},
 };
 use tracing_subscriber::{
-    EnvFilter, Layer,
+    EnvFilter, Layer, Registry,
     filter::{FilterExt, filter_fn},
     layer,
     layer::SubscriberExt,
@@ -23,7 +26,7 @@ use tracing_subscriber::{
 
 pub use self::later::finish;
 pub(crate) use self::later::{later, start, tell_later};
-use crate::{child::Line, message::Kind};
+use crate::{child::Line, connection::lock, message::Kind};
 
 /// The target of what Python's `logging` says. Its fields: `logger`, and `trace`, a traceback; what else it has is for a parent in
 /// Python.
@@ -57,6 +60,15 @@ pub struct Record {
     pub lost: u64,
 }
 
+/// Where spans are kept, made before there is a process that logs: see [`prepare`].
+static PREPARED: Mutex<Option<Registry>> = Mutex::new(None);
+
+/// Makes what [`forward`] needs in a zygote, once for all its copies: an array with a place for each of 4,096 threads, which
+/// each would have to clear.
+pub(crate) fn prepare() {
+    *lock(&PREPARED) = Some(tracing_subscriber::registry());
+}
+
 /// Sends what this process logs to its parent.
 pub(crate) fn forward(line: Line) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
@@ -64,7 +76,8 @@ pub(crate) fn forward(line: Line) {
     let filter = filter.or(filter_fn(|event| [PYTHON, PROCESS].contains(&event.target())));
     let forward = Forward { line, lost: AtomicU64::new(0) };
     // It fails only if there is a subscriber already, and then that one logs.
-    let _ = tracing_subscriber::registry().with(forward.with_filter(filter)).try_init();
+    let registry = lock(&PREPARED).take().unwrap_or_else(tracing_subscriber::registry);
+    let _ = registry.with(forward.with_filter(filter)).try_init();
 }
 
 struct Forward {

@@ -9,7 +9,7 @@ use std::{
         Arc,
         mpsc::{self, Receiver, RecvTimeoutError},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use shm::{status::StatusPage, wire::Packet};
@@ -405,6 +405,7 @@ impl<'s, P> Spawn<'s, P> {
         };
         let plan = Plan {
             id,
+            asked_at: Instant::now(),
             blueprint,
             restart: self.restart,
             group: self.group.map(|group| (group, self.level)),

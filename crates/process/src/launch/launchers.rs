@@ -9,7 +9,7 @@ use shm::{status::StatusPage, wire::SendError};
 
 use super::{
     Blueprint, Ends, Launched, Prepared,
-    inherited::{Environment, Standing, folder},
+    inherited::{Environment, folder},
     zygote::{Errand, Grave, Signs, Trouble, Zygote},
 };
 use crate::{BoxError, Executable, logs::later};
@@ -84,10 +84,11 @@ impl Launchers {
         kind: &str,
         status: &StatusPage,
         event_credit: Option<u64>,
+        asked_at: Instant,
     ) -> Result<Option<Launched>, BoxError> {
         let mut house = self.lock();
         let Some(nursery) = house.nursery(blueprint.zygote()) else { return Ok(None) };
-        let Some(zygote) = nursery.zygote() else { return Ok(None) };
+        let Some(zygote) = nursery.zygote(asked_at) else { return Ok(None) };
         let (prepared, Ends { line, stdout, stderr }) = Prepared::new()?;
         prepared.say_hello(blueprint, status, event_credit)?;
         let ours = if blueprint.has_our_environment { Environment::now() } else { Environment::default() };
@@ -124,7 +125,7 @@ impl Launchers {
     pub(crate) fn prepare(&self, of: &Executable, within: Duration) {
         if let Some(nursery) = self.lock().nursery(Some(of)) {
             nursery.start_within = nursery.start_within.max(within);
-            nursery.tend();
+            nursery.tend(Instant::now());
         }
     }
 
@@ -205,8 +206,8 @@ impl House {
 
 impl Nursery {
     /// The zygote, if one can be asked.
-    fn zygote(&mut self) -> Option<&Zygote> {
-        self.tend();
+    fn zygote(&mut self, asked_at: Instant) -> Option<&Zygote> {
+        self.tend(asked_at);
         self.grow(PATIENCE);
         match &mut self.state {
             State::Fit(zygote) => Some(zygote),
@@ -220,21 +221,24 @@ impl Nursery {
         }
     }
 
-    /// Has one, if there can be one; it may have a long way to go.
-    fn tend(&mut self) {
+    /// Has one, if there can be one; it may have a long way to go. It is wanted since `asked_at`.
+    fn tend(&mut self, asked_at: Instant) {
         self.graves.retain_mut(|grave| !grave.is_closed(Instant::now()));
-        // Out of descriptors, for example: then nothing is known, and exec will say what is wrong.
-        let Ok(standing) = Standing::now() else { return self.bury(State::None) };
-        match &self.state {
+        match &mut self.state {
             State::Fit(zygote) if zygote.is_over() => {
                 later!(info, pid = zygote.pid(), "the zygote has ended; there will be another one");
                 self.bury(State::None);
             }
-            // It may have rights that we have given up.
-            State::Fit(zygote) | State::Young(zygote) if standing != zygote.standing => {
-                later!(debug, "rights or limits have changed, and so the zygote");
-                self.bury(State::None);
-            }
+            State::Fit(zygote) | State::Young(zygote) => match zygote.is_as_we_were(asked_at) {
+                Ok(true) => {}
+                // It may have rights that we have given up.
+                Ok(false) => {
+                    later!(debug, "rights or limits have changed, and so the zygote");
+                    self.bury(State::None);
+                }
+                // Out of descriptors, for example: then nothing is known, and exec will say what is wrong.
+                Err(_) => return self.bury(State::None),
+            },
             State::Off { until } if *until <= Instant::now() => self.state = State::None,
             _ => {}
         }

@@ -11,6 +11,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::PathBuf,
     sync::Arc,
+    time::Instant,
 };
 
 use rustix::process::Pid;
@@ -98,15 +99,17 @@ pub(crate) struct Launched {
 }
 
 /// Starts an incarnation and sends it its first messages. Must be called from a thread that lives as long as the
-/// process: the kernel's parent-death signal fires when the *thread* that started a child ends.
+/// process: the kernel's parent-death signal fires when the *thread* that started a child ends. What the application has
+/// and gives to its children is looked at after `asked_at`.
 pub(crate) fn launch(
     blueprint: &Blueprint,
     status: &StatusPage,
     event_credit: Option<u64>,
+    asked_at: Instant,
 ) -> Result<Launched, BoxError> {
     if let What::Kind { kind, .. } = blueprint.what
         && blueprint.has_zygote()
-        && let Some(launched) = blueprint.launchers.by_zygote(blueprint, kind, status, event_credit)?
+        && let Some(launched) = blueprint.launchers.by_zygote(blueprint, kind, status, event_credit, asked_at)?
     {
         return Ok(launched);
     }

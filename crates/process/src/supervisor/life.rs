@@ -297,7 +297,8 @@ impl Child {
         let group = self.own_group();
         self.plan.blueprint.surroundings.status_part = slot;
         let credit = self.plan.connection.events.credit(number, besides);
-        let launched = launch(&self.plan.blueprint, &self.plan.status, credit).and_then(|launched| {
+        let asked_at = if number == 1 { self.plan.asked_at } else { Instant::now() };
+        let launched = launch(&self.plan.blueprint, &self.plan.status, credit, asked_at).and_then(|launched| {
             let calls = self.plan.recycle.and_then(Recycle::calls);
             match watcher.add(id, slot, calls, &launched) {
                 Ok(()) => {

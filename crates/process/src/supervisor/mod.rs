@@ -64,6 +64,7 @@ pub(crate) fn start(tree: Option<Tree>) -> io::Result<Orders> {
         orders: own_orders,
         tree,
         children: HashMap::new(),
+        names: HashMap::new(),
         watching: Vec::new(),
         attending: Vec::new(),
         stops: Vec::new(),
@@ -92,6 +93,8 @@ struct Supervisor {
     /// Where control groups of children are, and are cleared away.
     tree: Option<Tree>,
     children: HashMap<u64, Child>,
+    /// The number of each, by its name.
+    names: HashMap<String, u64>,
     watching: Vec<Weak<Stream>>,
     /// Rung with each change.
     attending: Vec<Doorbell>,
@@ -141,7 +144,7 @@ impl Supervisor {
             self.settle();
             self.depart();
             self.answer_stops();
-            self.forget();
+            self.forget_those_over();
             self.end_if_fatal();
             let tidy_at = self.tree.as_ref().and_then(|tree| tree.tidy(now));
             let orphans_at = self.watcher.orphans.look(now);
@@ -183,7 +186,8 @@ impl Supervisor {
                     return refuse(&plan, "everything is being stopped");
                 }
                 let (id, name) = (plan.id, &plan.blueprint.name);
-                if self.children.values().any(|child| child.name() == name && !child.is_over()) {
+                let former = self.names.get(name).copied();
+                if former.is_some_and(|id| !self.is_over(id)) {
                     return refuse(&plan, "there is a process of that name already");
                 }
                 if let Some((group, level)) = plan.group
@@ -191,18 +195,18 @@ impl Supervisor {
                 {
                     return refuse(&plan, "its group has failed, or is being stopped");
                 }
-                let former =
-                    self.children.extract_if(|_, child| child.name() == name).map(|(id, _)| id).collect::<Vec<_>>();
-                for id in former {
-                    self.tell(|reader| reader.forget(id));
-                }
+                let former = self.names.insert(name.clone(), id);
+                former.into_iter().for_each(|id| self.forget(id));
                 plan.connection.set_bell(self.orders.bell());
                 self.children.insert(id, Child::new(*plan));
                 self.with(id, |child, watcher| child.launch(id, watcher));
             }
             Order::Stop { which, grace, done } => {
-                let wanted = |(id, child): &(&u64, &Child)| which.includes(**id, child.name());
-                let children: Vec<u64> = self.children.iter().filter(wanted).map(|(id, _)| *id).collect();
+                let children: Vec<u64> = match &which {
+                    Which::All => self.children.keys().copied().collect(),
+                    Which::Names(names) => names.iter().filter_map(|name| self.names.get(name)).copied().collect(),
+                    Which::Ids(ids) => ids.iter().filter(|id| self.children.contains_key(id)).copied().collect(),
+                };
                 if matches!(which, Which::All) && !std::mem::replace(&mut self.stopping, true) {
                     self.children.values_mut().for_each(Child::recycle_no_more);
                     let living = self.children.iter().filter(|(_, child)| !child.is_over());
@@ -369,13 +373,24 @@ impl Supervisor {
         }
     }
 
-    fn forget(&mut self) {
+    /// Whether there is no such child, or it won't be back.
+    fn is_over(&self, id: u64) -> bool {
+        self.children.get(&id).is_none_or(Child::is_over)
+    }
+
+    fn forget_those_over(&mut self) {
         let children = &self.children;
         let gone: Vec<u64> = self.forgotten.extract_if(.., |id| children.get(id).is_none_or(Child::is_over)).collect();
-        for id in gone {
-            self.children.remove(&id);
-            self.tell(|reader| reader.forget(id));
+        gone.into_iter().for_each(|id| self.forget(id));
+    }
+
+    fn forget(&mut self, id: u64) {
+        let Some(child) = self.children.remove(&id) else { return };
+        // Another one may have the name by now.
+        if self.names.get(child.name()) == Some(&id) {
+            self.names.remove(child.name());
         }
+        self.tell(|reader| reader.forget(id));
     }
 
     fn answer_stops(&mut self) {

@@ -6,7 +6,7 @@ use std::{
         Arc, Weak,
         mpsc::{self, Receiver, Sender},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::process::Signal;
@@ -65,20 +65,12 @@ pub(crate) enum Which {
     Ids(Vec<u64>),
 }
 
-impl Which {
-    pub(crate) fn includes(&self, id: u64, name: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Names(names) => names.iter().any(|wanted| wanted == name),
-            Self::Ids(ids) => ids.contains(&id),
-        }
-    }
-}
-
 /// All about a process that doesn't change.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub id: u64,
+    /// Not later than somebody wanted it started.
+    pub asked_at: Instant,
     pub blueprint: Blueprint,
     pub restart: Restart,
     /// The group it is in, and its level there.

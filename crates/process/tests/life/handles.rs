@@ -24,6 +24,7 @@ use super::{
 
 pub const TESTS: &[Test] = &[
     ("a_process_has_a_name_a_number_and_an_exit", a_process_has_a_name),
+    ("a_name_is_one_living_process", names),
     ("exit_codes_are_what_the_process_said", exit_codes),
     ("terminate_kill_and_interrupt", terminate_kill_interrupt),
     ("a_start_that_cannot_have_what_it_needs_says_what", no_room),
@@ -54,6 +55,23 @@ fn a_process_has_a_name(system: &System) {
     subject.stop(LIMIT);
     assert_eq!((subject.is_alive(), subject.process_id(), subject.exit()), (false, None, Some(Exit::Code(0))));
     assert_eq!(subject.join(), Exit::Code(0), "and again");
+}
+
+fn names(system: &System) {
+    let spawn = || system.spawn::<Subject>(Config::default()).name("h.twice").start();
+    let refused = || spawn().expect_err("the name is taken").to_string();
+    let first = spawn().unwrap();
+    assert!(refused().contains("there is a process of that name already"), "{}", refused());
+    first.stop(LIMIT);
+    let second = spawn().expect("the first one has ended");
+    // Its system is told to forget the first one; the name is the second one's.
+    drop(first);
+    assert!(refused().contains("there is a process of that name already"), "{}", refused());
+    assert_eq!(second.add(1).wait().unwrap(), 1);
+    system.stop(&["h.twice"], LIMIT);
+    assert!(!second.is_alive(), "it is found by the name");
+    drop(second);
+    spawn().expect("the name is nobody's").stop(LIMIT);
 }
 
 fn exit_codes(system: &System) {

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     BoxError,
     child::Line,
+    logs,
     message::Kind,
     program::{CHILD, TITLE},
 };
@@ -47,6 +48,7 @@ pub(crate) fn serve(parent: &str, host: &mut dyn Host) -> Role {
         tell(&application, &trial::refusal(&*error));
         return Role::Over(ExitCode::FAILURE);
     }
+    logs::prepare();
     // Its title is for people; without it, a child is one all the same.
     let title = Title::of_this_process().ok();
     loop {

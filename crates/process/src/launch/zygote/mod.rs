@@ -83,7 +83,9 @@ pub(super) struct Zygote {
     pub started: Instant,
     /// What it was started with.
     pub environment: Environment,
-    pub standing: Standing,
+    standing: Standing,
+    /// When we were last found to be as then.
+    looked_at: Instant,
     /// The log has it that it takes its time.
     pub is_late: bool,
     /// It has made a child.
@@ -102,6 +104,7 @@ impl Zygote {
     /// Starts one. It isn't waited for.
     pub(super) fn start(of: Option<&Executable>) -> Result<Self, BoxError> {
         let (ours, theirs) = Socket::pair()?;
+        let looked_at = Instant::now();
         let (environment, standing) = (Environment::now(), Standing::now()?);
         let mut command = match of {
             Some(executable) => exec::with_line(executable.command(), theirs),
@@ -112,11 +115,25 @@ impl Zygote {
         let child = command.stdout(Stdio::null()).spawn()?;
         let (pid, pidfd) = exec::identify(child)?;
         let (started, is_late, has_worked, trial) = (Instant::now(), false, Cell::new(false), Trial::default());
-        Ok(Self { pid, pidfd, socket: ours, started, environment, standing, is_late, has_worked, trial })
+        Ok(Self { pid, pidfd, socket: ours, started, environment, standing, looked_at, is_late, has_worked, trial })
     }
 
     pub(super) fn pid(&self) -> i32 {
         self.pid.as_raw_pid()
+    }
+
+    /// Whether we have what it was started with, rights and limits, as far as whoever wants a child since `asked_at` can tell: what
+    /// was seen after that holds, so of many that are wanted at once nearly all are made without a look of their own.
+    pub(super) fn is_as_we_were(&mut self, asked_at: Instant) -> io::Result<bool> {
+        if asked_at < self.looked_at {
+            return Ok(true);
+        }
+        let now = Instant::now();
+        let is_same = Standing::now()? == self.standing;
+        if is_same {
+            self.looked_at = now;
+        }
+        Ok(is_same)
     }
 
     pub(super) fn is_over(&self) -> bool {
