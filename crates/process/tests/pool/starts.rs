@@ -101,7 +101,8 @@ fn die_soon(system: &System) {
     // On a busy machine one may die even before it is heard to be ready.
     let told = told.to_string();
     assert!(told.contains("without having done anything") || told.contains("lost before it was ready"), "{told}");
-    assert!(asked.load(Ordering::Relaxed) <= 10, "{asked:?}");
+    // Each of two seats is filled until five have died ready, and before each of them at most two may have died too soon.
+    assert!(asked.load(Ordering::Relaxed) <= 2 * 5 * 3, "no endless respawn: {asked:?}");
 }
 
 fn configuration_panics(system: &System) {
