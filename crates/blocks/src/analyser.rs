@@ -24,6 +24,9 @@ pub struct AnalyserConfig {
     /// Keyword arguments for it, as texts; Python makes of each what its annotation, or else its default, says.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
+    /// How long it may take to load, as its spawn has it; it says so when it takes long.
+    #[serde(default)]
+    pub ready_within: Option<Duration>,
     /// How long it may work on one picture, as its spawn has it; it says so when it takes long.
     #[serde(default)]
     pub responsive_within: Option<Duration>,

@@ -89,6 +89,9 @@ struct Analyses {
     /// Prints what analysers find as JSON lines (without --analyse: what moves), and all else to standard error
     #[arg(long)]
     json: bool,
+    /// How long an analyser may take to load, a large model, say; beyond, it is started anew
+    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = seconds)]
+    ready_within: Duration,
     /// How long an analyser may work on one picture; beyond, it hangs, and is started anew
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     responsive_within: Duration,
@@ -238,8 +241,8 @@ fn analyses(analysis: Analyses) -> Result<Option<plan::Analyses>, BoxError> {
     let mut all = analysis.analyse.iter().map(|text| Analysis::parse(text)).collect::<Result<Vec<_>, _>>()?;
     analysers::set(&mut all, &analysis.set)?;
     let python = Python::find(analysis.python.clone())?;
-    let Analyses { watch, responsive_within, stop_within, .. } = analysis;
-    Ok(Some(plan::Analyses { all, python, watch, responsive_within, stop_within }))
+    let Analyses { watch, ready_within, responsive_within, stop_within, .. } = analysis;
+    Ok(Some(plan::Analyses { all, python, watch, ready_within, responsive_within, stop_within }))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

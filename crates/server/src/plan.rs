@@ -50,6 +50,8 @@ pub struct Analyses {
     pub python: Python,
     /// Whether each is started anew when its file is saved.
     pub watch: bool,
+    /// How long one may take to load.
+    pub ready_within: Duration,
     /// How long one may work on one picture.
     pub responsive_within: Duration,
     /// How long one has to stop.
@@ -85,9 +87,6 @@ impl Plan {
         Ok(())
     }
 }
-
-/// An analyser may load a large model, from a disk that is cold.
-const ANALYSER_READY_WITHIN: Duration = Duration::from_secs(120);
 
 /// One more than it may keep: with that one it sees that it has too many, and says who holds them.
 const ANALYSER_LEASES: u32 = Analyser::LEASES + 1;
@@ -156,25 +155,29 @@ impl Plan {
         analyses: Analyses,
         feeds: &[Feed],
     ) -> Result<(Analysers, Vec<Node<Analyser>>), BoxError> {
-        let Analyses { all, python, watch, responsive_within, stop_within } = analyses;
+        let Analyses { all, python, watch, ready_within, responsive_within, stop_within } = analyses;
         let (mut analysers, mut nodes) = (Analysers { all: Vec::new(), watch, stop_within }, Vec::new());
         let blocks = analysers::blocks(&all);
         for (analysis, block) in all.into_iter().zip(blocks) {
             let (process, page) = (format!("{block}.analyser"), Arc::new(StatusPage::create()?));
             self.list(&process, Analyser::KIND, None, &page)?;
             let Analysis { file, name, parameters } = analysis;
-            let responsive = Some(responsive_within);
-            let config = AnalyserConfig { block, file: file.clone(), name, parameters, responsive_within: responsive };
+            let config = AnalyserConfig {
+                block,
+                file: file.clone(),
+                name,
+                parameters,
+                ready_within: Some(ready_within),
+                responsive_within: Some(responsive_within),
+            };
             // -P: what is in the working folder isn't what is installed. -u: lines come as they are printed.
             let run = Executable::new(python.program()).args(["-P", "-u", "-m", "framewire.analyser"]);
             let (run, its_page) = (run.args([&file]), page.clone());
             let node = self.graph.add_optional::<Analyser>(&process, stop_within, move |system| {
                 let spawn = system.spawn::<BlockHost<Analyser>>(config.clone()).executable(run.clone());
                 // It may be killed while it loads its model, too.
-                let spawn = spawn
-                    .restart(policy().from_the_start())
-                    .status(its_page.clone())
-                    .ready_within(ANALYSER_READY_WITHIN);
+                let spawn =
+                    spawn.restart(policy().from_the_start()).status(its_page.clone()).ready_within(ready_within);
                 // Python knows a compiled module's source by its time in whole seconds: one saved twice in a second would be
                 // taken for what it was.
                 let spawn = if watch { spawn.env("PYTHONDONTWRITEBYTECODE", "1") } else { spawn };

@@ -5,7 +5,7 @@ mod log;
 mod picture;
 mod watch;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use blocks::{Analyser, AnalyserConfig, Found, Region};
 use graph::{Arrived, Block, BlockContext, BlockHost, BoxError, Frame, Info, Output, RingOptions, Text};
@@ -16,7 +16,10 @@ use pyo3::{
     prelude::*,
 };
 
-use self::{kept::Kept, watch::Watch};
+use self::{
+    kept::Kept,
+    watch::{Watch, What},
+};
 
 /// Adds what Python calls.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -40,6 +43,8 @@ struct PythonBlock {
     output: Output<Found>,
     kept: Kept,
     watch: Watch,
+    /// How long it may look at a picture.
+    responsive_within: Option<Duration>,
 }
 
 /// A result is small, as a rule; a larger one makes the ring grow.
@@ -53,7 +58,11 @@ impl Block for PythonBlock {
 
     fn start(config: AnalyserConfig, cx: &mut BlockContext) -> Result<Self, BoxError> {
         let output = cx.output(Analyser::FOUND, RingOptions { depth: DEPTH, frame_bytes: FOUND_BYTES })?;
-        let AnalyserConfig { block: name, file, name: work, parameters, responsive_within } = config;
+        let AnalyserConfig { block: name, file, name: work, parameters, ready_within, responsive_within } = config;
+        let trace = Python::attach(|py| py.import("framewire.analyser")?.getattr("TRACE")?.extract())?;
+        let watch = Watch::begin(cx.status().clone(), trace)?;
+        watch.show(String::new());
+        let loading = watch.at(What::Start(file.display().to_string()), ready_within);
         let started = Python::attach(|py| -> Result<_, String> {
             let start = || -> PyResult<_> {
                 py.import("numpy")?;
@@ -62,23 +71,21 @@ impl Block for PythonBlock {
                 let runner = analyser.getattr("Runner")?.call1((&name, file, work, parameters))?;
                 let view: String = runner.getattr("manifest")?.call_method0("view")?.extract()?;
                 let wants_info = runner.getattr("wants_info")?.extract()?;
-                let trace = analyser.getattr("TRACE")?.extract()?;
-                Ok((runner.unbind(), view, wants_info, trace))
+                Ok((runner.unbind(), view, wants_info))
             };
             start().map_err(|error| format!("could not start {}\n{}", file.display(), explain(py, &error)))
         });
-        let (runner, view, wants_info, trace) = started?;
+        drop(loading);
+        let (runner, view, wants_info) = started?;
         cx.wish(&Analyser::PICTURES, &view);
         cx.status().set_text(Text::Detail, &view);
-        let watch = Watch::begin(cx.status().clone(), responsive_within, trace)?;
-        watch.show(String::new());
-        Ok(Self { name, runner, wants_info, output, kept: Kept::default(), watch })
+        Ok(Self { name, runner, wants_info, output, kept: Kept::default(), watch, responsive_within })
     }
 
     fn frame(&mut self, from: Arrived<'_>, picture: Frame, _cx: &mut BlockContext) -> Result<(), BoxError> {
         let (info, sequence) = (*picture.info(), picture.sequence());
         let camera = from.label;
-        let looking = self.watch.at(camera);
+        let looking = self.watch.at(What::Picture(camera.to_owned()), self.responsive_within);
         let looked = Python::attach(|py| match self.look(py, camera, picture) {
             Ok(looked) => looked,
             // It wants to end; that is no picture's fault.
