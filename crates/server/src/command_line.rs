@@ -89,7 +89,7 @@ struct Analyses {
     /// Prints what analysers find as JSON lines (without --analyse: what moves), and all else to standard error
     #[arg(long)]
     json: bool,
-    /// How long an analyser may take to load, a large model, say; beyond, it is started anew
+    /// How long an analyser may take to load, a large model, say; beyond, it is ended
     #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = seconds)]
     ready_within: Duration,
     /// How long an analyser may work on one picture; beyond, it hangs, and is started anew

@@ -158,8 +158,7 @@ impl Inner {
             return false;
         }
         let says = format!(
-            "it has been {what} for {:.1} s; after {:.1} s it counts as hanging and is started anew. If it needs so long, give it \
-             more: {}",
+            "it has been {what} for {:.1} s; after {:.1} s it counts as hanging and is ended. If it needs so long, give it more: {}",
             long.as_secs_f64(),
             limit.as_secs_f64(),
             what.option(),

@@ -105,16 +105,14 @@ impl Analysers {
             (Some((exit, lines)), State::Restarting | State::Failed) => {
                 // What it said of its end is more than what it happened to print before.
                 let said = matches!(exit, Exit::Failed(_) | Exit::Panic(_));
-                let lines = lines.iter().filter(|_| !said);
-                let text = lines.fold(exit.to_string(), |text, line| text + "\n" + line);
+                let lines = if said { &[] } else { &lines[..] };
                 let way_out = match (change.state, self.watch) {
                     (State::Failed, true) => "\nIt is started again when its file is saved.",
                     (State::Failed, false) => "\nIt isn't started again; with --watch it is when its file is saved.",
                     _ => "",
                 };
-                analyser
-                    .page
-                    .set_text(Text::Failure, &shortened(&text, Text::Failure.capacity() - way_out.len(), way_out));
+                let room = Text::Failure.capacity() - way_out.len();
+                analyser.page.set_text(Text::Failure, &(why(&exit.to_string(), lines, room) + way_out));
             }
             _ => {}
         }
@@ -146,13 +144,23 @@ impl Analysers {
     }
 }
 
-/// The end of a long text, which says most of an error, and what follows it.
-fn shortened(text: &str, at_most: usize, then: &str) -> String {
-    if text.len() <= at_most {
-        return format!("{text}{then}");
+/// With these words begin the lines by which an interpreter says where a thread is (`faulthandler`); the main one's are the last.
+const WHERE_IT_IS: &str = "(most recent call first):";
+
+/// How it ended, and of its last lines what there is room for: of where it was, as it hung, the beginning; of a traceback
+/// the end, which says most of it.
+fn why(exit: &str, lines: &[String], room: usize) -> String {
+    let hung_at = lines.iter().rposition(|line| line.ends_with(WHERE_IT_IS));
+    let lines = &lines[hung_at.unwrap_or(0)..];
+    let text = lines.iter().fold(exit.to_owned(), |text, line| text + "\n" + line);
+    let kept = room.saturating_sub("…".len());
+    if text.len() <= room {
+        text
+    } else if hung_at.is_some() {
+        format!("{}…", &text[..text.floor_char_boundary(kept)])
+    } else {
+        format!("…{}", &text[text.ceil_char_boundary(text.len() - kept)..])
     }
-    let from = text.ceil_char_boundary(text.len() - at_most.saturating_sub("…".len()));
-    format!("…{}{then}", &text[from..])
 }
 
 #[cfg(test)]
@@ -178,9 +186,13 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_text_the_end_is_kept() {
-        assert_eq!(shortened("short", 10, "!"), "short!");
-        assert_eq!(shortened("a long traceback", 12, "!"), "…traceback!");
-        assert_eq!(shortened("ääää", 6, ""), "…ä");
+    fn of_a_traceback_the_end_is_kept_and_of_where_it_hung_the_beginning() {
+        let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+        assert_eq!(why("died", &lines(&["why"]), 8), "died\nwhy");
+        assert_eq!(why("died", &lines(&["a long traceback"]), 12), "…traceback");
+        assert_eq!(why("ääää", &[], 6), "…ä");
+        let threads = [&format!("A {WHERE_IT_IS}"), "  other", &format!("B {WHERE_IT_IS}"), "  in here", "  of that"];
+        assert_eq!(why("hung", &lines(&threads), 1000), format!("hung\nB {WHERE_IT_IS}\n  in here\n  of that"));
+        assert_eq!(why("hung", &lines(&threads), 45), format!("hung\nB {WHERE_IT_IS}\n  in here…"));
     }
 }
