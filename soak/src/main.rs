@@ -85,7 +85,7 @@ fn soak(options: &Options) -> Outcome {
         ("holders of locks", locks::holders_die),
         ("parties that meet", meetings::parties_die),
     ];
-    let (begun, mut chance) = (Instant::now(), Chance::new(options.seed));
+    let mut chance = Chance::new(options.seed);
     let mut totals = [Tally::default(); 5];
     // Some rounds of each, also in a short run: what is left over shows only between rounds.
     let length = Duration::from_secs_f64((options.minutes * 60.0 / 16.0).clamp(0.2, 4.0));
@@ -93,9 +93,11 @@ fn soak(options: &Options) -> Outcome {
     for (_, round) in rounds {
         round(&mut chance, length)?;
     }
-    let before = World::now()?;
+    // Nor does it count, however long it took.
+    let (before, begun) = (World::now()?, Instant::now());
     while begun.elapsed().as_secs_f64() < options.minutes * 60.0
         || totals.iter().map(|tally| tally.killed).sum::<u64>() < options.kills
+        || totals.iter().any(|tally| tally.killed == 0)
     {
         for ((what, round), total) in rounds.iter().zip(&mut totals) {
             total.add(round(&mut chance, length).map_err(|error| format!("get through a round of {what}: {error}"))?);

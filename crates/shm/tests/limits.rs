@@ -61,7 +61,10 @@ impl Program {
     fn new(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("shm-limits-{}-{name}", std::process::id()));
         fs::create_dir(&folder).unwrap();
-        fs::copy(std::env::current_exe().unwrap(), folder.join("program")).unwrap();
+        // Not by ourselves: what we have open for writing, a child that another test is just starting has too, and such a file
+        // can't be run.
+        let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(folder.join("program")).status();
+        assert!(copied.unwrap().success());
         fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
         Self(folder)
     }

@@ -237,7 +237,7 @@ fn a_getter_that_sleeps_gets_what_a_dead_consumer_had() {
     assert!(matches!(getter.told(), Told::Got(0, 0, _)));
     let took = began.elapsed();
     eprintln!("after {took:?}");
-    assert!(took < Duration::from_millis(200), "{took:?}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn a_getter_killed_asleep_costs_nothing() {
     let began = Instant::now();
     queue.put(item(0, 7)).unwrap();
     assert!(matches!(other.told(), Told::Got(0, 7, _)));
-    assert!(began.elapsed() < Duration::from_millis(200), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
 }
 
 #[test]

@@ -44,8 +44,9 @@ impl Publisher {
     /// Says how the camera is.
     pub(super) fn is(&mut self, condition: Condition, detail: &str) {
         self.streaming = condition == Condition::Streaming;
-        self.status.set(Number::Condition, condition as u64);
+        // The words first: whoever sees the condition finds those that belong to it.
         self.status.set_text(Text::Detail, detail);
+        self.status.set(Number::Condition, condition as u64);
     }
 
     /// A new session begins: its times start anew.

@@ -146,8 +146,9 @@ fn told(system: &System) {
 }
 
 fn time_and_memory(system: &System) {
+    let begin = Instant::now();
     let subject = spawn(system, "r.time", Config::default(), Recycle::after(Duration::from_millis(100)));
-    let (begin, old) = (Instant::now(), pid(&subject));
+    let old = pid(&subject);
     until_recycled(&subject, 2, old);
     assert!(begin.elapsed() >= Duration::from_millis(180));
     drop(subject);
@@ -191,7 +192,8 @@ fn a_replacement_that_fails(system: &System) {
 fn the_page(system: &System) {
     let (subject, old, new) = with_both(system, "r.page", false, Recycle::after_calls(1));
     let page = subject.status().view();
-    assert_eq!((page.get(Number::Pid), page.get(Number::FramesIn)), (new as u64, 0), "it begins anew");
+    wait_until("the page says so too", || page.get(Number::Pid) == new as u64);
+    assert_eq!(page.get(Number::FramesIn), 0, "it begins anew");
     std::fs::write(marker("r.page"), "").unwrap(); // it isn't replaced in its turn
     subject.frames(5).wait().unwrap();
     // The old one counts on, where nobody looks.
@@ -203,7 +205,7 @@ fn the_page(system: &System) {
     wait_until("its end is known", || subject.last_exit().is_some());
     assert_eq!((page.get(Number::FramesIn), page.get(Number::Pid)), (5, new as u64));
     subject.stop(LIMIT);
-    assert_eq!(page.get(Number::Pid), 0);
+    wait_until("the page says so too", || page.get(Number::Pid) == 0);
     std::fs::remove_file(marker("r.page")).unwrap();
 }
 
@@ -436,6 +438,7 @@ fn leaves_nothing(system: &System) {
         wait_until("it is replaced", || subject.recycled() >= times);
     }
     wait_until("the former one is gone", || children_called("r.many") == 1);
+    system.stop(&[], LIMIT); // the supervisor has done with it
     let before = descriptors();
     for times in 4..=20 {
         subject.count(1).wait().unwrap();

@@ -51,8 +51,8 @@ pub fn application(system: &System) -> Result<(), BoxError> {
     let both: [SubjectHandle; 2] = [member(&group, "first", &database)?, member(&group, "second", &database)?];
     let web = start("web", &[&database, &both[0]])?;
     // It takes a while to stop, and so must hold up whom it needs, and nobody else.
-    web.spin(150).detach();
     let stranger = start("stranger", &[])?;
+    web.spin(150).detach();
     if manner != "drop" {
         [&database, &both[0], &both[1], &web, &stranger].iter().for_each(|handle| handle.detach());
     }

@@ -95,12 +95,17 @@ fn fails_once(system: &System) {
 }
 
 fn die_soon(system: &System) {
-    let (pool, asked) = with(system, Workers::new(2), |_| Manner::DiesSoon).unwrap();
+    let (pool, asked) = match with(system, Workers::new(2), |_| Manner::DiesSoon) {
+        Ok(started) => started,
+        // On a busy machine one may die before it was given anything: then it is the start that fails.
+        Err(told) => return assert!(told.to_string().contains("SIGKILL"), "{told}"),
+    };
     super::wait_until("the idle pool gives up", || pool.join_for(Duration::ZERO) != Err(PoolError::StillOpen));
     let told = pool.join().unwrap_err();
     // On a busy machine one may die even before it is heard to be ready.
     let told = told.to_string();
-    assert!(told.contains("without having done anything") || told.contains("lost before it was ready"), "{told}");
+    let known = ["without having done anything", "lost before it was ready", "it died"];
+    assert!(known.iter().any(|known| told.contains(known)), "{told}");
     // Each of two seats is filled until five have died ready, and before each of them at most two may have died too soon.
     assert!(asked.load(Ordering::Relaxed) <= 2 * 5 * 3, "no endless respawn: {asked:?}");
 }

@@ -110,7 +110,7 @@ fn one_that_is_stopped(system: &System) {
     let subject = start_somehow(system, "d.by_exec");
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     assert!(!is_copy(pid(&subject)), "by exec");
-    assert!(log().contains("the zygote doesn't answer"), "{}", log());
+    wait_until("it is said", || log().contains("the zygote doesn't answer"));
     assert_eq!((before.half(2).wait().unwrap(), subject.half(2).wait().unwrap()), (1, 1));
     wait_until("and so it is no more", || {
         start_somehow(system, "d.wait").stop(LIMIT);

@@ -378,7 +378,7 @@ fn a_file_with_an_error_is_shown_and_mended_when_it_is_saved() {
     let failed = row(&program, name, |row| row["state"] == "failed" && !row["trouble"].is_null());
     let trouble = failed["trouble"].as_str().unwrap();
     assert!(trouble.contains("SyntaxError") && trouble.contains("mended.py") && trouble.contains("saved"), "{trouble}");
-    assert!(program.output().contains("SyntaxError"));
+    wait_for("it in the terminal", || program.output().contains("SyntaxError").then_some(()));
     row(&program, "demo.motion", works);
     files.write("mended.py", &block(160, "'first'"));
     row(&program, name, |row| works(row) && row["trouble"].is_null());
@@ -416,7 +416,7 @@ fn parameters_reach_the_block_and_one_that_it_lacks_is_told_with_those_that_it_h
         let failed = row(&program, "tuned.analyser", |row| row["state"] == "failed" && !row["trouble"].is_null());
         let trouble = failed["trouble"].as_str().unwrap();
         assert!(trouble.contains(says) && trouble.contains("limit: float = 0.5, label='cat'"), "{trouble}");
-        assert!(program.output().contains(says));
+        wait_for("it in the terminal", || program.output().contains(says).then_some(()));
         assert_eq!(program.stop(Signal::INT).1, Some(0));
     }
 }

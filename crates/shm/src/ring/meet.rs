@@ -12,7 +12,7 @@ use std::{
 use rustix::{
     event::epoll,
     io::Errno,
-    net::{SocketFlags, accept_with, sockopt::socket_peercred},
+    net::{Shutdown, SocketFlags, accept_with, shutdown, sockopt::socket_peercred},
     process::geteuid,
 };
 
@@ -238,7 +238,12 @@ impl Door {
             let Ok((events, _)) = epoll::wait(&self.epoll, &mut events, None) else { continue };
             for event in events {
                 match event.data.u64() {
-                    STOP => return,
+                    STOP => {
+                        // Also what a child that is just being started has of it: else that would let somebody in, and
+                        // the path would look as if it were served.
+                        let _ = shutdown(&self.listener, Shutdown::Both); // it fails only if it is closed
+                        return;
+                    }
                     KNOCK => self.open(),
                     _ => self.port.service(),
                 }
