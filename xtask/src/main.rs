@@ -5,6 +5,7 @@
 mod program;
 mod python;
 mod target;
+mod temporary;
 mod test;
 mod tidy;
 mod tree;

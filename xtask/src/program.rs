@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::{Outcome, target, tree};
+use crate::{Outcome, target, temporary, tree};
 
 /// Cargo, in the workspace, with the shared target folder.
 pub fn cargo(arguments: &[&str]) -> Command {
@@ -35,13 +35,16 @@ pub fn program(name: &str, folder: &str, arguments: &[&str]) -> Command {
 
 /// Runs it to its end, its output being ours.
 pub fn run(command: &mut Command) -> Outcome {
-    let ended = command.stdin(Stdio::null()).status().map_err(|error| format!("run `{}`: {error}", line(command)))?;
+    let ended = temporary::told(command)
+        .stdin(Stdio::null())
+        .status()
+        .map_err(|error| format!("run `{}`: {error}", line(command)))?;
     if ended.success() { Ok(()) } else { Err(format!("`{}` failed: {ended}", line(command)).into()) }
 }
 
 /// Runs it to its end and gives what it wrote to its standard output.
 pub fn output(command: &mut Command) -> Outcome<String> {
-    let output = command
+    let output = temporary::told(command)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()

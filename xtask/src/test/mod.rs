@@ -9,7 +9,7 @@ use std::{
 };
 
 use self::steps::{STEPS, Step};
-use crate::{Outcome, target};
+use crate::{Outcome, target, temporary};
 
 /// Runs the named steps, or all; stops at the first that fails. The last line says how many passed and failed.
 pub fn run(arguments: &[String]) -> Outcome {
@@ -21,6 +21,7 @@ pub fn run(arguments: &[String]) -> Outcome {
     let needs: BTreeSet<_> = chosen.iter().flat_map(|step| step.needs).copied().collect();
     machine::prepare(&needs)?;
     let _claim = target::claim()?;
+    let _temporary = temporary::Folder::create()?;
     let (mut passed, begun) = (0, Instant::now());
     for step in chosen {
         println!("\n=== {}: {}", step.name, step.what);

@@ -328,7 +328,7 @@ fn what_goes_wrong_again_and_again_is_told_now_and_then_and_stands() {
 #[test]
 #[ignore = "needs the Python package; `cargo xtask test e2e` runs it"]
 fn where_loading_hangs_is_said_before_it_is_killed() {
-    let files = Files::new("loads");
+    let files = Files::new("loading");
     let file = files.write("loads.py", "import time\ntime.sleep(600)\ndef loads(frame):\n    pass\n");
     let program = run(&["--ready-within", "4", "--analyse", &file]);
     let at_it = row(&program, "loads.analyser", |row| {
