@@ -201,7 +201,7 @@ class Subject(framewire.Process):
         hoard = []
         for _ in range(count):
             hoard.append(bytearray(b"x" * (1 << 20)))
-            time.sleep(0.001)
+            time.sleep(0.005)  # slowly: it is looked at a few times a second
 
     @framewire.command
     def multiply(self, size: int) -> float:
@@ -215,6 +215,11 @@ class Subject(framewire.Process):
         """Computes for ever in one C call that never lets the interpreter go."""
         with contextlib.suppress(OverflowError):
             sum(range(1 << 60))
+
+
+class NeverReady(framewire.Process):
+    def start(self) -> None:
+        time.sleep(1000)  # it is killed before
 
 
 class Leaves(framewire.Process):

@@ -103,7 +103,7 @@ def in_terminal(folder, text: str, send: bytes | signal.Signals) -> str:
                 told += os.read(terminal, 4096)
             except OSError:  # nothing yet, or nobody any more
                 time.sleep(0.01)
-            if not is_sent and b"child working" in told:
+            if not is_sent and b"child working\r\n" in told:
                 is_sent = True
                 if isinstance(send, bytes):
                     os.write(terminal, send)

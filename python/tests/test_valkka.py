@@ -104,13 +104,13 @@ def test_an_answer_that_comes_too_late_is_no_answer_to_the_next(kind):
     try:
         echoes.sendMessageToBack(valkka.MessageObject("echo", number=0))
         assert echoes.returnFromBack(timeout=LIMIT) == 0
-        echoes.sendMessageToBack(valkka.MessageObject("echo", number=1, after=0.3))
+        echoes.sendMessageToBack(valkka.MessageObject("echo", number=1, after=1.0))
         with pytest.raises(TimeoutError):
             echoes.returnFromBack(timeout=0.05)
-        echoes.sendMessageToBack(valkka.MessageObject("echo", number=2, after=0.3))
+        echoes.sendMessageToBack(valkka.MessageObject("echo", number=2, after=1.0))
         assert echoes.returnFromBack(timeout=LIMIT) == 2
         # Who asks again for the same gets it.
-        echoes.sendMessageToBack(valkka.MessageObject("echo", number=3, after=0.3))
+        echoes.sendMessageToBack(valkka.MessageObject("echo", number=3, after=1.0))
         with pytest.raises(TimeoutError):
             echoes.returnFromBack(timeout=0.05)
         assert echoes.returnFromBack(timeout=LIMIT) == 3
