@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that must hold, in steps that fail fast.
 
+mod interrupts;
 mod machine;
 mod steps;
 
@@ -22,6 +23,7 @@ pub fn run(arguments: &[String]) -> Outcome {
     machine::prepare(&needs)?;
     let _claim = target::claim()?;
     let _temporary = temporary::Folder::create()?;
+    interrupts::hear()?;
     let (mut passed, begun) = (0, Instant::now());
     for step in chosen {
         println!("\n=== {}: {}", step.name, step.what);
