@@ -26,8 +26,8 @@ from framewire._failures import SpawnError
 __all__ = ["Zygote", "main"]
 
 
-# In seconds.
-_THREADS_END_WITHIN = 0.2
+# In seconds. One that was told to end may have to wait for a processor; whoever stays makes no zygote possible, for good.
+_THREADS_END_WITHIN = 1.0
 
 
 class Zygote:
