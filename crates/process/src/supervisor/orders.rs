@@ -69,7 +69,7 @@ pub(crate) enum Which {
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub id: u64,
-    /// Not later than somebody wanted it started.
+    /// Since when it is wanted: what its application had given up by then, it doesn't get.
     pub asked_at: Instant,
     pub blueprint: Blueprint,
     pub restart: Restart,

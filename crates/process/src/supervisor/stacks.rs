@@ -26,7 +26,7 @@ const MOST_THREADS: usize = 16;
 const STACK_BYTES: usize = 16 * 1024;
 const MOST_ADDRESSES: usize = 12;
 /// One that takes longer to stop is in the kernel's hands; what can be seen of it then is.
-const STOPS_WITHIN: Duration = Duration::from_millis(50);
+const STOPS_WITHIN: Duration = Duration::from_millis(250);
 
 /// Reads them on a thread of their own, and gives them as an order. The process stays stopped.
 pub(super) fn read(id: u64, launched: &Launched, orders: Orders) -> io::Result<()> {

@@ -133,7 +133,7 @@ fn it_sleeps(system: &System) {
     let pid = subject.process_id().unwrap();
     let mut before = wake_ups(pid);
     wait_until("it has gone to sleep", || {
-        thread::sleep(Duration::from_millis(20)); // sleep: two looks at one moment tell nothing
+        thread::sleep(Duration::from_millis(100)); // sleep: two looks at one moment tell nothing
         let now = wake_ups(pid);
         std::mem::replace(&mut before, now.clone()) == now
     });

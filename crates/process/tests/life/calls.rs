@@ -115,7 +115,7 @@ fn calls_are_awaited(system: &System) {
 
 fn a_dropped_call(system: &System) {
     let subject = start(system, "a");
-    subject.spin(100).detach(); // keeps it from looking at the next one
+    subject.spin(300).detach(); // keeps it from looking at the next one
     let mut dropped = Box::pin(std::future::IntoFuture::into_future(subject.add(100)));
     let waker = futures::task::noop_waker();
     let polled = dropped.as_mut().poll(&mut std::task::Context::from_waker(&waker));

@@ -104,8 +104,8 @@ fn in_groups(_system: &System) {
     let said = Command::new("/proc/self/exe").arg(APPLICATION).arg(&root).output().unwrap();
     let (output, error) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
     assert!(said.status.success() && output.contains("went through"), "{output}{error}");
-    // Nothing is left: only what is empty can be removed.
-    fs::remove_dir(&root).unwrap();
+    // Nothing is left: only what is empty can be removed. What was just killed takes the kernel a moment.
+    wait_until("it is empty", || fs::remove_dir(&root).is_ok());
 }
 
 /// What an application says that is started inside of a group and looks for it.

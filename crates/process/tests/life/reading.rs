@@ -71,7 +71,7 @@ fn in_steps(system: &System) {
     let mut asked = subject.add(1).into_future();
     assert_eq!(asked.wait_for(None).unwrap().unwrap(), 1);
     // Asked by blocking, and then awaited.
-    let mut asked = subject.spin(50).into_future();
+    let mut asked = subject.spin(300).into_future();
     assert!(asked.wait_for(Some(Duration::ZERO)).is_none());
     futures::executor::block_on(asked).unwrap();
     assert_eq!(subject.add(1).wait().unwrap(), 2);

@@ -109,7 +109,7 @@ fn a_descriptor(system: &System) {
         let limit = limit.try_into().unwrap();
         poll(&mut [PollFd::from_borrowed_fd(select.as_fd(), PollFlags::IN)], Some(&limit)).unwrap() == 1
     };
-    let asked = select.call(subject.work(50));
+    let asked = select.call(subject.work(300));
     assert_eq!(select.wait(Duration::ZERO).unwrap(), Some(Vec::new()));
     assert!(!is_readable(&select, Duration::ZERO));
     assert!(is_readable(&select, LIMIT));
