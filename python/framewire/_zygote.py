@@ -26,7 +26,7 @@ from framewire._failures import SpawnError
 __all__ = ["Zygote", "main"]
 
 
-# In seconds. One that was told to end may have to wait for a processor; whoever stays makes no zygote possible, for good.
+# In seconds. One that was told to end may have to wait for a processor, and if one stays there is no zygote, for good.
 _THREADS_END_WITHIN = 1.0
 
 
