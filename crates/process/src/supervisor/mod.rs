@@ -187,7 +187,7 @@ impl Supervisor {
                 }
                 let (id, name) = (plan.id, &plan.blueprint.name);
                 let former = self.names.get(name).copied();
-                if former.is_some_and(|id| !self.is_over(id)) {
+                if former.is_some_and(|id| !is_over(&self.children, id)) {
                     return refuse(&plan, "there is a process of that name already");
                 }
                 if let Some((group, level)) = plan.group
@@ -341,7 +341,7 @@ impl Supervisor {
         }
         while let Some(departure) = &mut self.departure {
             let (children, grace) = (&self.children, departure.grace);
-            let next = departure.next(|id| children.get(&id).is_none_or(Child::is_over));
+            let next = departure.next(|id| is_over(children, id));
             if next.is_empty() {
                 return;
             }
@@ -373,14 +373,9 @@ impl Supervisor {
         }
     }
 
-    /// Whether there is no such child, or it won't be back.
-    fn is_over(&self, id: u64) -> bool {
-        self.children.get(&id).is_none_or(Child::is_over)
-    }
-
     fn forget_those_over(&mut self) {
         let children = &self.children;
-        let gone: Vec<u64> = self.forgotten.extract_if(.., |id| children.get(id).is_none_or(Child::is_over)).collect();
+        let gone: Vec<u64> = self.forgotten.extract_if(.., |id| is_over(children, *id)).collect();
         gone.into_iter().for_each(|id| self.forget(id));
     }
 
@@ -396,13 +391,18 @@ impl Supervisor {
     fn answer_stops(&mut self) {
         let children = &self.children;
         self.stops.retain(|stop| {
-            let gone = stop.children.iter().all(|id| children.get(id).is_none_or(Child::is_over));
+            let gone = stop.children.iter().all(|id| is_over(children, *id));
             if gone {
                 let _ = stop.done.send(());
             }
             !gone
         });
     }
+}
+
+/// Whether there is no such child, or it won't be back.
+fn is_over(children: &HashMap<u64, Child>, id: u64) -> bool {
+    children.get(&id).is_none_or(Child::is_over)
 }
 
 /// Lets nothing begin, and leaves nobody waiting for it.
