@@ -8,6 +8,7 @@ use std::{
     fs::{self, File, TryLockError},
     io::{self, Read, Seek, Write},
     path::{Path, PathBuf},
+    time::UNIX_EPOCH,
 };
 
 use crate::{
@@ -52,6 +53,9 @@ pub fn claim() -> Outcome<Claim> {
     if !is_ours(&mut file).map_err(failed)? {
         run(&mut cargo(&["clean", "--quiet", "--workspace"]))?;
         run(&mut cargo(&["clean", "--quiet", "--workspace", "--release"]))?;
+        // Miri builds in a folder of its own, for a named target; what it built names the clone's folder, too.
+        let miri = folder.join("miri");
+        run(cargo(&["clean", "--quiet", "--workspace", "--target", "host-tuple", "--target-dir"]).arg(miri))?;
         make_ours(&mut file).map_err(failed)?;
     }
     Ok(Claim { lock: Some((folder, file)) })
@@ -80,11 +84,20 @@ fn open(path: &Path) -> io::Result<File> {
 fn is_ours(file: &mut File) -> io::Result<bool> {
     let mut last = Vec::new();
     file.read_to_end(&mut last)?;
-    Ok(last == tree::root().as_os_str().as_encoded_bytes())
+    Ok(last == this_clone())
 }
 
 fn make_ours(file: &mut File) -> io::Result<()> {
     file.rewind()?;
     file.set_len(0)?;
-    file.write_all(tree::root().as_os_str().as_encoded_bytes())
+    file.write_all(&this_clone())
+}
+
+/// Its folder, and when that was made where the file system knows: another clone may stand there later, with files that
+/// keep the times of their commits.
+fn this_clone() -> Vec<u8> {
+    let root = tree::root();
+    let made = fs::metadata(root).and_then(|folder| folder.created()).ok();
+    let made = made.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |since| since.as_nanos());
+    [root.as_os_str().as_encoded_bytes(), format!(" {made}").as_bytes()].concat()
 }
