@@ -89,6 +89,7 @@ mod recycle;
 mod restart;
 mod select;
 mod spawn;
+mod spin;
 mod supervisor;
 mod surroundings;
 mod system;

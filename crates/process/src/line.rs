@@ -24,6 +24,7 @@ use shm::wire::{Packet, ReceiveError, SendError, Socket, Unreceived};
 use crate::{
     connection::{Connection, lock},
     message::{Lost, Message, NotAMessage},
+    spin::Spin,
     supervisor::{Order, Orders},
 };
 
@@ -49,6 +50,8 @@ struct Turn {
     left: VecDeque<Left>,
     /// The supervisor waits for `given_back`.
     is_awaited: bool,
+    /// Of callers, one after the other.
+    spin: Spin,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +114,8 @@ pub(crate) struct Right {
     reader: Reader,
     /// The supervisor has something to look at besides what was left.
     tells: bool,
+    /// A caller's, as long as it has the right.
+    spin: Spin,
 }
 
 impl Line {
@@ -161,8 +166,9 @@ impl Line {
         // A line that the supervisor doesn't watch any more is at its end.
         self.watch_for(Some(Reader::Caller)).then_some(())?;
         turn.reader = Some(Reader::Caller);
+        let spin = turn.spin;
         drop(turn);
-        Some(Right { line: self.clone(), reader: Reader::Caller, tells: false })
+        Some(Right { line: self.clone(), reader: Reader::Caller, tells: false, spin })
     }
 
     /// The right, for the supervisor. `None` if a caller has it: as that gives it back, the supervisor is woken if there
@@ -174,7 +180,7 @@ impl Line {
         }
         turn.reader = Some(Reader::Supervisor);
         drop(turn);
-        Some(Right { line: self.clone(), reader: Reader::Supervisor, tells: false })
+        Some(Right { line: self.clone(), reader: Reader::Supervisor, tells: false, spin: Spin::default() })
     }
 
     /// As [`for_supervisor`](Self::for_supervisor), of a child that has ended: a caller that reads is sent away. What the child has
@@ -190,7 +196,7 @@ impl Line {
         }
         (turn.reader, turn.is_awaited) = (Some(Reader::Supervisor), false);
         drop(turn);
-        Right { line: self.clone(), reader: Reader::Supervisor, tells: false }
+        Right { line: self.clone(), reader: Reader::Supervisor, tells: false, spin: Spin::default() }
     }
 }
 
@@ -291,8 +297,15 @@ impl Right {
         Read::NoMore
     }
 
-    fn receive(&self, end: Option<Instant>) -> Result<Packet, Unreceived> {
+    fn receive(&mut self, end: Option<Instant>) -> Result<Packet, Unreceived> {
         let socket = &self.line.socket;
+        let found = self.spin.until(end, || match socket.try_receive_or_head() {
+            Err(Unreceived { error: ReceiveError::Empty, .. }) => None,
+            received => Some(received),
+        });
+        if let Some(received) = found {
+            return received;
+        }
         let Some(end) = end else { return socket.receive_or_head() };
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -333,6 +346,7 @@ impl Drop for Right {
         // The supervisor goes on by itself with what it hasn't heard yet.
         let mut tells = None;
         if let (Reader::Caller, Some(watch)) = (self.reader, self.line.watch.get()) {
+            turn.spin = self.spin;
             // Under the lock: what the next caller sets must come after this.
             self.line.watch_for(None);
             tells = Some(watch).filter(|_| self.tells || !turn.left.is_empty());

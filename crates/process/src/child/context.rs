@@ -16,12 +16,7 @@ use shm::{
     wire::Packet,
 };
 
-use super::{
-    Line, Voice,
-    control::{self, Inbox},
-    emit::Emitter,
-    event_loop,
-};
+use super::{Line, Voice, control::Inbox, emit::Emitter, event_loop, standby};
 use crate::{BoxError, Process, System, grace::for_children, program::Table};
 
 type Callback<P> = Arc<dyn Fn(&mut P, &mut Context<P>) -> Result<(), BoxError>>;
@@ -67,7 +62,7 @@ impl<P: Process> Context<P> {
     ) -> Result<Self, BoxError> {
         let (bell, epoll) = (Doorbell::new()?, epoll::create(epoll::CreateFlags::CLOEXEC)?);
         epoll::add(&epoll, &bell, epoll::EventData::new_u64(event_loop::BELL), epoll::EventFlags::IN)?;
-        epoll::add(&epoll, &line, epoll::EventData::new_u64(event_loop::LINE), control::IN_TURNS)?;
+        epoll::add(&epoll, &line, epoll::EventData::new_u64(event_loop::LINE), standby::IN_TURNS)?;
         let next_token = event_loop::FIRST_WATCH;
         // From where its predecessor left it, so that it changes whatever happens.
         let beat = Cell::new(status.view().get(Number::Heartbeat) | 1);

@@ -4,15 +4,13 @@ use std::{
     collections::{HashSet, VecDeque},
     fs::File,
     io,
-    mem::MaybeUninit,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd},
     sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
     thread,
     time::{Duration, Instant},
 };
 
 use rustix::{
-    event::epoll,
     io::Errno,
     process::{Signal, getpid, kill_process, kill_process_group},
 };
@@ -23,16 +21,11 @@ use shm::{
     wire::{Packet, ReceiveError, SendError, Socket},
 };
 
-use super::emit::Emitter;
+use super::{emit::Emitter, standby::Standby};
 use crate::{
     BoxError, grace,
     message::{Failure, Kind, Lost, Message},
 };
-
-/// How both threads watch the line: the kernel wakes one of them for a message, and both for its end. It goes through those
-/// who watch in the order in which they came to do so, and passes by an epoll in which nobody sleeps. So the event loop, which came
-/// first, hears of a message if it sleeps, and else the control thread.
-pub(super) const IN_TURNS: epoll::EventFlags = epoll::EventFlags::IN.union(epoll::EventFlags::EXCLUSIVE);
 
 /// As many messages are taken in before the other thread may: an event loop mustn't take in a flood for ever.
 const MESSAGES_A_TURN: usize = 64;
@@ -94,6 +87,7 @@ pub(crate) struct Inbox {
     pub bell: Doorbell,
     /// The control thread's: the event loop has left something unread, and is about to be busy.
     left: Doorbell,
+    pub standby: Standby,
 }
 
 impl Line {
@@ -172,7 +166,8 @@ impl Inbox {
     pub(super) fn new(line: Line, emitter: Arc<Emitter>, status: Arc<StatusPage>) -> io::Result<Self> {
         status.set(Number::CallsTaken, 0);
         let (bell, left) = (Doorbell::new()?, Doorbell::new()?);
-        Ok(Self { line, reading: Mutex::default(), queue: Mutex::default(), emitter, status, bell, left })
+        let standby = Standby::new(line.clone(), &left)?;
+        Ok(Self { line, reading: Mutex::default(), queue: Mutex::default(), emitter, status, bell, left, standby })
     }
 
     /// The event loop's, whenever it has slept and before it does anything else: takes in what it was woken for. From then on
@@ -323,11 +318,10 @@ impl Inbox {
     }
 
     /// The control thread's: reads what comes while the event loop doesn't sleep.
-    fn attend(&self, epoll: &OwnedFd) {
-        let mut events = [MaybeUninit::<epoll::Event>::uninit(); 2];
+    fn attend(&self) {
         loop {
-            match epoll::wait(epoll, &mut events, None) {
-                Ok(_) | Err(Errno::INTR) => {}
+            match self.standby.wait() {
+                Ok(()) | Err(Errno::INTR) => {}
                 Err(errno) => self.line.has_ended(&errno),
             }
             // Before the line is read: what is left from now on rings again.
@@ -343,11 +337,9 @@ impl Inbox {
 }
 
 /// Starts the thread that listens while a handler computes. When the parent is gone it ends this process, whatever that
-/// does: there is nobody left to work for. The event loop's epoll must have the line already: who watches first is woken first.
+/// does: there is nobody left to work for.
 pub(super) fn listen(inbox: Arc<Inbox>) -> io::Result<()> {
-    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    epoll::add(&epoll, &inbox.line, epoll::EventData::new_u64(0), IN_TURNS)?;
-    epoll::add(&epoll, &inbox.left, epoll::EventData::new_u64(1), epoll::EventFlags::IN)?;
+    inbox.standby.watch()?;
     let control = thread::Builder::new().name("control".to_owned()).stack_size(128 * 1024);
-    control.spawn(move || inbox.attend(&epoll)).map(drop)
+    control.spawn(move || inbox.attend()).map(drop)
 }

@@ -1,12 +1,13 @@
 //! The loop of a child: commands, doorbell, watched descriptors, one after the other.
 
 use std::{
-    mem::MaybeUninit,
+    os::fd::OwnedFd,
     panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
 
 use rustix::{
+    buffer::spare_capacity,
     event::{Timespec, epoll},
     io::Errno,
 };
@@ -24,6 +25,7 @@ use crate::{
     message::{Failure, Kind, Message},
     pool::Bench,
     process::Dispatched,
+    spin::Spin,
 };
 
 /// Token of the process's doorbell.
@@ -81,13 +83,19 @@ struct Loop<'l, P: Commands> {
     bench: Option<Bench>,
     /// It was asked to stop: until when its asynchronous calls may go on.
     stop_at: Option<Instant>,
+    /// It has answered a call since it has slept, so that another one may come soon.
+    has_answered: bool,
+    spin: Spin,
+    /// What it was woken by.
+    events: Vec<epoll::Event>,
 }
 
 impl<'l, P: Commands> Loop<'l, P> {
     fn new(shared: &'l Shared<P>, inbox: &'l Inbox) -> Self {
         let line = shared.with_context(|_, cx| cx.line().clone());
         let calls = Calls::new(P::CONCURRENT_CALLS, &inbox.bell);
-        Self { shared, inbox, line, calls, bench: None, stop_at: None }
+        let (spin, events) = (Spin::default(), Vec::with_capacity(32));
+        Self { shared, inbox, line, calls, bench: None, stop_at: None, has_answered: false, spin, events }
     }
 
     fn run(mut self) -> Result<(), BoxError> {
@@ -109,9 +117,10 @@ impl<'l, P: Commands> Loop<'l, P> {
 
     /// Goes on with the asynchronous calls that can.
     fn go_on(&mut self) -> Result<Turn, BoxError> {
-        let (inbox, line) = (self.inbox, &self.line);
+        let (inbox, line, has_answered) = (self.inbox, &self.line, &mut self.has_answered);
         self.calls.go_on(|id, end| {
             inbox.ended(id);
+            *has_answered = true;
             match end {
                 End::Answered(answer) => reply(line, id, Ok(answer)),
                 End::Failed(failure) => reply(line, id, Err(failure)),
@@ -161,26 +170,27 @@ impl<'l, P: Commands> Loop<'l, P> {
             Turn::Again => Some(Duration::ZERO),
             Turn::Sleep => self.stop_at.map(|at| at.saturating_duration_since(Instant::now())),
         };
-        // A time that is too long for the kernel is for ever.
-        let limit = left.and_then(|left| Timespec::try_from(left).ok());
-        let mut events = [MaybeUninit::<epoll::Event>::uninit(); 32];
-        let waited = self.shared.with_context(|_, cx| {
+        self.events.clear();
+        let shared = self.shared;
+        let waited = shared.with_context(|_, cx| {
             cx.sleeps(turn == Turn::Sleep);
-            let waited = epoll::wait(&cx.epoll, &mut events, limit.as_ref());
+            let waited = match turn {
+                Turn::Again => wait(&cx.epoll, &mut self.events, left),
+                Turn::Sleep => self.sleep(&cx.epoll, left),
+            };
             cx.sleeps(false);
             waited
         });
         // Whatever has ended the sleep: a message that came until then is known to nobody else.
-        let has_slept = turn == Turn::Sleep;
-        if has_slept {
+        if turn == Turn::Sleep {
             self.inbox.look();
         }
-        let (ready, _) = match waited {
-            Ok(ready) => ready,
+        match waited {
+            Ok(_) => {}
             Err(Errno::INTR) => return Ok(()),
             Err(errno) => return Err(format!("wait for something to do: {errno}").into()),
-        };
-        for event in ready {
+        }
+        for event in &self.events {
             match event.data.u64() {
                 BELL => self.shared.with_context(|_, cx| cx.bell().quiet()),
                 INBOX => self.inbox.bell.quiet(),
@@ -194,6 +204,23 @@ impl<'l, P: Commands> Loop<'l, P> {
             }
         }
         Ok(())
+    }
+
+    /// Sleeps until there is something to do; behind a call it looks for the next one first.
+    fn sleep(&mut self, epoll: &OwnedFd, limit: Option<Duration>) -> Result<usize, Errno> {
+        if std::mem::take(&mut self.has_answered) {
+            if self.spin.pays() {
+                self.inbox.standby.lease();
+            }
+            let found = self.spin.until(self.stop_at, || match wait(epoll, &mut self.events, Some(Duration::ZERO)) {
+                Ok(0) => None,
+                found => Some(found),
+            });
+            if let Some(found) = found {
+                return found;
+            }
+        }
+        wait(epoll, &mut self.events, limit)
     }
 
     fn answer(&mut self, message: &Message) -> Result<(), BoxError> {
@@ -218,8 +245,15 @@ impl<'l, P: Commands> Loop<'l, P> {
             Err(error) => Err(plain(&error)),
         };
         self.inbox.done();
+        self.has_answered = true;
         reply(&self.line, message.id, done)
     }
+}
+
+fn wait(epoll: &OwnedFd, events: &mut Vec<epoll::Event>, limit: Option<Duration>) -> Result<usize, Errno> {
+    // A time that is too long for the kernel is for ever.
+    let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+    epoll::wait(epoll, spare_capacity(events), limit.as_ref())
 }
 
 fn reply(line: &Line, id: u64, done: Result<Packet, Failure>) -> Result<(), BoxError> {

@@ -8,6 +8,7 @@ mod event_loop;
 pub(crate) mod panics;
 pub(crate) mod running;
 mod shared;
+mod standby;
 mod voice;
 
 use std::{

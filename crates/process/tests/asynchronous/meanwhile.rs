@@ -129,7 +129,8 @@ fn wake_ups(pid: i32) -> BTreeMap<String, String> {
 fn it_sleeps(system: &System) {
     let subject = start(system, "meanwhile");
     let asked: Vec<_> = (0..20).map(|key| ask(subject.hold(key))).collect();
-    subject.ping(1).wait().unwrap();
+    // So many in a row that it has looked for the next one, too.
+    (0..1000).for_each(|number| _ = subject.ping(number).wait().unwrap());
     let pid = subject.process_id().unwrap();
     let mut before = wake_ups(pid);
     wait_until("it has gone to sleep", || {

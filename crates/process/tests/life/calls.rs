@@ -33,6 +33,7 @@ pub const TESTS: &[Test] = &[
     ("a_panics_trace_comes_back", a_trace),
     ("a_handler_sees_that_it_is_cancelled", a_handler_sees),
     ("calls_are_taken_and_refused_and_cancelled_while_a_handler_computes", while_it_computes),
+    ("a_handler_that_computes_amid_quick_calls_hears_that_it_was_cancelled", amid_quick_calls),
     ("a_refused_call_is_answered_though_the_parent_reads_late", refused),
     ("a_large_message_without_a_descriptor_for_it_is_that_calls_error", no_descriptor),
     ("a_hundred_megabytes_there_and_back", a_hundred_megabytes),
@@ -210,6 +211,24 @@ fn while_it_computes(system: &System) {
     answers.sort_unstable();
     assert!(answers.into_iter().eq(1..=MOST), "each once");
     assert!(subject.was_cancelled().wait().unwrap());
+    subject.stop(LIMIT);
+}
+
+/// Quick calls in a row are looked for by the event loop alone; that mustn't last while a handler computes.
+fn amid_quick_calls(system: &System) {
+    let subject = start(system, "c.quick");
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    for _ in 0..50 {
+        for _ in 0..20 {
+            subject.add(0).wait().unwrap();
+        }
+        let taken = subject.status().view().get(Number::CallsTaken);
+        let mut working = Box::pin(subject.work(600_000).into_future());
+        assert!(working.as_mut().poll(&mut context).is_pending());
+        wait_until("it computes", || subject.status().view().get(Number::CallsTaken) > taken);
+        drop(working);
+        assert!(subject.was_cancelled().wait_for(LIMIT).unwrap());
+    }
     subject.stop(LIMIT);
 }
 
