@@ -57,16 +57,17 @@ impl Contender for Pipelined {
         let (begun, mut left) = (now_ns(), u64::from(count));
         let mut message = [0; BYTES];
         while left > 0 {
-            for raw in &self.0 {
-                for _ in 0..WINDOW.min(left) {
-                    raw.tell(&message)?;
-                }
+            // As many come back as were sent, or the next turn would find them, and in time a full line.
+            let asked = self.0.each_ref().map(|raw| {
+                let share = WINDOW.min(left);
+                left -= share;
+                (raw, share)
+            });
+            for (raw, share) in asked {
+                (0..share).try_for_each(|_| raw.tell(&message))?;
             }
-            for raw in &self.0 {
-                for _ in 0..WINDOW.min(left) {
-                    raw.hear(&mut message)?;
-                }
-                left = left.saturating_sub(WINDOW);
+            for (raw, share) in asked {
+                (0..share).try_for_each(|_| raw.hear(&mut message).map(drop))?;
             }
         }
         let seconds = (now_ns() - begun) as f64 / 1e9;
