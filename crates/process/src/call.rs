@@ -193,7 +193,7 @@ struct Sent {
 impl Sent {
     /// Waits for the answer, and reads it off the line if this thread may, which `right` says if that is known.
     fn wait(&self, right: Option<Right>, end: Option<Instant>) -> Option<Result<Packet, CallError>> {
-        if let Some(mut right) = right.or_else(|| self.line.upgrade()?.for_caller()) {
+        if let Some(mut right) = right.or_else(|| self.line.upgrade()?.for_caller().map(Right::sleeping)) {
             loop {
                 // Before it sleeps, as its answer may have come before it had the right. From then on nobody else reads.
                 if let Some(answer) = self.answer.take() {

@@ -114,8 +114,8 @@ pub(crate) struct Right {
     reader: Reader,
     /// The supervisor has something to look at besides what was left.
     tells: bool,
-    /// A caller's, as long as it has the right.
-    spin: Spin,
+    /// A caller's that looks before it sleeps, as long as it has the right.
+    spin: Option<Spin>,
 }
 
 impl Line {
@@ -166,7 +166,7 @@ impl Line {
         // A line that the supervisor doesn't watch any more is at its end.
         self.watch_for(Some(Reader::Caller)).then_some(())?;
         turn.reader = Some(Reader::Caller);
-        let spin = turn.spin;
+        let spin = Some(turn.spin);
         drop(turn);
         Some(Right { line: self.clone(), reader: Reader::Caller, tells: false, spin })
     }
@@ -180,7 +180,7 @@ impl Line {
         }
         turn.reader = Some(Reader::Supervisor);
         drop(turn);
-        Some(Right { line: self.clone(), reader: Reader::Supervisor, tells: false, spin: Spin::default() })
+        Some(Right { line: self.clone(), reader: Reader::Supervisor, tells: false, spin: None })
     }
 
     /// As [`for_supervisor`](Self::for_supervisor), of a child that has ended: a caller that reads is sent away. What the child has
@@ -196,7 +196,7 @@ impl Line {
         }
         (turn.reader, turn.is_awaited) = (Some(Reader::Supervisor), false);
         drop(turn);
-        Right { line: self.clone(), reader: Reader::Supervisor, tells: false, spin: Spin::default() }
+        Right { line: self.clone(), reader: Reader::Supervisor, tells: false, spin: None }
     }
 }
 
@@ -265,6 +265,12 @@ impl Right {
         &self.line
     }
 
+    /// A caller's that has waited before, in vain: it doesn't look again before it sleeps.
+    pub(crate) fn sleeping(mut self) -> Self {
+        self.spin = None;
+        self
+    }
+
     /// A caller's: waits for a message, until `end`, and delivers it. The line is the supervisor's if that is `NoMore`.
     pub(crate) fn read(&mut self, connection: &Connection, end: Option<Instant>) -> Read {
         let left = match self.receive(end).map_err(Lost::of) {
@@ -299,11 +305,11 @@ impl Right {
 
     fn receive(&mut self, end: Option<Instant>) -> Result<Packet, Unreceived> {
         let socket = &self.line.socket;
-        let found = self.spin.until(end, || match socket.try_receive_or_head() {
+        let look = || match socket.try_receive_or_head() {
             Err(Unreceived { error: ReceiveError::Empty, .. }) => None,
             received => Some(received),
-        });
-        if let Some(received) = found {
+        };
+        if let Some(received) = self.spin.as_mut().and_then(|spin| spin.until(end, look)) {
             return received;
         }
         let Some(end) = end else { return socket.receive_or_head() };
@@ -346,7 +352,7 @@ impl Drop for Right {
         // The supervisor goes on by itself with what it hasn't heard yet.
         let mut tells = None;
         if let (Reader::Caller, Some(watch)) = (self.reader, self.line.watch.get()) {
-            turn.spin = self.spin;
+            turn.spin = self.spin.unwrap_or(turn.spin);
             // Under the lock: what the next caller sets must come after this.
             self.line.watch_for(None);
             tells = Some(watch).filter(|_| self.tells || !turn.left.is_empty());

@@ -85,8 +85,6 @@ pub(crate) struct Inbox {
     status: Arc<StatusPage>,
     /// The event loop's.
     pub bell: Doorbell,
-    /// The control thread's: the event loop has left something unread, and is about to be busy.
-    left: Doorbell,
     pub standby: Standby,
 }
 
@@ -165,9 +163,8 @@ impl AsFd for Line {
 impl Inbox {
     pub(super) fn new(line: Line, emitter: Arc<Emitter>, status: Arc<StatusPage>) -> io::Result<Self> {
         status.set(Number::CallsTaken, 0);
-        let (bell, left) = (Doorbell::new()?, Doorbell::new()?);
-        let standby = Standby::new(line.clone(), &left)?;
-        Ok(Self { line, reading: Mutex::default(), queue: Mutex::default(), emitter, status, bell, left, standby })
+        let (bell, standby) = (Doorbell::new()?, Standby::new(line.clone())?);
+        Ok(Self { line, reading: Mutex::default(), queue: Mutex::default(), emitter, status, bell, standby })
     }
 
     /// The event loop's, whenever it has slept and before it does anything else: takes in what it was woken for. From then on
@@ -181,7 +178,7 @@ impl Inbox {
         };
         let is_dry = reading.is_some_and(|_reading| self.take_in(|| {}));
         if !is_dry {
-            self.left.ring();
+            self.standby.ring();
         }
     }
 
@@ -324,8 +321,6 @@ impl Inbox {
                 Ok(()) | Err(Errno::INTR) => {}
                 Err(errno) => self.line.has_ended(&errno),
             }
-            // Before the line is read: what is left from now on rings again.
-            self.left.quiet();
             while !self.take_in_as_second() {}
         }
     }

@@ -19,6 +19,7 @@ use super::{
     control::{Inbox, too_many},
     panics,
     running::End,
+    standby::Back,
 };
 use crate::{
     BoxError, Commands,
@@ -172,10 +173,10 @@ impl<'l, P: Commands> Loop<'l, P> {
         };
         self.events.clear();
         let shared = self.shared;
-        let waited = shared.with_context(|_, cx| {
+        let (waited, back) = shared.with_context(|_, cx| {
             cx.sleeps(turn == Turn::Sleep);
             let waited = match turn {
-                Turn::Again => wait(&cx.epoll, &mut self.events, left),
+                Turn::Again => (wait(&cx.epoll, &mut self.events, left), None),
                 Turn::Sleep => self.sleep(&cx.epoll, left),
             };
             cx.sleeps(false);
@@ -185,6 +186,7 @@ impl<'l, P: Commands> Loop<'l, P> {
         if turn == Turn::Sleep {
             self.inbox.look();
         }
+        drop(back);
         match waited {
             Ok(_) => {}
             Err(Errno::INTR) => return Ok(()),
@@ -206,21 +208,20 @@ impl<'l, P: Commands> Loop<'l, P> {
         Ok(())
     }
 
-    /// Sleeps until there is something to do; behind a call it looks for the next one first.
-    fn sleep(&mut self, epoll: &OwnedFd, limit: Option<Duration>) -> Result<usize, Errno> {
+    /// Sleeps until there is something to do; behind a call it looks for the next one first. While looking pays, the control
+    /// thread stands back: until what was found is read, or it would be woken for that.
+    fn sleep(&mut self, epoll: &OwnedFd, limit: Option<Duration>) -> (Result<usize, Errno>, Option<Back<'l>>) {
         if std::mem::take(&mut self.has_answered) {
-            if self.spin.pays() {
-                self.inbox.standby.lease();
-            }
+            let back = self.spin.pays().then(|| self.inbox.standby.stand_back()).flatten();
             let found = self.spin.until(self.stop_at, || match wait(epoll, &mut self.events, Some(Duration::ZERO)) {
                 Ok(0) => None,
                 found => Some(found),
             });
             if let Some(found) = found {
-                return found;
+                return (found, back);
             }
         }
-        wait(epoll, &mut self.events, limit)
+        (wait(epoll, &mut self.events, limit), None)
     }
 
     fn answer(&mut self, message: &Message) -> Result<(), BoxError> {

@@ -1,19 +1,18 @@
-//! What the control thread sleeps on, and how the event loop has the line for itself: for a millisecond, and again.
+//! What the control thread sleeps on: the line, but while the event loop looks for the next call by itself.
 //!
-//! An event loop that looks for the next call isn't asleep, so that call would wake the control thread. While looking
-//! pays, the event loop *leases* the line: the control thread doesn't watch it. A timer ends that whatever the event loop
-//! does then. So what comes for one that computes is read a millisecond later at most, and one that sleeps has heard of it.
+//! An event loop that looks isn't asleep, so whatever comes would wake the control thread, too. So the control thread *stands
+//! back* meanwhile: its epoll doesn't have the line. It has it again before the event loop does anything else.
 
 use std::{
+    io,
     mem::MaybeUninit,
     os::fd::OwnedFd,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use rustix::{
     event::{Timespec, epoll},
     io::Errno,
-    time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime},
 };
 use shm::doorbell::Doorbell;
 
@@ -21,95 +20,118 @@ use super::Line;
 
 /// How both threads watch the line: the kernel wakes one of them for a message, and both for its end. It goes through those
 /// who watch in the order in which they came to do so, and passes by an epoll in which nobody sleeps. So the event loop, which came
-/// first, hears of a message if it sleeps, and else the control thread.
+/// first and stays, hears of a message if it sleeps, and else the control thread.
 pub(super) const IN_TURNS: epoll::EventFlags = epoll::EventFlags::IN.union(epoll::EventFlags::EXCLUSIVE);
 
-const LEASE_NS: i64 = 1_000_000;
-
-const LINE: u64 = 0;
-const LEFT: u64 = 1;
-const TIMER: u64 = 2;
+/// How often a line is read that can't be watched.
+const UNWATCHED: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 
 #[derive(Debug)]
 pub(super) struct Standby {
     epoll: OwnedFd,
     line: Line,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    is_leased: bool,
-    /// Ends a lease. Most processes never have one.
-    timer: Option<OwnedFd>,
+    /// The control thread's: the event loop has left something unread, and is about to be busy.
+    left: Doorbell,
+    /// The kernel had no room to watch the line again. It changes before `left` is rung, which wakes whoever looks at it.
+    is_unwatched: AtomicBool,
 }
 
 impl Standby {
-    /// `left` is what wakes the control thread besides.
-    pub(super) fn new(line: Line, left: &Doorbell) -> Result<Self, Errno> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, left, epoll::EventData::new_u64(LEFT), epoll::EventFlags::IN)?;
-        Ok(Self { epoll, line, state: Mutex::default() })
+    pub(super) fn new(line: Line) -> io::Result<Self> {
+        let (epoll, left) = (epoll::create(epoll::CreateFlags::CLOEXEC)?, Doorbell::new()?);
+        epoll::add(&epoll, &left, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?;
+        Ok(Self { epoll, line, left, is_unwatched: AtomicBool::new(false) })
     }
 
     /// Watches the line. The event loop must do so already: who watches first is woken first.
     pub(super) fn watch(&self) -> Result<(), Errno> {
-        epoll::add(&self.epoll, &self.line, epoll::EventData::new_u64(LINE), IN_TURNS)
+        epoll::add(&self.epoll, &self.line, epoll::EventData::new_u64(1), IN_TURNS)
     }
 
     /// The control thread's: sleeps until there is something to read for it.
     pub(super) fn wait(&self) -> Result<(), Errno> {
-        let mut events = [MaybeUninit::<epoll::Event>::uninit(); 3];
-        loop {
-            let (ready, _) = epoll::wait(&self.epoll, &mut events, None)?;
-            let mut is_for_us = false;
-            for event in ready {
-                match event.data.u64() {
-                    TIMER => self.end_lease(),
-                    _ => is_for_us = true,
-                }
-            }
-            if is_for_us {
-                return Ok(());
+        let limit = self.is_unwatched.load(Ordering::SeqCst).then_some(&UNWATCHED);
+        epoll::wait(&self.epoll, &mut [MaybeUninit::<epoll::Event>::uninit(); 2], limit)?;
+        // Before the line is read: what is left from now on rings again.
+        self.left.quiet();
+        if limit.is_some() {
+            // Before it is watched: from then on the event loop may find that it can't be again.
+            self.is_unwatched.store(false, Ordering::SeqCst);
+            if self.watch().is_err() {
+                self.is_unwatched.store(true, Ordering::SeqCst);
             }
         }
+        Ok(())
     }
 
-    /// The event loop's: from now on it alone hears of what comes, for a millisecond. If that can't be had, both do.
-    pub(super) fn lease(&self) {
-        let mut state = self.state();
-        if state.is_leased || self.set_timer(&mut state, LEASE_NS).is_err() {
-            return;
-        }
-        state.is_leased = epoll::delete(&self.epoll, &self.line).is_ok();
-        if !state.is_leased {
-            let _ = self.set_timer(&mut state, 0);
-        }
+    /// The event loop's: something is left that the control thread is to read.
+    pub(super) fn ring(&self) {
+        self.left.ring();
     }
 
-    fn end_lease(&self) {
-        let mut state = self.state();
-        if state.is_leased {
-            state.is_leased = self.watch().is_err();
-            // Without memory for that it is tried again, and the event loop, if it sleeps, hears of what comes.
-            let again = if state.is_leased { LEASE_NS } else { 0 };
-            // That can't fail for a timer that was set before; and it isn't over any more, though nobody has read it.
-            let _ = self.set_timer(&mut state, again);
+    /// The event loop's: it alone hears of what comes, until this is dropped. `None`: both do.
+    pub(super) fn stand_back(&self) -> Option<Back<'_>> {
+        epoll::delete(&self.epoll, &self.line).is_ok().then_some(Back(self))
+    }
+}
+
+/// The control thread stands back. What is unread when this is dropped wakes it.
+#[derive(Debug)]
+pub(super) struct Back<'s>(&'s Standby);
+
+impl Drop for Back<'_> {
+    fn drop(&mut self) {
+        if self.0.watch().is_err() {
+            self.0.is_unwatched.store(true, Ordering::SeqCst);
+            self.0.ring();
         }
     }
+}
 
-    fn set_timer(&self, state: &mut State, nanoseconds: i64) -> Result<(), Errno> {
-        if state.timer.is_none() {
-            let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
-            epoll::add(&self.epoll, &timer, epoll::EventData::new_u64(TIMER), epoll::EventFlags::IN)?;
-            state.timer = Some(timer);
-        }
-        let never = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let once = Itimerspec { it_interval: never, it_value: Timespec { tv_sec: 0, tv_nsec: nanoseconds } };
-        state.timer.as_ref().map_or(Ok(()), |timer| timerfd_settime(timer, TimerfdTimerFlags::empty(), &once).map(drop))
+#[cfg(test)]
+mod tests {
+    use shm::wire::{Packet, Socket};
+
+    use super::*;
+
+    fn standby() -> (Standby, Socket) {
+        let (ours, theirs) = Socket::pair().unwrap();
+        let standby = Standby::new(Line::over(ours)).unwrap();
+        standby.watch().unwrap();
+        (standby, theirs)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn is_told(standby: &Standby) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut events = [MaybeUninit::<epoll::Event>::uninit(); 2];
+        !epoll::wait(&standby.epoll, &mut events, Some(&now)).unwrap().0.is_empty()
+    }
+
+    #[test]
+    fn while_it_stands_back_it_is_told_of_nothing_and_then_of_what_is_unread() {
+        let (standby, theirs) = standby();
+        let back = standby.stand_back().unwrap();
+        theirs.send(&Packet::default()).unwrap();
+        assert!(!is_told(&standby));
+        drop(back);
+        assert!(is_told(&standby));
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_watched_again_is_read_until_it_can() {
+        let (standby, theirs) = standby();
+        let back = standby.stand_back().unwrap();
+        // As if there were no room: it can't be watched twice.
+        epoll::add(&standby.epoll, &standby.line, epoll::EventData::new_u64(1), epoll::EventFlags::empty()).unwrap();
+        drop(back);
+        for _ in 0..3 {
+            standby.wait().unwrap(); // though nothing comes
+            assert!(standby.is_unwatched.load(Ordering::SeqCst));
+        }
+        epoll::delete(&standby.epoll, &standby.line).unwrap();
+        standby.wait().unwrap();
+        assert!(!standby.is_unwatched.load(Ordering::SeqCst) && !is_told(&standby));
+        theirs.send(&Packet::default()).unwrap();
+        assert!(is_told(&standby));
     }
 }
