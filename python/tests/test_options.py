@@ -100,7 +100,7 @@ def test_a_command_is_a_method():
 
 def test_a_name_that_is_taken():
     first = Subject.spawn(name="taken")
-    with pytest.raises(framewire.StartError, match=r"of that name already; call stop\(\)"):
+    with pytest.raises(framewire.StartError, match="of that name already; stop it first"):
         Subject.spawn(name="taken")
     first.stop()
     with Subject.spawn(name="taken") as again:

@@ -31,6 +31,10 @@ use shm::{
 /// Orders are obeyed for so long before children are looked at: many starts can take longer than a child should wait.
 const ORDERS_WITHIN: Duration = Duration::from_millis(100);
 
+/// Why a process isn't started whose name another one has.
+const TAKEN: &str = "there is a process of that name already; stop it first (`handle = …` makes the new one before \
+                     it drops the old one), or give this one another name";
+
 pub use self::change::{Change, Due, Replacement, State};
 use self::life::chance;
 #[cfg(test)]
@@ -188,7 +192,7 @@ impl Supervisor {
                 let (id, name) = (plan.id, &plan.blueprint.name);
                 let former = self.names.get(name).copied();
                 if former.is_some_and(|id| !is_over(&self.children, id)) {
-                    return refuse(&plan, "there is a process of that name already");
+                    return refuse(&plan, TAKEN);
                 }
                 if let Some((group, level)) = plan.group
                     && !self.groups.add(id, group, level, plan.restart.is_temporary())

@@ -8,9 +8,6 @@ use pyo3::{prelude::*, types::PyBytes};
 
 use super::exit::describe;
 
-/// How the supervisor says that a name is taken.
-const TAKEN: &str = "there is a process of that name already";
-
 fn make<'py>(py: Python<'py>, maker: &str, arguments: impl pyo3::call::PyCallArgs<'py>) -> PyErr {
     let made = py.import("framewire._failures").and_then(|module| module.call_method1(maker, arguments));
     made.map_or_else(|error| error, PyErr::from_value)
@@ -28,12 +25,7 @@ pub fn call(py: Python<'_>, error: CallError) -> PyErr {
 }
 
 pub fn start(py: Python<'_>, error: &StartError) -> PyErr {
-    let mut text = format!("could not {error}");
-    if text.ends_with(TAKEN) {
-        text += "; call stop() on its handle first (to run `d = D.spawn(name=…)` again makes the new one before the old one \
-                 goes), or give this one another name";
-    }
-    make(py, "not_started", (text, error.name.clone(), error.exit.as_ref().map(describe)))
+    make(py, "not_started", (format!("could not {error}"), error.name.clone(), error.exit.as_ref().map(describe)))
 }
 
 pub fn task(py: Python<'_>, error: TaskError) -> PyErr {
