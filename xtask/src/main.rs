@@ -51,6 +51,8 @@ fn chore() -> Outcome {
         }
         Some((chore, rest)) if chore == "soak" => {
             let _claim = target::claim()?;
+            // It looks there for what was left behind, which other programs of ours do too.
+            let _temporary = temporary::Folder::create()?;
             program::run(program::cargo(&["run", "--release", "--package", "framewire-soak", "--"]).args(rest))
         }
         Some((chore, [])) if matches!(chore.as_str(), "help" | "--help" | "-h") => {
