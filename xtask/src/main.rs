@@ -51,7 +51,7 @@ fn chore() -> Outcome {
         }
         Some((chore, rest)) if chore == "soak" => {
             let _claim = target::claim()?;
-            // It looks there for what was left behind, which other programs of ours do too.
+            // It looks there for what was left behind, and what other programs of ours have there meanwhile is theirs.
             let _temporary = temporary::Folder::create()?;
             program::run(program::cargo(&["run", "--release", "--package", "framewire-soak", "--"]).args(rest))
         }
